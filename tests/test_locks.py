@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.wording import wording
 from tools import dependencies, newest
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +113,7 @@ def test_what_is_newer_than_the_lock_is_named() -> None:
     version = newest.locked_versions(text(LOCKS[0]))["httpx"]
 
     assert newest.newer_than_locked({"httpx": "99.1", "not-locked": "1"}) == [
-        f"httpx {version} is locked, 99.1 is tested"
+        wording("tests.newer-than-locked", name="httpx", locked=version, tested="99.1")
     ]
     assert newest.newer_than_locked({"httpx": version}) == []
 

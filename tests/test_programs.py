@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import problems
+from tests.support.wording import wording
 
 ROOT = Path(__file__).parents[1]
 LISTED = ("chromium", "git", "node", "npm", "openssl", "softhsm2-util", "unshare")
@@ -80,7 +81,7 @@ def test_tests_without_their_program_are_left_out(
     assert "1 passed" in result.stdout
     said = [line for line in result.stdout.splitlines() if line.startswith("left out")]
     assert said == [
-        f"left out {number} tests: {name} is missing (Debian: apt-get install {packages})"
+        wording("tests.left-out", count=number, name=name, packages=packages)
         for number, name, packages in (
             (1, "chromium", "chromium fonts-dejavu-core"),
             (1, "node", "nodejs"),
@@ -97,7 +98,7 @@ def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[st
     result = try_tests(*options, "-k", "openssl or nothing", CI="true")
 
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "openssl is missing" in result.stdout
+    assert wording("tests.openssl-missing") in result.stdout
 
 
 def test_ci_accepts_a_missing_program_that_no_test_needs(try_tests: Try, programs: Path) -> None:
@@ -118,9 +119,7 @@ def test_a_program_that_is_not_allowed_counts_as_missing(
 
     (programs / "unshare").unlink()
     (programs / "unshare").symlink_to("/bin/false")
-    assert problems() == {
-        "unshare": "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"
-    }
+    assert problems() == {"unshare": wording("tests.unshare-not-allowed")}
 
 
 @pytest.fixture
@@ -162,9 +161,10 @@ def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -
     result = set_up(user=1000)
 
     assert result.returncode == 1
-    assert result.stderr == (
-        "Missing: node softhsm2-util (Debian, as root: apt-get install nodejs softhsm2)\n"
+    missing = wording(
+        "tests.programs-missing", names="node softhsm2-util", packages="nodejs softhsm2"
     )
+    assert result.stderr == f"{missing}\n"
 
 
 def test_the_set_up_installs_what_is_missing_and_nothing_else(set_up: Try, programs: Path) -> None:

@@ -291,7 +291,7 @@ FAULTS = (
     ),
     Fault(
         "engine/tenant_run.py",
-        "_refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
+        "refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
         "pass",
         "engine/test_tenant_run.py",
         "practice counts as real evidence",

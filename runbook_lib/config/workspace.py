@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -114,7 +114,14 @@ def connector_folder(text: str) -> str:
     return text
 
 
-def project_folder() -> Path:
+def has_notebooks(folder: Path) -> bool:
+    """Return whether a folder has built notebooks, or working copies of them."""
+    # NOTE: `os.path.isdir` is false if a folder cannot be searched; `Path.is_dir` would raise.
+    is_built = os.path.isdir(folder / _NOTEBOOKS)  # noqa: PTH112
+    return is_built or any((folder / WORKING_COPIES).glob("*.ipynb"))
+
+
+def project_folder(has_notebooks: Callable[[Path], bool] = has_notebooks) -> Path:
     """
     Return the nearest folder upwards that has notebooks, else the working directory.
 
@@ -128,17 +135,11 @@ def project_folder() -> Path:
         is_end = folder in ends
         if is_end and folder != here and not (is_notebooks and folder == here.parent):
             return here
-        if _has_notebooks(folder):
+        if has_notebooks(folder):
             return folder
         if is_end:
             return here
     return here
-
-
-def _has_notebooks(folder: Path) -> bool:
-    # NOTE: `os.path.isdir` is false if a folder cannot be searched; `Path.is_dir` would raise.
-    is_built = os.path.isdir(folder / _NOTEBOOKS)  # noqa: PTH112
-    return is_built or any((folder / WORKING_COPIES).glob("*.ipynb"))
 
 
 def _ends_of_search() -> set[Path]:

@@ -37,21 +37,29 @@ class RepeatedNameError(ValueError):
         self.name = name
 
 
+class NonFiniteConstantError(ValueError):
+    """A number is NaN, Infinity or -Infinity, which JSON lacks (RFC 8259 §6)."""
+
+    def __init__(self, constant: str) -> None:
+        super().__init__(f"{constant} is not JSON")
+        self.constant = constant
+
+
 def parse_json(text: str | bytes) -> Any:
     """
     Parse a JSON document.
 
     Bytes are UTF-8 (RFC 8259 §8.1); lone surrogates are read.
 
-    Raises `RepeatedNameError` for two fields of one name, and `ValueError` for anything else,
-    for NaN and Infinity (RFC 8259 §6), and if it is nested deeper than 200 levels.
+    Raises `RepeatedNameError` for two fields of one name, `NonFiniteConstantError` for NaN and
+    Infinity, and `ValueError` for anything else, and if it is nested deeper than 200 levels.
     """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     _refuse_depth(content)
     return json.loads(
         content.decode("utf-8", "surrogatepass"),
         object_pairs_hook=_without_twins,
-        parse_constant=_refuse_number,
+        parse_constant=_refuse_constant,
         parse_float=_parse_finite,
     )
 
@@ -139,12 +147,12 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _refuse_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _refuse_constant(constant: str) -> NoReturn:
+    raise NonFiniteConstantError(constant)
 
 
 def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        _refuse_number(text)
+        raise ValueError(f"{text} is out of range")
     return number

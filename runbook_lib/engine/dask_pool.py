@@ -99,7 +99,7 @@ class DaskPool:
         Raise `SettingsError` unless there are workers, each with this version of the runbook.
         """
         try:
-            versions: dict[str, object] = self._client.run(_version)
+            versions: dict[str, object] = self._client.run(connector_versions)
         except Exception as error:  # noqa: BLE001  (whatever is wrong there)
             versions = {"a worker": type(error).__name__}
         if not versions:
@@ -107,7 +107,9 @@ class DaskPool:
                 "The Dask cluster has no workers.",
                 next_step="Start some: dask worker tls://scheduler:8786",
             )
-        differing = sorted(name for name, version in versions.items() if version != _version())
+        differing = sorted(
+            name for name, version in versions.items() if version != connector_versions()
+        )
         if differing:
             msg = f"Workers have another version of the runbook, or none: {differing[0]}"
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
@@ -172,7 +174,13 @@ class DaskPool:
         request = group[0]
         name = f"{request.tenant}-{request.connector}-{self._token}"
         future = self._client.submit(
-            _perform, request, self._limits, self._folder, self._token, key=name, pure=False
+            perform_on_worker,
+            request,
+            self._limits,
+            self._folder,
+            self._token,
+            key=name,
+            pure=False,
         )
         self._futures[future] = group
         future.add_done_callback(self._done.put)
@@ -198,7 +206,7 @@ async def _greet(address: str) -> None:
     comm.abort()
 
 
-def _perform(
+def perform_on_worker(
     request: ProcessRequest, limits: tuple[float, Collection[str]], folder: Path, token: str
 ) -> CompletedRequest:
     """Run a request on a worker of the cluster; `token` names this fleet's run."""
@@ -247,7 +255,7 @@ def _lost(request: ProcessRequest) -> CompletedRequest:
     return CompletedRequest(request, refused_event(reason, _RESUME), 0)
 
 
-def _version() -> list[tuple[str, str]]:
+def connector_versions() -> list[tuple[str, str]]:
     """Return the version of the runbook: the digests of the connectors that are not broken."""
     return [(name, procedure.digest) for name, procedure in working_procedures().items()]
 

@@ -411,7 +411,7 @@ class Fleet:
         groups = [[self._request_of(job) for job in group] for group in group_by_app(self.jobs)]
         try:
             for done in pool.run(groups):
-                result = self._result(done)
+                result = self.tenant_result(done)
                 self.result.put(result)
                 on_result(result)
         except BaseException:
@@ -504,7 +504,7 @@ class Fleet:
             fleet_run=self._fleet_run(job),
         )
 
-    def _result(self, done: CompletedRequest) -> TenantResult:
+    def tenant_result(self, done: CompletedRequest) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
         job = self._known[done.request.tenant, done.request.connector]
         event = done.event

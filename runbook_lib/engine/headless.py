@@ -182,7 +182,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     not_run: NotRunReason | None = None
     try:
         request = replace(request, environ=_with_secrets(request), references={})
-        run, attestations = _opened(request)
+        run, attestations = open_request(request)
     except SettingsError as error:
         run = _without_secrets(request, error)
         attestations = []
@@ -197,7 +197,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
         else:
             _begin(run, attestations, request, not_run)
             listener.on_start(run)
-            result = _perform(run, key, request, listener, not_run)
+            result = execute_and_seal(run, key, request, listener, not_run)
     listener.on_sealed(result)
     values = run.settings.values
     given = request.given
@@ -218,7 +218,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     return replace(result, archived=archived)
 
 
-def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
+def open_request(request: RunRequest) -> tuple[Run, list[Remark]]:
     """
     Return the run and the attestations, validated; nothing is written.
 
@@ -347,7 +347,7 @@ def _begin(
     run.say(attestations)
 
 
-def _perform(
+def execute_and_seal(
     run: Run,
     key: SigningKey,
     request: RunRequest,

@@ -98,7 +98,7 @@ class _Tenant:
         document = json.dumps(request_document(self.request, pool.environ)).encode()
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
-            self.process = _start(theirs, pool.withheld)
+            self.process = start_process(theirs, pool.withheld)
         # NOTE: not before: a server that was killed, and is started again, takes seconds.
         self._began = time.monotonic()
         # When the run is interrupted, and then when it is killed.
@@ -192,7 +192,8 @@ def not_started(error: Exception) -> dict[str, Any]:
     return refused_event(*describe_error(error))
 
 
-def _start(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
+def start_process(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
+    """Start the process that serves this pool; it gets no variable that is withheld."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with _environment_without(withheld):

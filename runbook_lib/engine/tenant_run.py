@@ -296,7 +296,7 @@ class Run(RunView):
                     f"or as {item.variable} in .env."
                 )
         require_within_reach(self.procedure, values)
-        _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
+        refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
     def start(
         self,
@@ -317,7 +317,7 @@ class Run(RunView):
         """
         history = self.history
         require_within_reach(self.procedure, self.values)
-        _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
+        refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
         begun = history.run(self.run_id)
         if begun is not None and begun.started:
             self._join(history)
@@ -729,7 +729,7 @@ def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
     return {"app_name": name, **app}
 
 
-def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
+def refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     """Raise `SettingsError` if earlier runs were practice and this one is real, or vice versa."""
     # NOTE: attestations count across runs; practice proves nothing real.
     if history.index.practice <= {is_practice}:

@@ -16,7 +16,7 @@ from msgspec import Meta, ValidationError, convert, structs
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.forecast import Forecast, make_forecast
-from runbook_lib.core.json_text import parse_own
+from runbook_lib.core.json_text import NonFiniteConstantError, parse_own
 from runbook_lib.core.model import (
     FORMAT_VERSION,
     FleetRun,
@@ -244,10 +244,11 @@ def parse_record(content: bytes) -> Record:
     """
     try:
         document = parse_own(content)
-    except ValueError as error:
-        # NOTE: only the runbook's own messages do not quote the content.
-        why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
-        raise ContentError(f"It is not a JSON object{why}.", file=RECORD_NAME) from None
+    except NonFiniteConstantError as error:
+        raise ContentError(f"It is not a JSON object: {error}.", file=RECORD_NAME) from None
+    except ValueError:
+        # NOTE: the message of another error may quote the content.
+        raise ContentError("It is not a JSON object.", file=RECORD_NAME) from None
     if not isinstance(document, dict):
         raise ContentError("It is not a JSON object.", file=RECORD_NAME)
     schema = document.get("schema")

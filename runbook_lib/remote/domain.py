@@ -96,6 +96,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
     error = ""
+    is_silent = False
     reach = session.client.options.reach
     if override and reach is NetworkScope.LOOPBACK:
         name, _, port = override.rpartition(":")
@@ -120,7 +121,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         )
     )
     if error:
-        why = "no name server knows it" if "does not" in error else "no name server answered"
+        why = "no name server answered" if is_silent else "no name server knows it"
         raise UnreachableError(
             f"{host} does not resolve: {why}.",
             next_step="Check the spelling of the Service Domain.",

@@ -60,6 +60,10 @@ _MAX_CONNECTIONS = 6
 _READ_SECONDS = 0.05
 
 
+# Returns an exclusive socket at an address and a port; raises `OSError`.
+Bind = Callable[[str, int], socket.socket]
+
+
 class RedirectListener:
     """
     A listener on loopback that passes each redirect's address to `on_redirect`.
@@ -82,11 +86,15 @@ class RedirectListener:
         seconds: float = float("inf"),
         on_end: Callable[[RedirectListener], None] = lambda _listener: None,
         request_seconds: float = _REQUEST_TIMEOUT_SECONDS,
+        proof_seconds: float = _PROOF_TIMEOUT_SECONDS,
+        bind: Bind | None = None,
     ) -> None:
         self._on_redirect = on_redirect
         self._on_end = on_end
         self.request_seconds = request_seconds
-        sockets = _bound_sockets()
+        self.proof_seconds = proof_seconds
+        self._bind = bind or bind_exclusively
+        sockets = _bound_sockets(self._bind)
         self._port = int(sockets[0].getsockname()[1])
         self.addresses = tuple(str(bound.getsockname()[0]) for bound in sockets)
         self.hosts = {f"{name}:{self._port}" for name in (_NAME, "127.0.0.1", "[::1]")}
@@ -154,16 +162,16 @@ class RedirectListener:
 
     def _is_ours(self, address: str) -> bool:
         if address not in self.addresses:
-            return _is_absent(address)
+            return _is_absent(address, self._bind)
         try:
-            client = socket.create_connection((address, self._port), timeout=_PROOF_TIMEOUT_SECONDS)
+            client = socket.create_connection((address, self._port), timeout=self.proof_seconds)
         except OSError:
             return False
         with client:
             # NOTE: sending something proves nothing, since another process could relay it. But no
             # other connection has the same two ends.
             ends = (client.getsockname()[:2], client.getpeername()[:2])
-            end = time.monotonic() + _PROOF_TIMEOUT_SECONDS
+            end = time.monotonic() + self.proof_seconds
             while time.monotonic() < end:
                 if ends in map(_ends, [*self.open]):
                     return True
@@ -295,13 +303,13 @@ def _addresses() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_LOOPBACK, *named)))
 
 
-def _bound_sockets() -> list[socket.socket]:
+def _bound_sockets(bind: Bind) -> list[socket.socket]:
     """Return a listening socket for each address on this machine, all at one free port."""
     addresses = [address for address in _addresses() if ipaddress.ip_address(address).is_loopback]
     reason = ""
     for _ in range(_MAX_PORT_ATTEMPTS):
         try:
-            sockets = _bind_all(addresses)
+            sockets = _bind_all(addresses, bind)
         except OSError as error:
             reason = reason_of(error)
         else:
@@ -313,13 +321,13 @@ def _bound_sockets() -> list[socket.socket]:
     )
 
 
-def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
+def _bind_all(addresses: Iterable[str], bind: Bind) -> list[socket.socket]:
     port = 0
     sockets = []
     with ExitStack() as opened:
         for address in addresses:
             try:
-                bound = opened.enter_context(_bind(address, port))
+                bound = opened.enter_context(bind(address, port))
             except OSError as error:
                 if error.errno in _ABSENT:
                     continue
@@ -332,7 +340,7 @@ def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
     return sockets
 
 
-def _bind(address: str, port: int) -> socket.socket:
+def bind_exclusively(address: str, port: int) -> socket.socket:
     """Return an exclusive socket at `address`; SO_REUSEADDR would let others share it."""
     is_v6 = ":" in address
     bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -346,12 +354,12 @@ def _bind(address: str, port: int) -> socket.socket:
     return bound
 
 
-def _is_absent(address: str) -> bool:
+def _is_absent(address: str, bind: Bind) -> bool:
     """Return whether this machine does not have `address`, so that nobody can listen there."""
     if not ipaddress.ip_address(address).is_loopback:
         return False
     try:
-        _bind(address, 0).close()
+        bind(address, 0).close()
     except OSError as error:
         return error.errno in _ABSENT
     return False

@@ -180,7 +180,7 @@ def open_lab(
         program.append(_ENCRYPTED)
         if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
             program.append(_ERRORS_ONLY)
-        return _serve([sys.executable, "-m", *program, *request.arguments], environ)
+        return serve_lab([sys.executable, "-m", *program, *request.arguments], environ)
 
 
 def _what_opens(request: LabRequest) -> str:
@@ -201,7 +201,7 @@ def _opens_browser(request: LabRequest) -> bool:
     return not any(_NO_BROWSER.fullmatch(argument) for argument in request.arguments)
 
 
-def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:
+def serve_lab(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     Run the server until it ends or is interrupted, and return the exit code.
 

@@ -15,6 +15,7 @@ from runbook_lib.errors import ExitCode, SigningError
 from runbook_lib.evidence.signing.keys import SigningKey, open_key
 from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.programs import needs
+from tests.support.wording import refused
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 pytestmark = needs("softhsm2-util", "openssl")
@@ -75,7 +76,7 @@ def test_an_unusable_module_key_is_reported(
 ) -> None:
     """A wrong PIN or a missing key gives exit code 3 and no bundle; the message has no PIN."""
     run = ended_run(tmp_path / "evidence")
-    with pytest.raises(SigningError, match="could not be used") as caught:
+    with refused(SigningError, "key-could-not-be-used") as caught:
         seal_run(run, opened(public, pin, reference))
 
     assert caught.value.exit_code == ExitCode.INCOMPLETE

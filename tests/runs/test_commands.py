@@ -21,6 +21,7 @@ from runbook_lib.notebook.rendering import STEP_MIME
 from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.support.programs import needs
+from tests.support.wording import wording
 
 NOTEBOOK = notebook_name(PROCEDURE)
 
@@ -102,7 +103,8 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 0
-    assert "Next: step 15, Client ID: the App ID (cy-02-client-id)" in result.stdout
+    assert "Next: step 15, " in result.stdout
+    assert "(cy-02-client-id)" in result.stdout
     machine = runbook(
         "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
     )
@@ -154,7 +156,8 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
     )
     reported = {item["subject"]: item for item in json.loads(result.stdout)}
     assert "15 or 16 digits" in reported["Settings"]["message"]
-    assert "could not be reached" in reported["https://graph.facebook.com"]["message"]
+    not_reached = wording("host-unreachable.not-reached", host="graph.facebook.com")
+    assert not_reached in reported["https://graph.facebook.com"]["message"]
     assert result.returncode == 2
 
 
@@ -198,14 +201,15 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
 
     more = ("-p", "exchange_seconds", "29", "-p", "graph_version", "")
     assert papermill("-p", "tenant", "acme", *more).returncode == 0
-    assert "Not sealed. To check again" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+    not_sealed = wording("notebook.not-sealed", command="runbook run")
+    assert not_sealed in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
     assert (tmp_path / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
     failed = papermill("-p", "app_display_name", "Another name")
     assert failed.returncode == 1
     assert "fb-04-create-app" in failed.stderr
     unknown = papermill("-p", "service_domian", "acme-h.cyclr.com")
     assert unknown.returncode == 1
-    assert "Did you mean service_domain?" in unknown.stderr
+    assert wording("setting-invalid.did-you-mean", name="service_domain") in unknown.stderr
 
 
 @pytest.mark.costly("a kernel")
@@ -237,7 +241,7 @@ def test_nbclient_executes_the_notebook(sandbox: Any, env_file: Path, tmp_path: 
     assert any((tmp_path / "evidence").rglob("journal.jsonl"))
     cells = json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8"))["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
-    assert "Not sealed. To check again" in str(cells)
+    assert wording("notebook.not-sealed", command="runbook run") in str(cells)
 
 
 def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
@@ -285,7 +289,8 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert outcomes(without.record)["test-01-install"] == "not_run"
     assert outcomes(given)["test-01-install"] == "verified"
     step = next(step for step in given["steps"] if step["id"] == "test-01-install")
-    assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
+    installed = wording("findings.connector-installed", connector="Facebook Marketing API")
+    assert step["checks"][0]["changes"][0].startswith(installed)
 
 
 def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_path: Path) -> None:
@@ -297,9 +302,8 @@ def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_pat
     reported = runbook(*words, env=run.environment)
     for_programs = runbook(*words, "--json", env=run.environment)
 
-    assert reported.stdout == "Polled sandbox-approved in the sandbox: nothing changed.\n", (
-        reported.stderr
-    )
+    nothing = wording("watch.nothing-changed", tenant="sandbox-approved")
+    assert reported.stdout == f"{nothing}\n", reported.stderr
     assert for_programs.stdout == ""
 
 
@@ -359,4 +363,4 @@ def test_attestations_of_another_app_do_not_count(
     lapsed = next(step for step in status_json["steps"] if step["id"] == "cy-03-client-secret")[
         "void_attestations"
     ]
-    assert "for App ID" in lapsed[0]["why"]
+    assert "App ID" in lapsed[0]["why"]

@@ -20,6 +20,7 @@ from runbook_lib.evidence.signing.keys import create_key, export_public_key, ope
 from tests.runs.conftest import Process, RunAcme, journal_of_acme, runbook
 from tests.support.notebooks import project_with
 from tests.support.programs import needs
+from tests.support.wording import wording
 
 Start = Callable[..., Process]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,11 +91,11 @@ def test_practice_evidence_verifies(evidence: Path) -> None:
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
     first, *lines = result.stdout.splitlines()
-    assert first.startswith("! Inside the evidence: ")
+    assert first.startswith(wording("verify.inside-the-evidence"))
     assert len(lines) == 3
     assert all(line.startswith("✔ acme") for line in lines)
     assert lines[0].count("SANDBOX · incomplete") == lines[1].count("SANDBOX · complete") == 1
-    assert "2 in a chain, none missing" in lines[2]
+    assert wording("verify.chain-whole", count=2) in lines[2]
 
     answers = [json.loads(line) for line in verified(evidence, "--json").stdout.splitlines()]
     assert [answer["accepted"] for answer in answers] == [True] * 3
@@ -178,11 +179,11 @@ def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
 
     without = by_hand(bundle, KEY="")
     assert without.returncode != 0
-    assert "the public key that you trust" in without.stderr
+    assert wording("verify.key-that-you-trust") in without.stderr
     assert by_hand(bundle, KEY=str(other)).returncode != 0
     result = runbook("verify", "--key", str(other), str(bundle))
     assert result.returncode == 4
-    assert "which is not a trusted key" in result.stdout
+    assert wording("no-trusted-signature.not-trusted") in result.stdout
 
 
 def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
@@ -193,9 +194,9 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
     result = verified(evidence)
     assert result.returncode == 4
     assert "✘ acme/" in result.stdout
-    assert "journal.jsonl: It has " in result.stdout
+    assert " journal.jsonl: " in result.stdout
     assert result.stdout.count("✔") == 1
-    assert "0 in a chain from the first" in result.stdout
+    assert wording("journal-chain-broken.proven-from-first", count=0, rest="") in result.stdout
     refused, accepted, chain = map(json.loads, verified(evidence, "--json").stdout.splitlines())
     assert (refused["refused"], refused["file"]) == ("content", "journal.jsonl")
     assert (accepted["accepted"], chain["refused"]) == (True, "chain")
@@ -204,10 +205,13 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "No key is trusted by default"),
+        ((), wording("setting-invalid.no-key-trusted")),
         (("--key", "none.pem"), "none.pem"),
-        (("--trusted-keys", "."), "ends with .pub.pem"),
-        (("--key", "KEY", "--tsa-certificate", "none.pem"), "contains no readable certificate"),
+        (("--trusted-keys", "."), wording("setting-invalid.no-public-key")),
+        (
+            ("--key", "KEY", "--tsa-certificate", "none.pem"),
+            wording("verify.no-readable-certificate"),
+        ),
     ],
 )
 def test_verifying_without_a_trusted_key_is_a_usage_error(
@@ -231,7 +235,7 @@ def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Pa
     )
 
     assert result.returncode == 2
-    assert "There is no evidence" in result.stderr
+    assert wording("setting-invalid.no-evidence") in result.stderr
 
 
 def test_a_key_can_be_shown_and_rotated(tmp_path: Path, run_acme: RunAcme, env_file: Path) -> None:
@@ -274,10 +278,11 @@ def test_an_unreachable_time_stamp_authority_is_reported(run_acme: RunAcme, tmp_
     done = run_acme("--tsa", "http://127.0.0.1:9/tsa")
 
     assert done.returncode == 0
-    assert "No time-stamp: 127.0.0.1 could not be reached" in done.stderr
+    not_reached = wording("host-unreachable.not-reached", host="127.0.0.1")
+    assert wording("run.no-time-stamp", reason=not_reached) in done.stderr
     result = verified(tmp_path / "evidence")
     assert result.returncode == 0
-    assert "but it is missing" in result.stdout
+    assert wording("verify.stamp-missing") in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -349,7 +354,7 @@ def test_no_report_is_built_of_an_altered_or_missing_run(evidence: Path) -> None
     (newest / "record.json").write_text(record + " ", "utf-8")
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
     assert (result.returncode, result.stdout) == (4, "")
-    assert "It is not the sealed one." in result.stderr
+    assert wording("content-altered.not-the-sealed-one") in result.stderr
 
     shutil.rmtree(newest)
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))

@@ -14,6 +14,7 @@ from tests.runs.conftest import ROOT
 from tests.support.converted_page import ConvertedPage
 from tests.support.notebooks import notebook
 from tests.support.practice_runs import PractiseOnce
+from tests.support.wording import wording
 
 EXECUTE = """
 import os, sys, threading, tests
@@ -59,8 +60,12 @@ def test_beside_a_thread_cells_have_an_interpreter_of_their_own(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("where", "message", "advice"),
     [
-        ("elsewhere", "A headless run needs Linux, and this is darwin.", "Run it on Linux"),
-        ("full", "No process can be started for the notebook: Resource temp", "Free memory or"),
+        (
+            "elsewhere",
+            wording("fleet.needs-linux", system="darwin"),
+            wording("advice.run-on-linux"),
+        ),
+        ("full", wording("fleet.no-process"), wording("advice.free-memory")),
     ],
 )
 def test_a_run_is_refused_if_no_process_can_be_forked(

@@ -25,6 +25,7 @@ from runbook_lib.evidence.record import read_record
 from tests.runs.conftest import attestations_beside, runbook, settings_of
 from tests.support.practice_runs import PractiseOnce
 from tests.support.proxy import Forwarded, changed_graph
+from tests.support.wording import wording
 from tools.shapes import mark_seen, read_report
 
 Alter = Callable[[Forwarded], None]
@@ -361,9 +362,11 @@ def test_a_person_reads_what_differs(changed: Changed, tmp_path: Path) -> None:
     written = tmp_path / "report.json"
     result = runbook("compare", str(changed.evidence), "--write", str(written))
 
-    assert "data[].account_status is left out: number is known (matters)" in result.stdout
-    assert "brand_new is more than known: text (does not matter)" in result.stdout
-    assert f"Read {written} before you send it to anybody." in result.stdout
+    left_out = wording("compare.left-out", field="data[].account_status", type="number")
+    more = wording("compare.more", field="brand_new", type="text")
+    assert f"{left_out} {wording('compare.matters')}" in result.stdout
+    assert f"{more} {wording('compare.matters-not')}" in result.stdout
+    assert wording("compare.read-first", file=written) in result.stdout
     assert written.stat().st_size < 16_000
 
 
@@ -375,7 +378,8 @@ def test_a_maintainer_reads_what_to_change(changed: Changed, tmp_path: Path) -> 
 
     text = mark_seen(f"[a]\n\n[{LIVE_CALLS}]\n", report)
 
-    assert f'"POST oauth/token client_credentials" = "{report.month}"' in text
+    call = "POST oauth/token client_credentials"
+    assert f'"{call}" = "{report.month}"' in text
     assert "me/adaccounts" not in text
     assert mark_seen(text, report) == text
 
@@ -385,7 +389,7 @@ def test_evidence_without_a_bundle_is_refused(tmp_path: Path) -> None:
     result = runbook("compare", str(tmp_path))
 
     assert result.returncode == 2
-    assert "There is no bundle in" in result.stderr
+    assert wording("setting-invalid.no-bundle") in result.stderr
     assert "Name a bundle" in result.stderr
 
 

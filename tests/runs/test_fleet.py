@@ -33,6 +33,7 @@ from tests.runs.conftest import (
     settings_of,
 )
 from tests.support.hostile_server import hostile_server
+from tests.support.wording import wording
 
 WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _PATIENCE_SECONDS = 240
@@ -209,6 +210,9 @@ def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iter
         assert not [entry for entry in ended if psutil.pid_exists(entry)]
 
 
+NOTHING_STORED = wording("setting-invalid.nothing-stored", reference="env:NOT_THERE")
+
+
 def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     """
     Tenants in trouble are named with the cause; the others run as if alone.
@@ -224,11 +228,11 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     assert {
         name: (results[name]["status"], results[name]["outcome"]) for name in TROUBLE
     } == TROUBLE
-    assert "The notebook stopped early" in results["crash"]["reason"]
+    assert wording("fleet.stopped-early") in results["crash"]["reason"]
     assert "signal 9" in results["killed"]["reason"]
     assert "File too large" in results["full"]["reason"]
     assert f"longer than {_LIMIT_SECONDS} seconds" in results["hanging"]["reason"]
-    assert "nothing is stored under env:NOT_THERE" in results["missing"]["reason"]
+    assert NOTHING_STORED in results["missing"]["reason"]
     failed = [entry["id"] for entry in results["wrong"]["steps"] if entry["outcome"] == "failed"]
     assert failed == ["fb-05-confirm-creation", "fb-13-app-id-and-secret"]
     assert {(entry["status"], entry["outcome"]) for entry in others.values()} == {
@@ -292,7 +296,8 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     result = runbook(*words, cwd=fleet_run.folder)
     assert result.returncode == 4
     names = ", ".join(f"{name} (facebook_marketing)" for name in ("full", "hanging", "killed"))
-    assert f"3 tenants of 24 are missing: {names}." in result.stdout
+    missing = wording("verify.tenants-of-fleet-missing", missing=3, count=24)
+    assert f"{missing}: {names}." in result.stdout
     for name in ("acme", "wrong", "bloom"):
         bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
         record = json.loads((bundle / "record.json").read_bytes())
@@ -309,7 +314,7 @@ def test_a_tenant_that_could_not_start_says_so(fleet_run: FleetRun) -> None:
     bundle = fleet_run.folder / "evidence" / fleet_run.results["missing"]["bundle"]
     record = json.loads((bundle / "record.json").read_bytes())
 
-    assert "nothing is stored under env:NOT_THERE" in record["not_run"]["reason"]
+    assert NOTHING_STORED in record["not_run"]["reason"]
     assert record["fleet_run"]["id"] == fleet_run.fleet_id
     assert record["fleet_run"]["selected"] == _TENANTS
     (path,) = fleet_run.folder.glob("evidence/fleet/*/unsealed.json")

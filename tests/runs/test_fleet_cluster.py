@@ -20,6 +20,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import eventually, soon
+from tests.support.wording import wording
 
 _PATIENCE_SECONDS = 240
 _TENANTS = ("acme", "bloom", "crest", "dune")
@@ -182,9 +183,8 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
 
     assert "Traceback" not in errors, errors
     assert {entry["status"] for entry in results} <= {"sealed", "unsealed"}
-    assert any(
-        "scheduler or to all of its workers was lost" in entry["reason"] for entry in results
-    )
+    lost = wording("fleet.scheduler-lost")
+    assert any(lost in entry["reason"] for entry in results)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
@@ -199,8 +199,8 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
         idle = runbook(*words, address, cwd=tmp_path)
 
     assert [entry.returncode for entry in (silent, nonsense, idle)] == [2, 2, 2]
-    assert "No Dask scheduler answers at tcp://127.0.0.1:9" in silent.stderr
-    assert "No Dask scheduler answers at nonsense://x" in nonsense.stderr
-    assert "has no workers" in idle.stderr
+    assert wording("setting-invalid.no-scheduler", url="tcp://127.0.0.1:9") in silent.stderr
+    assert wording("setting-invalid.no-scheduler", url="nonsense://x") in nonsense.stderr
+    assert wording("setting-invalid.no-workers") in idle.stderr
     assert [len(entry.stderr.splitlines()) for entry in (silent, nonsense, idle)] == [2, 2, 2], idle
     assert not (tmp_path / "evidence").exists()

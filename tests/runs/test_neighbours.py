@@ -15,6 +15,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from tests.runs.conftest import command, environment, records, runbook
+from tests.support.wording import wording
 
 FOUR = 4
 _PATIENCE_SECONDS = 240
@@ -60,7 +61,8 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
     assert not list((tmp_path / "evidence").rglob(".*"))
     assert {path.name for path in tmp_path.iterdir()} == {"temporary", "evidence"}
     if is_one_tenant:
-        assert any("Waiting for another headless run" in errors for _, errors in ended)
+        waiting = wording("screens.waiting-for-run", holder="")
+        assert any(waiting in errors for _, errors in ended)
         journal = Journal(journal_path(tmp_path / "evidence", "acme", PROCEDURE.id))
         bounds = [
             entry.type
@@ -168,4 +170,4 @@ def test_plain_papermill_waits_too(tmp_path: Path) -> None:
     )
 
     assert result.returncode == 1
-    assert "Another headless run of this tenant is running" in result.stderr
+    assert wording("other-run-in-progress.is-running") in result.stderr

@@ -25,6 +25,7 @@ from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key
 from tests.runs.conftest import ROOT, records, step_of
+from tests.support.wording import wording
 
 PATIENCE = 400
 PRINTED = "/srv/runbook"
@@ -172,8 +173,8 @@ def test_the_printed_crontab_is_complete_each_night_and_spends_nothing(
 
     due = installation.crontab(days=31)
     assert due.returncode == 2
-    assert "cyclr_username is set for 2 tenants." in due.stderr
-    assert "Due: acme, bloom." in due.stderr
+    assert wording("setting-invalid.set-for-tenants", name="cyclr_username", count=2) in due.stderr
+    assert wording("setting-invalid.due-tenants", tenants="acme, bloom") in due.stderr
     assert len(installation.links) == spent
 
     checked = installation.crontab(days=31, more=" --yes")
@@ -217,4 +218,4 @@ def test_the_printed_workflow_is_complete_each_night_and_spends_nothing(
     last = {record["tenant"]: record for record in records(installation.evidence)}
     due = [step_of(last[name], SIGN_IN) for name in TENANTS]
     assert {(step["outcome"], bool(step["due_on"])) for step in due} == {("not_run", True)}
-    assert "which counted for 30 days" in due[0]["reason"]
+    assert wording("reasons.carried-until", days=30) in due[0]["reason"]

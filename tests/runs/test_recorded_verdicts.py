@@ -19,6 +19,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.tenant_run import open_run
 from tests.support.proxy import Change, Forwarded, changed_graph
+from tests.support.wording import wording
 
 VERIFIED = Outcome.VERIFIED
 FAILED = Outcome.FAILED
@@ -129,7 +130,7 @@ def test_2_and_3_a_page_in_a_portfolio_is_read(
     finding = check(step, unchanged, scenario)[checked]
 
     assert (finding.outcome, finding.code) == (VERIFIED, code), number
-    assert "found by a business portfolio" in finding.reason
+    assert wording("findings.found-by-portfolio") in finding.reason
     assert ("Not read: /" in finding.reason) is (number == 3)
 
 
@@ -145,7 +146,7 @@ def test_5_a_code_decides_in_any_language(check: Check) -> None:
     findings = check(REDIRECT_STEP, unchanged, "answers-in-portuguese")
     finding = findings["redirect-uri-is-accepted"]
     assert finding.outcome is INCONCLUSIVE
-    assert "the text may be in another language" in finding.reason
+    assert wording("findings.another-language") in finding.reason
 
     def in_hindi(forwarded: Forwarded) -> None:
         if forwarded.fields.get("redirect_uri"):
@@ -186,7 +187,7 @@ def test_7_fields_may_be_left_out(
     assert finding.code == code
     assert finding.outcome in (VERIFIED, INCONCLUSIVE)
     if finding.outcome is INCONCLUSIVE:
-        assert "expires_at is left out, so nothing shows when the token ends" in finding.reason
+        assert wording("findings.end-left-out", field="expires_at") in finding.reason
     assert "proxy" not in finding.reason
 
 

@@ -11,6 +11,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import runbook
 from tests.support.practice_runs import PractiseOnce
+from tests.support.wording import wording
 
 SCENARIO = "review-pending"
 TENANT = f"sandbox-{SCENARIO}"
@@ -38,7 +39,7 @@ def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_pat
     confirmed = runbook(*confirm, "--evidence", str(evidence), env=first.environment)
     assert [refused.returncode, confirmed.returncode] == [4, 4]
     for result in (refused, confirmed):
-        assert "an older journal replaced it" in result.stderr, result.stderr
+        assert wording("journal-chain-broken.older-journal") in result.stderr, result.stderr
     assert journal.read_bytes() == backup
     assert len(list(journal.parent.glob("2*"))) == 2
 
@@ -67,7 +68,7 @@ def test_a_practice_tenant_takes_no_real_run(practice_run: PractiseOnce, tmp_pat
     refused = runbook(*real, "--evidence", str(evidence), cwd=tmp_path)
 
     assert refused.returncode == 2, refused.stderr
-    assert "this one would be real" in refused.stderr
+    assert wording("setting-invalid.would-be-real") in refused.stderr
     assert "--tenant NAME" in refused.stderr
     after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
     assert after == before

@@ -28,6 +28,7 @@ from tests.runs.conftest import outcomes, step_of
 from tests.support.journals import chained, lines_of
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.support.scenario_table import UPDATE, expected, has_fixed_codes, scenarios, seen, update
+from tests.support.wording import wording
 
 MARKETING = "facebook_marketing"
 MESSENGER = "facebook_messenger"
@@ -149,7 +150,7 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
     """A declined review cannot be told from a pending one, and the limits say so."""
     record = practice_run("review-declined").record
     check = step_of(record, "fb-12-submit-review")["checks"][0]
-    assert any("is waiting or was declined" in limit for limit in check["limits"])
+    assert any(wording("findings.waiting-or-declined") in limit for limit in check["limits"])
 
 
 def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> None:
@@ -157,7 +158,9 @@ def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> No
     record = practice_run("version-expired").record
     checks = step_of(record, "fb-13-app-id-and-secret")["checks"]
     warnings = [warning for check in checks for warning in check["warnings"]]
-    assert any("instead of v26.0: that version has ended" in warning for warning in warnings)
+    assert any(
+        wording("findings.version-ended", version="v26.0") in warning for warning in warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_a_page_behind_a_portfolio_is_found_by_its_id(
     record = practice_run("portfolio-pages", connector).record
     for step in steps:
         reasons = [check["reason"] for check in step_of(record, step)["checks"]]
-        assert all("found by its id" in reason for reason in reasons), reasons
+        assert all(wording("findings.found-by-id") in reason for reason in reasons), reasons
 
 
 def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: PractiseOnce) -> None:
@@ -182,7 +185,7 @@ def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: Pr
     record = practice_run("approved").record
     checks = step_of(record, "fb-08-redirect-uri")["checks"]
     limits = [limit for check in checks for limit in check["limits"]]
-    assert any("That this address, with its path, is in the list" in limit for limit in limits)
+    assert any(wording("findings.path-not-proven") in limit for limit in limits)
 
 
 @pytest.mark.parametrize("scenario", scenarios(MESSENGER))

@@ -34,6 +34,7 @@ from tests.runs.conftest import (
 )
 from tests.support.notebooks import project_with
 from tests.support.programs import needs
+from tests.support.wording import wording
 
 Start = Callable[..., Process]
 
@@ -93,7 +94,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     ids = [procedure_step.id for procedure_step in PROCEDURE.steps]
     position = ids.index(step)
     outcome_by_step = outcomes(record)
-    assert "interrupted before it had a result" in step_of(record, step)["reason"]
+    assert wording("reasons.check-interrupted") in step_of(record, step)["reason"]
     # An attestation still counts, but does not become more than that.
     assert outcome_by_step[step] in ("not_run", "attested", "waiting")
     assert all(step_of(record, later)["checked_on"] is None for later in ids[position:])
@@ -101,14 +102,14 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
         outcome_by_step[later] in ("not_run", "attested", "waiting") for later in ids[position:]
     )
     assert done.returncode == 3
-    assert "the kernel died" in done.stderr
+    assert wording("fleet.kernel-died") in done.stderr
     assert _run_again(env_file, tmp_path / "evidence")[0] == 0
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("import sys; sys.exit(0)", "it ended before its last cell"),
+        ("import sys; sys.exit(0)", wording("fleet.ended-before-last-cell")),
         ('raise ValueError("broken on purpose")', "ValueError"),
         ("import os; os._exit(0)", "kernel died"),
     ],
@@ -190,7 +191,7 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_
     assert outcome_by_step["fb-11-permissions"] == "verified"
     for step in ("cy-01-connector-setup", "cy-02-client-id", "test-01-install"):
         assert outcome_by_step[step] == "inconclusive"
-        assert "could not be reached" in step_of(record, step)["reason"]
+        assert step_of(record, step)["code"] == "host-unreachable"
     assert exit_code == 3
 
 
@@ -212,7 +213,7 @@ def test_a_full_disk_loses_nothing(
     plain = {name: value for name, value in environment().items() if "COVERAGE" not in name}
     exit_code, output, errors = start(preexec_fn=refuse_growth, env=plain).finish()
     assert exit_code == 3, output + errors
-    assert "Free disk space" in errors
+    assert wording("advice.free-disk-space") in errors
     assert "Traceback" not in errors
     evidence = tmp_path / "evidence"
     journal = Journal(journal_path(evidence, "acme", PROCEDURE.id))
@@ -232,6 +233,10 @@ def test_a_full_disk_loses_nothing(
         str(attestations_beside(env_file)),
     )
     assert result.returncode == 0, result.stderr
+
+
+def not_reached(host: str) -> str:
+    return wording("host-unreachable.not-reached", host=host)
 
 
 @needs("unshare")
@@ -259,7 +264,8 @@ def test_without_a_network_a_run_ends(tmp_path: Path) -> None:
     assert record["sandbox"] is False
     reasons = {step["id"]: step["reason"] for step in record["steps"]}
     for step in ("fb-05-confirm-creation", "fb-10-public-profile", "fb-13-app-id-and-secret"):
-        assert "graph.facebook.com could not be reached" in reasons[step]
-    assert "acme-h.cyclr.com does not resolve" in reasons["fb-08-redirect-uri"]
-    assert "api.cyclr.com could not be reached" in reasons["cy-01-connector-setup"]
+        assert not_reached("graph.facebook.com") in reasons[step]
+    unresolved = wording("host-unreachable.name-not-resolved")
+    assert f"acme-h.cyclr.com {unresolved}" in reasons["fb-08-redirect-uri"]
+    assert not_reached("api.cyclr.com") in reasons["cy-01-connector-setup"]
     assert set(outcomes(record).values()) <= {"not_run", "inconclusive"}

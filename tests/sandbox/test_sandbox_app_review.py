@@ -53,7 +53,7 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
     """Access to public_profile can be increased at once, and is granted."""
     browser = browse(start("test-calls-missing"))
     base = enter(browser, "app-review/permissions/?q=public_profile")
-    assert "Increase access to public_profile" in browser.page.text
+    assert wording("sandbox.increase-access", permission="public_profile") in browser.page.text
     page = browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
     assert wording("sandbox.access-granted", permission="public_profile") in page
 

@@ -31,7 +31,7 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
         purpose="Clients",
         password=browser.given["login_password"],
     )
-    assert "Add Products to Your App" in browser.page.text
+    assert wording("sandbox.add-products") in browser.page.text
     found = re.search(r"/apps/(\d+)/dashboard/", browser.path)
     assert found is not None
     return found[1]
@@ -113,7 +113,7 @@ def test_the_whole_procedure_from_fresh(
     browser.submit(f"{base}/fb-login/validator/", redirect_uri=browser.given["redirect_uri"])
     assert wording("sandbox.valid-redirect-uri") in browser.page.text
     found = browser.open(f"{base}/app-review/permissions/")
-    assert "Get Advanced Access to public_profile" in found
+    assert wording("sandbox.get-advanced-access", permission="public_profile") in found
     browser.submit(f"{base}/app-review/access/public_profile/")
     assert wording("sandbox.access-granted", permission="public_profile") in browser.page.text
     make_test_calls(browser, app_id)
@@ -182,7 +182,7 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert rows == [{"permission": "public_profile", "status": "live"}]
     browser.open(f"{base}/app-review/permissions/")
-    assert "Request again to leads_retrieval" in browser.page.text
+    assert wording("sandbox.request-again", permission="leads_retrieval") in browser.page.text
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     browser.fill_in(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
@@ -251,7 +251,9 @@ def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
         assert browser.page.status_code == 400
         answers[name] = value
     assert 'value="a@b.test"' in browser.page.text
-    assert "App mode: development" in browser.submit("/apps/creation/", **answers)
+    assert wording("sandbox.app-mode", mode="development") in browser.submit(
+        "/apps/creation/", **answers
+    )
 
 
 def test_a_token_can_be_made_for_an_own_app(start: Start, browse: Browse, graph_of: Open) -> None:

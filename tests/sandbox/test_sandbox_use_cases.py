@@ -85,7 +85,9 @@ def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
     assert browser.page.status_code == 404
     browser.open(f"{base}/use_cases/")
     browser.submit(f"{base}/use_cases/permissions/pages_manage_metadata/")
-    assert "pages_manage_metadata is added" in browser.page.text
+    assert (
+        wording("sandbox.permission-added", permission="pages_manage_metadata") in browser.page.text
+    )
     assert list_permissions(browser, base) == {*REQUIRED, "pages_manage_metadata"}
 
 
@@ -165,7 +167,7 @@ def test_going_live_needs_the_settings(start: Start, browse: Browse) -> None:
     app.profile["privacy_policy_url"] = ""
     page = browser.submit(f"{base}/go_live/")
     assert browser.page.status_code == 400
-    assert "Add a Privacy Policy URL" in page
+    assert wording("sandbox.add-a-setting", label="Privacy Policy URL") in page
     assert not app.is_published
     app.profile["privacy_policy_url"] = policy
     assert "is published" in browser.submit(f"{base}/go_live/")

@@ -78,18 +78,20 @@ def test_exit_codes_have_their_documented_numbers() -> None:
 
 def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
     """An error's own next step replaces the one of its class, for this error only."""
-    special = errors.UnreachableError("x", next_step="Check the spelling.")
+    own = "Check the spelling."
+    special = errors.UnreachableError("x", next_step=own)
 
-    assert special.diagnostics() == "Check the spelling."
-    assert errors.UnreachableError("x").diagnostics() != "Check the spelling."
+    assert special.diagnostics() == own
+    assert errors.UnreachableError("x").diagnostics() != own
 
 
 def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
     """A notebook shows an error's message and next step, and no traceback."""
-    error = errors.SettingsError("service_domain is missing.")
+    message = "service_domain is missing."
+    error = errors.SettingsError(message)
 
     assert error._render_traceback_() == [
-        "SettingsError: service_domain is missing.",
+        f"SettingsError: {message}",
         f"Next: {error.diagnostics()}",
     ]
 

@@ -20,6 +20,7 @@ import pytest
 from keyring.backends.null import Keyring
 
 from tests.support.leftovers import changes, process_state
+from tests.support.wording import wording
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,8 +120,6 @@ def test_a_test_that_leaves_something_is_an_error(tmp_path: Path) -> None:
 
     assert "2 passed, 2 errors" in done.stdout, done.stdout
     assert "ERROR at teardown of test_leaves" in done.stdout
-    assert "This test left changed: environment variables (LEFT_BY_TEST)" in done.stdout
-    assert "A fixture of this module left changed: environment variables (LEFT_BY_FIXTURE)" in (
-        done.stdout
-    )
+    assert wording("tests.left-by-test", variable="LEFT_BY_TEST") in done.stdout
+    assert wording("tests.left-by-fixture", variable="LEFT_BY_FIXTURE") in done.stdout
     assert "a secret" not in done.stdout.replace('= "a secret"', "")

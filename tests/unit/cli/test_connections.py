@@ -168,8 +168,8 @@ def test_a_partial_list_says_so(console: Console) -> None:
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
-        ([{"Id": "a", "Name": "A"}], "! Page 2 of Cyclr's list has only rows of earlier pages."),
-        ([], "! Cyclr lists no account. That proves nothing:"),
+        ([{"Id": "a", "Name": "A"}], wording("connections.only-earlier-rows", page=2)),
+        ([], wording("connections.no-account")),
     ],
 )
 def test_a_list_that_may_be_a_part_ends_with_3(
@@ -207,12 +207,15 @@ def test_the_last_failure_is_shown(console: Console) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--test", "a", "--sign-in-link", "b", "--user", "u"), "Give either --test"),
-        (("--user", "u"), "--sign-in-link needs --user"),
-        (("--sign-in-link", "a"), "--sign-in-link needs --user"),
-        (("--errors", "nowhere.log"), "nowhere.log cannot be read"),
+        (("--test", "a", "--sign-in-link", "b", "--user", "u"), wording("connections.give-either")),
+        (("--user", "u"), wording("connections.link-needs-user")),
+        (("--sign-in-link", "a"), wording("connections.link-needs-user")),
+        (("--errors", "nowhere.log"), wording("connections.log-unreadable", file="nowhere.log")),
         (("--tenant", "nobody"), "no record yet of a tenant called nobody"),
-        (("--sandbox", "approved", "--env-file", "x.env"), "has its own settings"),
+        (
+            ("--sandbox", "approved", "--env-file", "x.env"),
+            wording("setting-invalid.has-own-settings", option="--env-file"),
+        ),
         (("--sandbox", "paradise"), "no scenario called paradise"),
     ],
 )
@@ -394,10 +397,10 @@ def test_what_is_not_known_ends_with_3() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--webhook", "nowhere"), "nowhere cannot be read"),
-        (("--webhook", "."), "cannot be read"),
+        (("--webhook", "nowhere"), wording("connections.log-unreadable", file="nowhere")),
+        (("--webhook", "."), wording("setting-invalid.file-unreadable")),
         (("--webhook", "-", "text"), "not both"),
-        (("--webhook", "-"), "webhook messages as JSON"),
+        (("--webhook", "-"), wording("explain.webhook-messages")),
     ],
 )
 def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None:

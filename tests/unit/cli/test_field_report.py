@@ -57,6 +57,12 @@ def test_the_summary_counts_calls(shown: FieldReport, expected: str) -> None:
     assert summary(shown) == expected
 
 
+def difference(name: str, shown: str = "number") -> str:
+    """Return the line about a difference; `shown` is the type that it names."""
+    sentence = wording(f"compare.{name}", field="a.b", type=shown)
+    return f"  {sentence} {wording('compare.matters')}"
+
+
 def test_each_kind_of_difference_is_a_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,13 +75,13 @@ def test_each_kind_of_difference_is_a_sentence(
         "✘ GET me",
         "  fields: id, name",
         "  read by: c",
-        "  a.b is left out: text is known (matters)",
-        "  a.b is number: text is known (matters)",
-        "  a.b is more than known: number (matters)",
-        "  error code number is not known (matters)",
-        "  status number: text is known (matters)",
-        "  not JSON: number (matters)",
-        "  no response to this call is known (matters)",
+        difference("left-out", "text"),
+        difference("other-type"),
+        difference("more"),
+        difference("error-code"),
+        difference("status"),
+        difference("not-json"),
+        difference("no-response-known"),
         "",
         wording("compare.unknown-headers", headers="x-new"),
     ]

@@ -55,7 +55,7 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(job.pending, **results[job.tenant.tenant])
 
     monkeypatch.setattr(LocalPool, "run", run)
-    monkeypatch.setattr(Fleet, "_result", result)
+    monkeypatch.setattr(Fleet, "tenant_result", result)
 
 
 def fleet(*words: str, text: str = TENANTS) -> Result:
@@ -196,15 +196,15 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--resume", "0badcafe", "--failed"), "choose different tenants"),
-        (("--resume", "../.."), "is not the id of a fleet's run"),
-        (("--junit", "."), "cannot be written: it is a folder"),
+        (("--resume", "0badcafe", "--failed"), wording("fleet.different-tenants")),
+        (("--resume", "../.."), wording("setting-invalid.not-a-fleet-run")),
+        (("--junit", "."), wording("run.junit-is-a-folder")),
         (("--junit", "no/out.xml"), "cannot be written: No such file"),
         (("--workers", "0"), "Invalid value for '--workers'"),
         (("--timeout", "0"), "Invalid value for '--timeout'"),
-        (("--only", "d*"), "No tenant of the file matches d*."),
-        (("--attestations", "none.toml"), "cannot be read"),
-        (("--env-file", "none.env"), "cannot be read"),
+        (("--only", "d*"), wording("fleet.no-tenant-matches", pattern="d*")),
+        (("--attestations", "none.toml"), wording("setting-invalid.file-unreadable")),
+        (("--env-file", "none.env"), wording("setting-invalid.file-unreadable")),
     ],
 )
 def test_bad_usage_is_refused_before_anything_is_written(words: tuple[str, ...], said: str) -> None:

@@ -21,6 +21,7 @@ from tests.support.commands import runbook
 from tests.support.wording import wording
 
 STEP = "fb-12a-publish"
+NO_SUCH_STEP = wording("step-unknown.no-such-step", step="fb-12a-publsh")
 PUBLISH = next(step for step in PROCEDURE.steps if step.id == STEP)
 HOSTILE = "a\x1b[2J\u202e\nb"
 
@@ -203,21 +204,45 @@ def test_a_script_must_say_yes() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("fb-12a-publsh", "--by", "Ann"), "no step called fb-12a-publsh. Did you mean fb-12a-pub"),
-        (("99", "--by", "Ann"), "no step called 99. "),
+        (
+            ("fb-12a-publsh", "--by", "Ann"),
+            f"{NO_SUCH_STEP}. {wording('setting-invalid.did-you-mean', name=STEP)}",
+        ),
+        (("99", "--by", "Ann"), wording("step-unknown.no-such-step", step="99. ")),
         ((STEP,), "--by"),
-        ((STEP, "--by", "  "), "The name of the person who confirms it is missing"),
-        ((STEP, "--by", "A\u200bnn"), "The name: it contains an invisible character (U+200B)"),
-        ((STEP, "--by", "A" * 201), "The name: it has 201 characters"),
-        ((STEP, "--by", "Ann", "--note", "\u202e"), "The note: it contains an invisible character"),
-        ((STEP, "--by", "Ann", "--tenant", "acm"), "a tenant called acm. Did you mean acme?"),
-        ((STEP, "--by", "Ann", "--tenant", "../x"), "is not a tenant name"),
-        ((RENEWAL, "--by", "Ann", "--answer", "no"), "known answers: not-asked, asked."),
-        ((RENEWAL, "--by", "Ann", "--answer", "asked"), "due is missing"),
-        ((RENEWAL, "--by", "Ann", "--due", "2027-01-01"), "due does not apply to this entry"),
-        ((RENEWAL, "--by", "Ann", "--until", "soon"), "until takes a day such as 2026-12-01"),
-        (("2", "--by", "Ann", "--until", "2027-01-01"), "until does not apply to this entry"),
-        (("fb-01-log-in", "--by", "Ann"), "Step 1 (fb-01-log-in) is attested: Operator on 24 Nov"),
+        ((STEP, "--by", "  "), wording("confirm.name-missing")),
+        ((STEP, "--by", "A\u200bnn"), wording("confirm.name-invisible", character="U+200B")),
+        ((STEP, "--by", "A" * 201), wording("confirm.name-too-long", length=201)),
+        ((STEP, "--by", "Ann", "--note", "\u202e"), wording("confirm.note-invisible")),
+        (
+            (STEP, "--by", "Ann", "--tenant", "acm"),
+            "a tenant called acm. " + wording("setting-invalid.did-you-mean", name="acme"),
+        ),
+        ((STEP, "--by", "Ann", "--tenant", "../x"), wording("setting-invalid.not-a-tenant-name")),
+        (
+            (RENEWAL, "--by", "Ann", "--answer", "no"),
+            wording("confirm.known-answers", answers="not-asked, asked"),
+        ),
+        (
+            (RENEWAL, "--by", "Ann", "--answer", "asked"),
+            wording("confirmation-invalid.missing", name="due"),
+        ),
+        (
+            (RENEWAL, "--by", "Ann", "--due", "2027-01-01"),
+            wording("confirmation-invalid.does-not-apply", name="due"),
+        ),
+        (
+            (RENEWAL, "--by", "Ann", "--until", "soon"),
+            wording("setting-invalid.takes-a-day", example="2026-12-01"),
+        ),
+        (
+            ("2", "--by", "Ann", "--until", "2027-01-01"),
+            wording("confirmation-invalid.does-not-apply", name="until"),
+        ),
+        (
+            ("fb-01-log-in", "--by", "Ann"),
+            wording("confirm.is-attested", step="fb-01-log-in", name="Operator", number=1),
+        ),
     ],
 )
 def test_a_confirmation_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
@@ -240,14 +265,14 @@ def test_four_eyes_need_two_people() -> None:
     again = runbook("confirm", "12a", "--tenant", "acme", "--by", " aNN ", "--yes")
     second = runbook("confirm", "12a", "--tenant", "acme", "--by", "Ben", "--yes")
 
-    assert wording("reasons.second-person") in first.stdout
+    assert wording("confirm.another-person-must") in first.stdout
     assert again.exit_code == ExitCode.USAGE
     assert (
         wording("setting-invalid.already-confirmed", step=STEP, name="Ann", number="12a")
         in again.stderr
     )
     assert wording("confirm.second-person-must") in again.stderr
-    assert "✍ attested. Ben on " in second.stdout
+    assert wording("confirm.outcome-attested", name="Ben") in second.stdout
     assert "confirming Ann" in second.stdout
     assert lines() == before + 1
 
@@ -297,7 +322,7 @@ def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
     begun().say([submitted("fb-12-submit-review")])
     result = runbook("confirm", "fb-12-submit-review", "--tenant", "acme", "--by", "Ann", "--yes")
 
-    assert "✍ attested. Ann on " in result.stdout
+    assert wording("confirm.outcome-attested", name="Ann") in result.stdout
 
 
 def test_a_confirmation_as_json() -> None:

@@ -146,7 +146,7 @@ def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     assert "Open:" not in sealed
     assert end.index("\nOpen:\n") < end.index("\nNext: step ")
     assert "http" not in end
-    assert wording("notebook.link-of-sandbox") in end
+    assert wording("status.no-page-to-open") in end
     assert PROCEDURE.steps[-1].id not in end
     assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
@@ -306,7 +306,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     fake = Lab()
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", fake)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "serve_lab", fake)
     return fake
 
 
@@ -338,7 +338,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     with_journal(folder, "beta")
     asked: list[str] = []
-    monkeypatch.setattr(runbook_lib.cli.lab, "_is_a_person_there", lambda: True)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
 
     def answer(question: str) -> str:
         asked.append(question)
@@ -346,7 +346,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     monkeypatch.setattr(click, "prompt", answer)
     assert runbook("lab").exit_code == 7
-    assert "There are: beta." in asked[0]
+    assert wording("lab.there-are", tenants="beta") in asked[0]
     assert lab.variables["RUNBOOK_TENANT"] == "acme"
 
 
@@ -447,7 +447,7 @@ def test_status_marks_practice() -> None:
     text = runbook("status", "--tenant", DOMAIN).stdout
 
     assert f"SANDBOX {DOMAIN}" in text
-    assert wording("notebook.link-of-sandbox") in text
+    assert wording("status.no-page-to-open") in text
     assert "http" not in text
 
 
@@ -672,6 +672,7 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     document = json.loads(shown("explain", "URL Bloked", "--json", code=ExitCode.INCOMPLETE))
     assert (document["known"], document["decided_by"]) == (False, "search")
     assert document["errors"][0]["id"] == "url-blocked"
+    assert wording("explain.then-test-the-address") in document["errors"][0]["advice"]
 
 
 def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
@@ -796,7 +797,7 @@ def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     """`kit` names its file, what to look at, and what to do next; nothing is recorded."""
     text = shown("kit", *GIVEN, "--set", "permissions=email")
 
-    assert text.startswith("Written: review-kit.md ")
+    assert text.startswith(wording("kit.written", file="review-kit.md"))
     assert wording("kit.blanks-for-unknown", label="App Display Name") in text
     assert (
         wording(
@@ -888,7 +889,7 @@ def test_status_lists_what_must_be_done_again() -> None:
     assert f"To do again:\n- {title} (fb-04a-use-case)" in after.stdout
     again = [each["step"] for each in document["again"]]
     assert again == ["fb-04a-use-case", "fb-06-facebook-login"]
-    assert "Ann confirmed this" in document["again"][0]["why"]
+    assert wording("findings.confirmed-this", name="Ann") in document["again"][0]["why"]
     assert "111111111111111, not 222222222222222" in document["again"][0]["why"]
 
 

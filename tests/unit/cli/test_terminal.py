@@ -280,10 +280,10 @@ def test_each_verdict_is_a_line(capsys: Capture) -> None:
         show_verdict(verdict)
 
     assert capsys.readouterr().out.splitlines() == [
-        "✔ acme/p: 2 in a chain, none missing",
+        f"✔ acme/p: {wording('verify.chain-whole', count=2)}",
         "✔ acme/p: 2 in a chain",
         "  ! Not[U+000A]shown.",
-        "- acme/p: nothing sealed yet",
+        f"- acme/p: {wording('verify.nothing-sealed-yet')}",
         "✘ evidence/acme/p: No[U+000A]chain.",
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import refused
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 
 DOMAIN = "service_domain=acme-h.cyclr.com"
@@ -28,47 +29,89 @@ def refusal(*words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("run", "--set", "nonsense"), "--set takes NAME=VALUE."),
-        (("run", "--set", "=x"), "--set takes NAME=VALUE."),
-        (("run", "--set", "nonsense=1"), "no parameter called nonsense"),
-        (("run", "--set", "service_domian=acme-h.cyclr.com"), "Did you mean service_domain?"),
-        (("run",), "service_domain (Service Domain) is missing"),
-        ((*GIVEN, "--set", "install_connector=perhaps"), "takes true or false"),
+        (("run", "--set", "nonsense"), wording("setting-invalid.set-takes-name-value")),
+        (("run", "--set", "=x"), wording("setting-invalid.set-takes-name-value")),
+        (
+            ("run", "--set", "nonsense=1"),
+            wording("setting-invalid.no-such-parameter", name="nonsense"),
+        ),
+        (
+            ("run", "--set", "service_domian=acme-h.cyclr.com"),
+            wording("setting-invalid.did-you-mean", name="service_domain"),
+        ),
+        (
+            ("run",),
+            wording("setting-invalid.value-missing", name="service_domain", label="Service Domain"),
+        ),
+        (
+            (*GIVEN, "--set", "install_connector=perhaps"),
+            wording("setting-invalid.takes-true-or-false", value="perhaps"),
+        ),
         (("run", "--set", "service_domain=acme-h.cyclr.com:8443"), "has no port"),
         (("run", "--set", "service_domain=not a domain"), "looks like acme-h.cyclr.com"),
         ((*GIVEN, "--set", "app_id=abc"), "15 or 16 digits"),
-        ((*GIVEN, "--set", "graph_version=26"), "looks like v26.0"),
+        (
+            (*GIVEN, "--set", "graph_version=26"),
+            wording("ValueError.graph-version-form", version="v26.0"),
+        ),
         ((*GIVEN, "--set", "permissions=Leads!"), "is not a permission"),
         ((*GIVEN, "--set", "graph_url=http://graph.example"), "over https only"),
-        ((*GIVEN, "--set", "ca_file=nowhere.pem"), "cannot be read as a PEM file"),
-        ((*GIVEN, "--set", "four_eyes=fb-99"), "names fb-99, which is not a step"),
-        ((*GIVEN, "--tenant", "../x"), "is not a tenant name"),
-        ((*GIVEN, "--attestations", "none.toml"), "none.toml cannot be read"),
-        ((*GIVEN, "--env-file", "none.env"), "cannot be read"),
-        ((*GIVEN, "--env-file", "."), "cannot be read"),
-        (("status", "--env-file", "none.env"), "cannot be read"),
+        ((*GIVEN, "--set", "ca_file=nowhere.pem"), wording("setting-invalid.not-a-pem-file")),
+        (
+            (*GIVEN, "--set", "four_eyes=fb-99"),
+            wording("setting-invalid.four-eyes-names", step="fb-99"),
+        ),
+        ((*GIVEN, "--tenant", "../x"), wording("setting-invalid.not-a-tenant-name")),
+        (
+            (*GIVEN, "--attestations", "none.toml"),
+            wording("confirmation-invalid.no-attestations-file", file="none.toml"),
+        ),
+        ((*GIVEN, "--env-file", "none.env"), wording("setting-invalid.file-unreadable")),
+        ((*GIVEN, "--env-file", "."), wording("setting-invalid.file-unreadable")),
+        (("status", "--env-file", "none.env"), wording("setting-invalid.file-unreadable")),
         (
             ("run", "--sandbox", "approved", "--env-file", "x"),
-            "has its own settings: leave out --env-file",
+            wording("setting-invalid.has-own-settings", option="--env-file"),
         ),
-        (("run", "--sandbox", "aproved"), "There is no scenario called aproved"),
-        (("lab", "--sandbox", "aproved"), "no scenario called aproved"),
-        (("sandbox", "--scenario", "aproved"), "called aproved. Did you mean approved?"),
-        (("lab", "--sanbox"), "There is no option --sanbox. Did you mean --sandbox?"),
-        (("lab", "--colaborative"), "Did you mean --collaborative?"),
-        ((*GIVEN, "--set", "servce_domain=x"), "Did you mean service_domain?"),
+        (
+            ("run", "--sandbox", "aproved"),
+            wording("setting-invalid.no-scenario", near="approved", name="aproved"),
+        ),
+        (
+            ("lab", "--sandbox", "aproved"),
+            wording("setting-invalid.no-scenario", near="approved", name="aproved"),
+        ),
+        (
+            ("sandbox", "--scenario", "aproved"),
+            wording("setting-invalid.no-scenario", near="approved", name="aproved"),
+        ),
+        (
+            ("lab", "--sanbox"),
+            wording("setting-invalid.no-option", near="--sandbox", option="--sanbox"),
+        ),
+        (
+            ("lab", "--colaborative"),
+            wording("setting-invalid.did-you-mean", name="--collaborative"),
+        ),
+        (
+            (*GIVEN, "--set", "servce_domain=x"),
+            wording("setting-invalid.did-you-mean", name="service_domain"),
+        ),
         # A secret on the command line is refused, and the message does not repeat it.
         (("run", "--set", f"app_secret={APP_SECRET}"), "RUNBOOK_FACEBOOK_APP_SECRET"),
-        ((*GIVEN, "--set", "app_secret=0123456789abcdef"), "never use it as a parameter"),
+        (
+            (*GIVEN, "--set", "app_secret=0123456789abcdef"),
+            wording("setting-invalid.never-as-parameter"),
+        ),
         (("kit", "--attach"), "--by NAME"),
         (("kit", "--attach", "--by", "  "), "--by NAME"),
-        (("kit", "--by", "Operator"), "need --attach"),
-        (("kit", "--note", "n"), "need --attach"),
+        (("kit", "--by", "Operator"), wording("setting-invalid.need-attach")),
+        (("kit", "--note", "n"), wording("setting-invalid.need-attach")),
         (("kit", "--set", "permissions=Leads!"), "is not a permission"),
         (("kit", "--set", "permissions"), "NAME=VALUE"),
-        (("kit", "--set", "app_secret=env:HOME"), "the review kit needs none"),
+        (("kit", "--set", "app_secret=env:HOME"), wording("setting-invalid.kit-needs-none")),
         (("kit", "--connector", "nowhere"), "There is no connector"),
-        (("kit", "--tenant", "../x"), "is not a tenant name"),
+        (("kit", "--tenant", "../x"), wording("setting-invalid.not-a-tenant-name")),
     ],
 )
 def test_wrong_words_are_one_message_and_a_next_step(words: tuple[str, ...], said: str) -> None:
@@ -102,11 +145,14 @@ def test_an_unknown_option_is_named() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "contains no settings"),
-        (b"# only a comment\n", "contains no settings"),
+        (b"", wording("setting-invalid.no-settings")),
+        (b"# only a comment\n", wording("setting-invalid.no-settings")),
         (b"\xff\xfe\x00\n", "is not UTF-8"),
         (b"RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nthis is no setting\n", "Line 2"),
-        (b"RUNBOOK_SERVICE_DOMIAN=a.b\n", "Did you mean RUNBOOK_CYCLR_SERVICE_DOMAIN?"),
+        (
+            b"RUNBOOK_SERVICE_DOMIAN=a.b\n",
+            wording("setting-invalid.did-you-mean", name="RUNBOOK_CYCLR_SERVICE_DOMAIN"),
+        ),
         (b"RUNBOOK_CYCLR_SERVICE_DOMAIN='acme\n", "Line 1"),
         (
             b"RUNBOOK_CYCLR_SERVICE_DOMAIN=a.b\nRUNBOOK_FACEBOOK_APP_SECRET=canary-5ecret\n",

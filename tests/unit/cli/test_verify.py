@@ -23,6 +23,7 @@ BUNDLE_FIELDS = {
     "stamped_on", "statement", "withheld",
 }  # fmt: skip
 CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}
+INSIDE_EVIDENCE = wording("verify.inside-the-evidence")
 INSIDE = ("--trusted-keys", "evidence/keys")
 ELSEWHERE = ("--trusted-keys", "../trusted")
 
@@ -55,7 +56,7 @@ def test_keys_inside_the_evidence_are_named_first(command: tuple[str, ...]) -> N
     for options in (INSIDE, one_key("evidence/keys"), (*one_key("../trusted"), *INSIDE)):
         result = runbook(*command, *options)
         first = result.stdout.splitlines()[0]
-        assert first.startswith(f"! Inside the evidence: {options[-1]}. {WHY_LESS} ")
+        assert first.startswith(f"{INSIDE_EVIDENCE}{options[-1]}. {WHY_LESS} ")
         assert wording("verify.get-the-public-key") in first
         assert result.exit_code == ExitCode.COMPLETE
     for options in (ELSEWHERE, one_key("../trusted")):
@@ -84,8 +85,8 @@ def test_the_evidence_folder_is_found_around_a_path(path: str) -> None:
     """The evidence folder of a tenant or a bundle is the one around it; links are followed."""
     Path("../link").symlink_to(Path("evidence").absolute())
 
-    assert runbook("verify", path, *INSIDE).stdout.startswith(wording("verify.inside-the-evidence"))
-    assert wording("verify.inside-the-evidence") not in runbook("verify", path, *ELSEWHERE).stdout
+    assert runbook("verify", path, *INSIDE).stdout.startswith(INSIDE_EVIDENCE)
+    assert INSIDE_EVIDENCE not in runbook("verify", path, *ELSEWHERE).stdout
 
 
 def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
@@ -97,7 +98,7 @@ def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
 
     assert result.exit_code == ExitCode.REFUSED
     first, second = result.stdout.splitlines()
-    assert first.startswith(f"! Inside the evidence: {own}. {WHY_LESS}")
+    assert first.startswith(f"{INSIDE_EVIDENCE}{own}. {WHY_LESS}")
     assert f"KEY.pub.pem: {wording('content-altered.added')}" in second
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import runbook
+from tests.support.wording import wording
 
 
 @pytest.fixture
@@ -95,5 +96,5 @@ def test_the_doctor_names_both_folders(below: Path, *, is_below: bool) -> None:
     which = "a parent of the working directory" if is_below else "the working directory"
     assert found["Project folder"] == f"{project}, {which}"
     evidence = project / "evidence" if is_below else Path("evidence")
-    assert found["Evidence folder"] == f"{evidence} can be written"
+    assert found["Evidence folder"] == wording("doctor.can-be-written", folder=evidence)
     assert "Project folder" in shown

@@ -14,7 +14,7 @@ from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
-from tests.support.wording import refused
+from tests.support.wording import refused, wording
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
 
@@ -36,7 +36,9 @@ def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
 @procedures
 def test_it_begins_with_the_four_settings_that_matter(procedure: Procedure) -> None:
     """Domain and the app's name, ID and secret come first; a line tells most people to stop."""
-    first, line, _ = env_template(procedure, ".env").partition("Most people never need")
+    first, line, _ = env_template(procedure, ".env").partition(
+        wording("screens.most-people-never-need")
+    )
 
     assert line
     names = re.findall(r"^RUNBOOK_(\w+)=", first, flags=re.MULTILINE)

@@ -161,40 +161,66 @@ def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
     ]
 
 
+IN_CASE_ONLY = wording("tenants-file-invalid.case-only")
+NOT_TOML = wording("tenants-file-invalid.not-toml")
+NO_TENANT = wording("tenants-file-invalid.no-tenant")
+NAME_MISSING = wording("tenants-file-invalid.name-missing")
+NAME_FORM = wording("tenants-file-invalid.name-form")
+NO_CONNECTOR = wording("tenants-file-invalid.no-connector")
+NAME_FOR_ALL = wording("tenants-file-invalid.name-for-all")
+TAKES_REFERENCE = wording("tenants-file-invalid.takes-reference")
+IS_SECRET = wording("tenants-file-invalid.is-secret")
+TOO_DEEP = wording("ValueError.too-deep")
+AS_TABLE = wording("tenants-file-invalid.as-a-table")
+TWO_BRACKETS = wording("tenants-file-invalid.two-brackets")
+OWN_TABLE = wording("tenants-file-invalid.own-table")
+TWO_COLUMNS = wording("tenants-file-invalid.two-columns")
+NOT_CSV = wording("tenants-file-invalid.not-csv")
+CELLS = wording("tenants-file-invalid.too-many-cells")
+
+
+def not_known(key: str) -> str:
+    return wording("tenants-file-invalid.name-not-known", key=key)
+
+
+def twice(name: str) -> str:
+    return wording("tenants-file-invalid.twice", name=name)
+
+
 MISTAKES: Mapping[str, tuple[str, list[str]]] = {
-    "no name": ("[[tenant]]\n", ["1 (line 1), tenant: the name"]),
+    "no name": ("[[tenant]]\n", [f"1 (line 1), tenant: {NAME_MISSING}"]),
     "a name that no folder has": (
         '[[tenant]]\n\ntenant = "a/b"\n',
-        ["1 (line 1), tenant: use a name of letters"],
+        [f"1 (line 1), tenant: {NAME_FORM}"],
     ),
     "a name that is no text": (
         "[[tenant]]\ntenant = 7\n",
-        ["1 (line 1), tenant: the name of the tenant is missing"],
+        [f"1 (line 1), tenant: {NAME_MISSING}"],
     ),
-    "twice": (ACME + ACME, ["2 (acme, line 3), tenant: acme appears twice"]),
+    "twice": (ACME + ACME, [f"2 (acme, line 3), tenant: {twice('acme')}"]),
     "in case only": (
         f'{ACME}[[tenant]]\ntenant = "ACME"\nconnector = "facebook_messenger"',
-        ["2 (ACME, line 3), tenant: acme and ACME differ only in case"],
+        [f"2 (ACME, line 3), tenant: {IN_CASE_ONLY}"],
     ),
     "an unknown connector": (
         f'{ACME}connector = "mailchimp"\n',
-        ["1 (acme, line 1), connector: no connector has this name; known connectors: f"],
+        [f"1 (acme, line 1), connector: {NO_CONNECTOR}"],
     ),
     "a misspelt connector": (
         f'{ACME}connector = "facebook_mesenger"\n',
-        ["connector: no connector has this name (Did you mean facebook_messenger?); known"],
+        [f"connector: {NO_CONNECTOR} (Did you mean facebook_messenger?)"],
     ),
     "a connector that is a list": (
         f"{ACME}connector = []",
-        ["1 (acme, line 1), connector: no connector has this name"],
+        [f"1 (acme, line 1), connector: {NO_CONNECTOR}"],
     ),
     "an unknown key": (
         f'{ACME}app_ids = "1"\n',
-        ["1 (acme, line 1), app_ids: this name is not known. Did you mean app_id?"],
+        [f"1 (acme, line 1), {not_known('app_ids')}. Did you mean app_id?"],
     ),
     "another connector's key": (
         f'{ACME}page_id = "12345"',
-        ["1 (acme, line 1), page_id: this name is not known"],
+        [f"1 (acme, line 1), {not_known('page_id')}"],
     ),
     "a value that is refused": (
         f'{ACME}app_id = "x"',
@@ -210,31 +236,31 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a name for all": (
         f'[defaults]\ntenant = "x"\n{ACME}',
-        ["[defaults], tenant: each tenant needs its own name"],
+        [f"[defaults], tenant: {NAME_FOR_ALL}"],
     ),
     "a secret": (
         f'{ACME}secrets = {{app_secret = "{APP_SECRET}"}}',
-        ["1 (acme, line 1), secrets, app_secret: it takes a reference, not the secret itself: env"],
+        [f"1 (acme, line 1), secrets, app_secret: {TAKES_REFERENCE}"],
     ),
     "a secret among several lines": (
         f'{ACME}note = """\n[[tenant]]\n"""\n[tenant.secrets]\napp_secret = "{APP_SECRET}"',
-        ["1 (acme), note: this name", "1 (acme), secrets, app_secret: it takes a ref"],
+        [f"1 (acme), {not_known('note')}", f"1 (acme), secrets, app_secret: {TAKES_REFERENCE}"],
     ),
     "a secret as a parameter": (
         f'{ACME}app_secret = "{APP_SECRET}"',
-        ["1 (acme, line 1), app_secret: it is a secret: put a reference into secrets"],
+        [f"1 (acme, line 1), app_secret: {IS_SECRET}"],
     ),
     "a token in a reference": (
         f'{ACME}secrets.app_secret = "env:{USER_TOKEN}"',
-        ["1 (acme, line 1), secrets, app_secret: it takes a reference"],
+        [f"1 (acme, line 1), secrets, app_secret: {TAKES_REFERENCE}"],
     ),
     "a parameter as a secret": (
         f'{ACME}secrets.app_id = "env:A"',
-        ["1 (acme, line 1), secrets, app_id: this name is not known"],
+        [f"1 (acme, line 1), secrets, {not_known('app_id')}"],
     ),
     "a secret as a key": (
         f'{ACME}{APP_SECRET} = ""',
-        ["1 (acme, line 1), a key: this name is not known"],
+        [f"1 (acme, line 1), {not_known('a key')}"],
     ),
     "a secret in another's place": (
         f'{ACME}permissions = "{APP_SECRET}!"',
@@ -242,34 +268,34 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "secrets that are no table": (
         f'{ACME}secrets = "env:A"',
-        ["1 (acme, line 1), secrets: write it as a table"],
+        [f"1 (acme, line 1), secrets: {AS_TABLE}"],
     ),
     "a number as reference": (
         f"{ACME}secrets = {{app_secret = 7}}",
-        ["1 (acme, line 1), secrets, app_secret: it takes"],
+        [f"1 (acme, line 1), secrets, app_secret: {TAKES_REFERENCE}"],
     ),
-    "one bracket": ('[tenant]\ntenant = "acme"', ["tenant: write [[tenant]] with two brackets"]),
-    "defaults twice": (f"[[defaults]]\n{ACME}", ["defaults: write [defaults] as its own table"]),
+    "one bracket": ('[tenant]\ntenant = "acme"', [f"tenant: {TWO_BRACKETS}"]),
+    "defaults twice": (f"[[defaults]]\n{ACME}", [f"defaults: {OWN_TABLE}"]),
     "another table": (
         f"{ACME}[default]\n",
-        ["default: this name is not known. Did you mean defaults?"],
+        [f"{not_known('default')}. Did you mean defaults?"],
     ),
     "all of them": (
         '[[tenant]]\n[[tenant]]\ntenant = "b"\napp_id = "x"\nb = 1\n',
         [
-            "[[tenant]] 1 (line 1), tenant: the n",
+            f"[[tenant]] 1 (line 1), tenant: {NAME_MISSING}",
             "[[tenant]] 2 (b, line 2): app_id",
-            "[[tenant]] 2 (b, line 2), b: this name",
+            f"[[tenant]] 2 (b, line 2), {not_known('b')}",
         ],
     ),
     "inline tables": (
         'tenant = [{tenant = "a"},\n  {tenant = "a"}]',
-        ["2 (a), tenant: a appears twice"],
+        [f"2 (a), tenant: {twice('a')}"],
     ),
-    "no TOML": ("[[tenant]\n", ["is not TOML: "]),
-    "deep TOML": (f"a = {'[' * 100_000}", ["is not TOML: it is nested too deeply"]),
-    "no tenant": ('[defaults]\napp_id = "123456789"', ["names no tenant"]),
-    "nothing": ("", ["names no tenant"]),
+    "no TOML": ("[[tenant]\n", [NOT_TOML]),
+    "deep TOML": (f"a = {'[' * 100_000}", [f"{NOT_TOML}it is {TOO_DEEP}"]),
+    "no tenant": ('[defaults]\napp_id = "123456789"', [NO_TENANT]),
+    "nothing": ("", [NO_TENANT]),
 }
 
 
@@ -290,33 +316,33 @@ CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     "no headings": (
         f"acme,{APP_SECRET}\n",
         [
-            "column 1, acme: this name is not known",
-            "column 2, a key: this name is not known",
+            f"column 1, {not_known('acme')}",
+            f"column 2, {not_known('a key')}",
         ],
     ),
-    "a column twice": ("tenant,app_id,app_id\n", ["app_id: two columns have this name"]),
+    "a column twice": ("tenant,app_id,app_id\n", [f"app_id: {TWO_COLUMNS}"]),
     "too many cells": (
         'tenant,app_display_name\na,"x\ny"\nb,x,y\n',
         [
-            "row 3 (b): this row has 3 cells for 2 headings",
+            f"row 3 (b): {CELLS}",
             "row 2 (a): app_display_name",
         ],
     ),
     "a secret": (
         f"tenant,app_secret\nacme,{APP_SECRET}\nbloom,vault:x\n",
         [
-            "row 2 (acme), secrets, app_secret: it takes a",
-            "row 3 (bloom), secrets, app_secret: it takes a",
+            f"row 2 (acme), secrets, app_secret: {TAKES_REFERENCE}",
+            f"row 3 (bloom), secrets, app_secret: {TAKES_REFERENCE}",
         ],
     ),
     "another connector's column": (
         "tenant,page_id,connector\nacme,12345,\nbloom,12345,facebook_messenger\n",
-        ["row 2 (acme), page_id: this name is not known"],
+        [f"row 2 (acme), {not_known('page_id')}"],
     ),
-    "an open quote": ('tenant\nacme\n"bloom\n', ["row 3: this is not CSV"]),
-    "a secret as name": (f"tenant\n{APP_SECRET}!\n", ["row 2, tenant: use a name of letters"]),
-    "no row": ("tenant\n\n", ["names no tenant"]),
-    "nothing": ("", ["names no tenant"]),
+    "an open quote": ('tenant\nacme\n"bloom\n', [f"row 3: {NOT_CSV}"]),
+    "a secret as name": (f"tenant\n{APP_SECRET}!\n", [f"row 2, tenant: {NAME_FORM}"]),
+    "no row": ("tenant\n\n", [NO_TENANT]),
+    "nothing": ("", [NO_TENANT]),
 }
 
 

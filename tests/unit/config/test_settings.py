@@ -23,6 +23,7 @@ from runbook_lib.config.settings import (
 from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
+from tests.support.wording import wording
 from tests.unit.bodies import USER_TOKEN
 
 
@@ -228,16 +229,16 @@ def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: 
     ("wanted", "value", "said"),
     [
         (FLAG, "maybe", "install (Install): it takes true or false"),
-        (FLAG, 2, "takes true or false"),
+        (FLAG, 2, wording("setting-invalid.takes-true-or-false-only")),
         (DOMAIN, True, "service_domain (Domain): it takes text, not bool"),
-        (DOMAIN, 1.5, "takes text, not float"),
-        (DOMAIN, ["a.b"], "takes text, not list"),
-        (DOMAIN, {"a": 1}, "takes text, not dict"),
+        (DOMAIN, 1.5, wording("confirmation-invalid.takes-text", type="float")),
+        (DOMAIN, ["a.b"], wording("confirmation-invalid.takes-text", type="list")),
+        (DOMAIN, {"a": 1}, wording("confirmation-invalid.takes-text", type="dict")),
         (DOMAIN, "localhost", "service_domain (Domain): "),
-        (NAMES, 7.0, "takes names separated by commas, not float"),
+        (NAMES, 7.0, wording("setting-invalid.takes-names-type", type="float")),
         (NAMES, "Not A Permission!", "permissions (Permissions): 'Not'"),
         *(
-            (NAME, text, "invisible character")
+            (NAME, text, wording("setting-invalid.invisible-character"))
             for text in ("Acme\x1b[2J", "Acme\u202egpj", "Ac\u200bme", "Acme\ud800", "A\nB")
         ),
     ],
@@ -267,7 +268,9 @@ def test_a_token_in_an_ordinary_setting_is_refused(token: str, source: str) -> N
     """A token in a setting that is not secret is refused, and the error does not quote it."""
     user = item("cyclr_username", "User")
     name = user.name if source == "given" else user.variable
-    assert "looks like an access token" in refused([user], **{source: {name: f"me {token}"}})
+    assert wording("setting-invalid.looks-like-token") in refused(
+        [user], **{source: {name: f"me {token}"}}
+    )
 
 
 @IN_BOTH
@@ -346,21 +349,27 @@ def test_a_secret_comes_by_reference(
 @pytest.mark.parametrize(
     ("reference", "text"),
     [
-        ("env:NOT_SET", "nothing is stored under env:NOT_SET"),
-        ("env:", "nothing is stored under env:"),
-        ("keyring:cyclr/eu/nobody", "nothing is stored under keyring:cyclr/eu/nobody"),
-        ("keyring:cyclr", "nothing is stored under keyring:cyclr"),
+        ("env:NOT_SET", wording("setting-invalid.nothing-stored", reference="env:NOT_SET")),
+        ("env:", wording("setting-invalid.nothing-stored", reference="env:")),
+        (
+            "keyring:cyclr/eu/nobody",
+            wording("setting-invalid.nothing-stored", reference="keyring:cyclr/eu/nobody"),
+        ),
+        ("keyring:cyclr", wording("setting-invalid.nothing-stored", reference="keyring:cyclr")),
         ("file:{folder}/none", "cannot be read: No such file"),
         ("file:{folder}", "it is a folder, not a regular file"),
-        ("file:{folder}/empty", "nothing is stored under file:"),
-        ("file:{folder}/binary", "it is not UTF-8 text"),
-        ("file:{folder}/bad", "an App Secret has 32 characters"),
+        ("file:{folder}/empty", wording("setting-invalid.nothing-stored", reference="file:")),
+        ("file:{folder}/binary", wording("setting-invalid.file-not-utf-8")),
+        ("file:{folder}/bad", wording("setting-invalid.app-secret-length", length=32)),
         ("file:~nobody-of-this-name/secret", "cannot be read"),
         ("file:a\0b", "cannot be read"),
-        ("env:BAD", "an App Secret has 32 characters"),
+        ("env:BAD", wording("setting-invalid.app-secret-length", length=32)),
         ("dotenv:{folder}/none#X", "cannot be read: No such file"),
-        ("dotenv:{folder}/bad#X", "is not NAME=value"),
-        ("dotenv:{folder}/other.env#X", "nothing is stored under dotenv:"),
+        ("dotenv:{folder}/bad#X", wording("setting-invalid.not-name-value")),
+        (
+            "dotenv:{folder}/other.env#X",
+            wording("setting-invalid.nothing-stored", reference="dotenv:"),
+        ),
         ("dotenv:~nobody-of-this-name/x#X", "home directory"),
     ],
 )
@@ -395,9 +404,9 @@ def test_an_unreadable_keyring_is_an_error(
         # Variables are not expanded, since a secret may hold a dollar.
         (b"A=$HOME/${X}\n", {"A": "$HOME/${X}"}),
         (b'A="two\nlines"\n', {"A": "two\nlines"}),
-        (b"", "contains no settings"),
-        (b"  \n\t\n", "contains no settings"),
-        (b"# RUNBOOK_APP_SECRET=canary\n", "contains no settings"),
+        (b"", wording("setting-invalid.no-settings")),
+        (b"  \n\t\n", wording("setting-invalid.no-settings")),
+        (b"# RUNBOOK_APP_SECRET=canary\n", wording("setting-invalid.no-settings")),
         (b"A=1\nRUNBOOK_APP_SECRET canary\n", "Line 2 of "),
         (b"RUNBOOK_APP_SECRET\n", "Line 1 of "),
         (b"A=1\nB='canary\n", "Line 2 of "),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.config import workspace
 from runbook_lib.config.workspace import (
     evidence_folder,
     folders_elsewhere,
+    has_notebooks,
     project_folder,
     refuse_twin,
     tenant_name,
@@ -185,11 +186,13 @@ def test_the_systems_own_folders_end_the_search(
     """The root and a temporary folder end the search, also if no variable names them."""
     monkeypatch.delenv("TMPDIR", raising=False)
     real = Path(os.path.realpath(place))
-    monkeypatch.setattr(workspace, "_has_notebooks", lambda folder: folder == real)
 
-    assert project_folder_from(tmp_path) == tmp_path
+    def is_the_place(folder: Path) -> bool:
+        return folder == real
+
+    assert project_folder_from(tmp_path, is_the_place) == tmp_path
     if real.is_dir():
-        assert project_folder_from(real) == real
+        assert project_folder_from(real, is_the_place) == real
 
 
 def test_folders_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +209,11 @@ def test_folders_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert folders_elsewhere(evidence_folder()) == said
 
 
-def project_folder_from(place: Path) -> Path:
+def project_folder_from(place: Path, has_notebooks: Callable[[Path], bool] = has_notebooks) -> Path:
     """Return the project folder that a command finds when it starts in `place`."""
     before = Path.cwd()
     os.chdir(place)
     try:
-        return project_folder()
+        return project_folder(has_notebooks)
     finally:
         os.chdir(before)

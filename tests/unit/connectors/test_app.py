@@ -127,9 +127,9 @@ def test_an_issued_token_verifies_the_credentials(
     [
         # If a made-up secret is not refused as wrong, nothing is proven.
         *(
-            (ISSUED, control, INCONCLUSIVE, [said, "nothing shows that the secret counts"])
+            (ISSUED, control, INCONCLUSIVE, [said, wording("findings.made-up-secret-not-refused")])
             for control, said in (
-                (ISSUED, "it issued a token"),
+                (ISSUED, wording("findings.made-up-secret-not-refused-issued-token")),
                 (refuses(bodies.UNKNOWN_APP), "Cannot get application info"),
                 (responds(bodies.BAD_SECRET, 500), "Error validating client secret."),
                 (refuses({}), "answered 400"),
@@ -147,7 +147,12 @@ def test_an_issued_token_verifies_the_credentials(
             for status in (200, 500, 503)
         ),
         # A deactivated app fails: nobody can sign in, whatever the credentials are.
-        (refuses(bodies.DEACTIVATED), BAD_SECRET, FAILED, ["^Facebook has deactivated the app"]),
+        (
+            refuses(bodies.DEACTIVATED),
+            BAD_SECRET,
+            FAILED,
+            [f"^{wording('findings.app-deactivated-briefly')}"],
+        ),
         # A temporary fault is not a refusal, even if the made-up secret is refused.
         *(
             (refuses(fault), BAD_SECRET, INCONCLUSIVE, [])
@@ -235,7 +240,7 @@ def test_one_answer_to_every_secret_proves_nothing(
     """If a made-up secret gets the same error, such as code 101, the result is inconclusive."""
     remote.on(TOKEN_PATH, refuses(body))
     is_about_app = body is bodies.UNKNOWN_APP
-    said = PAIR_REFUSED if is_about_app else "it says nothing about yours"
+    said = PAIR_REFUSED if is_about_app else wording("findings.refusal-unknown")
     finding = run_check(app_credentials_are_accepted, INCONCLUSIVE, said)
     assert bool(finding.limits) is is_about_app
     secrets = [fields(request)["client_secret"] for request in remote.requests]
@@ -312,7 +317,7 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
     ("node", "error", "said"),
     [
         # An answer without a name decides nothing.
-        (responds(UNNAMED), MissingFieldError, "left out name, which this check needs"),
+        (responds(UNNAMED), MissingFieldError, wording("findings.field-left-out")),
         *(
             (responds({**UNNAMED, "name": name}), UnexpectedResponseError, "name is")
             for name in ("", 7, ["Acme Lead Sync"])
@@ -322,7 +327,7 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
             (
                 responds({**bodies.APPLICATION, "id": identifier}),
                 UnexpectedResponseError,
-                f"id is {shown}, not {APP_ID}",
+                wording("findings.unexpected-response", shown=shown, app_id=APP_ID),
             )
             for identifier, shown in (
                 ("9" * 16, f"'{'9' * 16}'"),
@@ -367,7 +372,7 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
             ["API access deactivated", "complete the required actions in the dashboard"],
         ),
         # A server error.
-        (responds(bodies.BAD_SECRET, 503), ["issued no app token"]),
+        (responds(bodies.BAD_SECRET, 503), [wording("findings.oauth-refused")]),
     ],
 )
 def test_other_refusals_do_not_contradict_the_app_secret(
@@ -406,7 +411,7 @@ def test_a_missing_field_is_inconclusive(
     node = {**bodies.FULL_APPLICATION, field: ""}
     if is_absent:
         del node[field]
-    said = f"Facebook returns no {label}:"
+    said = wording("findings.app-sections-not-shown", label=label)
     reads(missing_sections_are_filled, responds(node), INCONCLUSIVE, said)
 
 
@@ -531,7 +536,9 @@ def test_a_registered_address_is_verified_as_a_domain(
     remote: FakeRemote, redeems: RunCheck, refusal: Responder
 ) -> None:
     """If the controls' hosts are refused, this host is verified, and the path is a limit."""
-    finding = redeems(BAD_CODE, refusal, VERIFIED, f"accepts the host of {URI}")
+    finding = redeems(
+        BAD_CODE, refusal, VERIFIED, wording("findings.redirect-uri-host-accepted", uri=URI)
+    )
     assert "Strict Mode" in finding.limits[0]
     assert finding.limits[0].startswith(wording("findings.address-in-the-list"))
     for request in remote.requests[1:]:
@@ -545,7 +552,7 @@ def test_a_registered_address_is_verified_as_a_domain(
 @refusals
 def test_a_refused_path_proves_the_whole_address(redeems: RunCheck, refusal: Responder) -> None:
     """If another path on the host is refused, the whole address is verified without limits."""
-    said = f"accepts {URI}. It refuses another path on that host"
+    said = wording("findings.redirect-uri-accepted", uri=URI)
     assert redeems(BAD_CODE, REFUSED, VERIFIED, said, path=refusal).limits == ()
 
 
@@ -595,27 +602,38 @@ def test_a_sibling_that_is_accepted_leaves_the_address_to_a_person(
     if is_taken:
         look = "Check that Valid OAuth Redirect URIs in Facebook Login > Settings lists it"
         end = INCONCLUSIVE
-        words = (f"^Facebook accepts any host under {domain}, so App", look)
+        words = (f"^{wording('findings.any-host-of-domain-accepted', domain=domain)}", look)
     run_check(redirect_uri_is_accepted, end, *words, service_domain=host)
     assert sibling in [fields(each).get("redirect_uri") for each in remote.requests]
 
 
-UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
+UNCLEAR = wording("findings.any-host-of-domain-accepted-or-not", host="cyclr.com")
 
 
 @pytest.mark.parametrize(
     ("said", "end", "words"),
     [
         # A made-up code that belongs to another address was looked at after the address.
-        ({"real": refuses(bodies.OTHER_REDIRECT)}, VERIFIED, ["accepts the host of"]),
+        (
+            {"real": refuses(bodies.OTHER_REDIRECT)},
+            VERIFIED,
+            [wording("findings.redirect-uri-host-accepted-briefly")],
+        ),
         # Only text could tell, and it is in another language.
         (
             {"real": refuses(bodies.BAD_CODE_IN_PORTUGUESE)},
             INCONCLUSIVE,
-            ["gave an unexpected response", "the text may be in another language"],
+            [
+                wording("findings.refusal-unknown-response"),
+                wording("findings.another-language"),
+            ],
         ),
         # The code decides, whatever the language is.
-        ({"real": refuses(bodies.REDIRECT_REFUSED_IN_HINDI)}, FAILED, ["does not accept"]),
+        (
+            {"real": refuses(bodies.REDIRECT_REFUSED_IN_HINDI)},
+            FAILED,
+            [wording("findings.redirect-uri-refused")],
+        ),
         # Anything but a refusal of the sibling's address is inconclusive, whatever the rest.
         *(
             (
@@ -648,14 +666,14 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
             )
             for control, quoted in (
                 (BAD_CODE, "Invalid verification code format."),
-                (ISSUED, "a token was issued"),
+                (ISSUED, wording("findings.unregistered-host-not-refused")),
                 (refuses(bodies.TRANSIENT), "Service temporarily unavailable"),
                 (responds(bodies.REDIRECT_REFUSED), "Can't Load URL"),
             )
         ),
         # Only an error about the code shows that the address is accepted.
         *(
-            ({"real": real}, INCONCLUSIVE, ["gave an unexpected response"])
+            ({"real": real}, INCONCLUSIVE, [wording("findings.refusal-unknown-response")])
             for real in (
                 refuses(bodies.UNKNOWN_FAULT),
                 refuses(bodies.EXPIRED_CODE),
@@ -670,7 +688,7 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
         (
             {"real": refuses(bodies.DESKTOP_APP)},
             INCONCLUSIVE,
-            ["configured as a desktop app, code 1", "Switch Native or desktop app? off"],
+            [wording("findings.desktop-app"), wording("findings.desktop-app-switch-native")],
         ),
         # A broken connection is raised.
         ({"real": fails_with()}, UnreachableError, []),
@@ -689,7 +707,13 @@ def test_an_unregistered_address_fails(
     remote: FakeRemote, redeems: RunCheck, refusal: Responder
 ) -> None:
     """If Facebook refuses the address, the step fails and the reason says where to enter it."""
-    redeems(refusal, refusal, FAILED, f"does not accept {URI}", "Save Changes")
+    redeems(
+        refusal,
+        refusal,
+        FAILED,
+        wording("findings.redirect-uri-refused-does-accept", uri=URI),
+        "Save Changes",
+    )
     assert len(remote.requests) == 2
 
 

@@ -22,7 +22,7 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.dask_pool import _version
+from runbook_lib.engine.dask_pool import connector_versions
 from runbook_lib.engine.practice import practice_environment
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run
@@ -270,7 +270,10 @@ def test_other_connectors_are_listed(plainpost: Path, tenants: Path, how: str) -
     assert connector_names() == ("facebook_marketing", "facebook_messenger", NAME)
     assert [*working_procedures()] == ["facebook_marketing", "facebook_messenger"]
     assert [*broken_connectors()] == [NAME]
-    assert [name for name, _ in _version()] == ["facebook_marketing", "facebook_messenger"]
+    assert [name for name, _ in connector_versions()] == [
+        "facebook_marketing",
+        "facebook_messenger",
+    ]
     read = read_tenants("evidence", utc_now()).statuses
     assert [(one.tenant, one.connector) for one in read if one.is_unusable] == [
         ("acme", NAME),

@@ -51,7 +51,7 @@ OTHER = {**ACCOUNT_CONNECTOR, "Id": 1, "Connector": {**CONNECTOR, "Name": "Slack
 # A connector of the same name with another id, and a draft.
 NAMESAKE = {**CONNECTOR, "Id": 15_909}
 DRAFT = {**CONNECTOR, "Status": "Draft"}
-AS_A_DRAFT = "(id 17208) as a draft only, which cannot be installed"
+AS_A_DRAFT = wording("findings.connector-is-draft", number=17208)
 SLACK = {**CONNECTOR, "Id": 3, "Name": "Slack"}
 OF_SEVERAL = [{**DRAFT, "Id": 1}, CONNECTOR, {**CONNECTOR, "Id": 99_999}]
 OLDER = {**ACCOUNT_CONNECTOR, "Id": 7, "Authenticated": False}
@@ -128,19 +128,23 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: Run
             (
                 searched(found, [SLACK, *found]),
                 FAILED,
-                "no connector called 'Facebook Marketing API'",
+                wording("findings.connector-not-in-library", text="'Facebook Marketing API'"),
             )
             for found in ([], [{**CONNECTOR, "Name": "Facebook Marketing API v2"}])
         ),
         # An empty search, an ignored query or a library without an end shows nothing by itself.
-        (searched([], []), INCONCLUSIVE, "^Cyclr's library: it is empty."),
+        (searched([], []), INCONCLUSIVE, f"^{wording('findings.list-incomplete')}"),
         (
             searched([], [SLACK, CONNECTOR]),
             INCONCLUSIVE,
-            "^Cyclr's library lists Facebook Marketing API, The search does not.",
+            f"^{wording('findings.sources-disagree')}",
         ),
-        (responds([]), INCONCLUSIVE, "Cyclr's library: it is empty."),
-        (responds([SLACK]), UnexpectedResponseError, "did not give its whole list"),
+        (responds([]), INCONCLUSIVE, wording("findings.list-incomplete")),
+        (
+            responds([SLACK]),
+            UnexpectedResponseError,
+            wording("findings.unexpected-response-did-give"),
+        ),
         (searched([SLACK], [SLACK], pages="2"), UnexpectedResponseError, "whole list"),
         (searched([], [SLACK], pages=""), UnexpectedResponseError, "whole list"),
         # A draft cannot be installed (Cyclr's answer to that: 400), so the step fails.
@@ -184,17 +188,25 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, run_check: RunCh
         # An installed connector is not installed again.
         ([CONNECTOR], [ACCOUNT_CONNECTOR], True, VERIFIED, ""),
         # Without the connector in the library, or with a draft only, the step fails.
-        ([], [], True, FAILED, "no connector called"),
-        ([DRAFT], [], True, FAILED, "as a draft only"),
+        ([], [], True, FAILED, wording("findings.connector-not-in-library-no-connector")),
+        ([DRAFT], [], True, FAILED, wording("findings.connector-is-draft-only")),
         # The installed connector must be the one that step `cy-01` found, by its library id.
         *(
             (library, [{**ACCOUNT_CONNECTOR, "Connector": other}], is_set, INCONCLUSIVE, said)
             for is_set in (False, True)
             for library, other, said in (
-                ([CONNECTOR], NAMESAKE, "connector 15909, not to 17208"),
-                ([NAMESAKE], CONNECTOR, "connector 17208, not to 15909"),
-                ([DRAFT], CONNECTOR, "as a draft only"),
-                ([], CONNECTOR, "no connector called"),
+                (
+                    [CONNECTOR],
+                    NAMESAKE,
+                    wording("findings.other-library-connector", installed=15909, listed=17208),
+                ),
+                (
+                    [NAMESAKE],
+                    CONNECTOR,
+                    wording("findings.other-library-connector", installed=17208, listed=15909),
+                ),
+                ([DRAFT], CONNECTOR, wording("findings.connector-is-draft-only")),
+                ([], CONNECTOR, wording("findings.connector-not-in-library-no-connector")),
             )
         ),
     ],
@@ -223,7 +235,7 @@ def test_only_what_is_missing_and_permitted_is_installed(
 def test_an_installation_of_another_connector_proves_nothing(installs: RunCheck) -> None:
     """If Cyclr installs another connector of that name, the finding names the change."""
     other = {INSTALL: responds({**ACCOUNT_CONNECTOR, "Connector": NAMESAKE})}
-    said = "connector 15909, not to 17208"
+    said = wording("findings.other-library-connector", installed=15909, listed=17208)
     finding = installs(INCONCLUSIVE, said, answers={**IS_NOT_INSTALLED, **other})
     assert len(finding.changes) == 1
 
@@ -247,7 +259,12 @@ def test_an_installation_of_another_connector_proves_nothing(installs: RunCheck)
         (responds([OTHER]), responds(DENIED, 403), INCONCLUSIVE, "(200 and 403)"),
         # A made-up account that lists the same connector proves nothing.
         *(
-            (first, responds([ACCOUNT_CONNECTOR]), INCONCLUSIVE, "54321 for a made-up account too")
+            (
+                first,
+                responds([ACCOUNT_CONNECTOR]),
+                INCONCLUSIVE,
+                wording("findings.made-up-account-answered-too", number=54321),
+            )
             for first in (responds(DENIED, 401), responds([]), responds([ACCOUNT_CONNECTOR]))
         ),
         # An error that is no refusal is raised, for either of the made-up accounts.
@@ -262,7 +279,11 @@ def test_answers_for_two_made_up_accounts_decide(
     run_check: RunCheck, check: Check, first: Responder, second: Responder, end: Any, said: str
 ) -> None:
     """An account's connectors are proven only if Cyclr refuses two made-up ones alike."""
-    words = (said, "Check the connectors of account acct-1") if end is INCONCLUSIVE else ()
+    words = (
+        (said, wording("findings.made-up-account-answered", account="acct-1"))
+        if end is INCONCLUSIVE
+        else ()
+    )
     found = {**IS_INSTALLED, INSTALLED: answers(first, second, ACCOUNT_CONNECTOR)}
     run_check(check, end, *words, answers=found)
 
@@ -277,7 +298,7 @@ def test_a_token_that_has_ended_proves_nothing(
     row = responds([ACCOUNT_CONNECTOR])
     denied = responds(DENIED, status)
     remote.on(INSTALLED, row, denied, denied, responds(DENIED, after))
-    said = f"does not answer for account acct-1 either ({after}: Authoriz"
+    said = wording("findings.account-refused-after-control", account="acct-1", after=after)
     run_check(check, INCONCLUSIVE, said, answers=IS_INSTALLED)
 
 
@@ -376,7 +397,7 @@ def test_a_test_account_is_created_with_permission(
         (
             True,
             INCONCLUSIVE,
-            "Connector.Name is 'Slack', not Facebook Marketing API",
+            wording("findings.unexpected-response-other-connector", text="'Slack'"),
             ["Created", "Installed"],
         ),
         # A created account is in the finding even if the step is not done: it is not created twice.
@@ -405,7 +426,11 @@ def test_an_authenticated_connector_is_verified_with_a_limit(run_check: RunCheck
     ("listed", "end", "said"),
     [
         # Without a sign-in the step is not done.
-        ([{**ACCOUNT_CONNECTOR, "Authenticated": False}], NOT_RUN, "nobody has signed in"),
+        (
+            [{**ACCOUNT_CONNECTOR, "Authenticated": False}],
+            NOT_RUN,
+            wording("findings.connector-not-authenticated"),
+        ),
         # Neither true nor false decides nothing.
         *(
             (
@@ -487,12 +512,18 @@ def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: RunChe
         # The reason shows both Client IDs and where to correct it.
         (
             {"client_id": OTHER_CLIENT},
-            [f"Client ID {OTHER_CLIENT}, not with App ID {APP_ID}", "Connector Library > Setup"],
+            [
+                wording("findings.client-id-differs", number=OTHER_CLIENT, app_id=APP_ID),
+                "Connector Library > Setup",
+            ],
         ),
         # A redirect URI that differs in one character from the registered one fails.
-        ({"redirect_uri": f"{URI}/"}, [f"back to {URI}/, but the app registers {URI}."]),
+        ({"redirect_uri": f"{URI}/"}, [wording("findings.redirect-uri-differs", uri=URI)]),
         # An empty client_id: the console has no App ID.
-        ({"client_id": ""}, [f"Client ID (none), not with App ID {APP_ID}"]),
+        (
+            {"client_id": ""},
+            [wording("findings.client-id-differs", number="(none)", app_id=APP_ID)],
+        ),
     ],
 )
 def test_another_app_or_address_fails(
@@ -510,7 +541,7 @@ def test_another_app_or_address_fails(
             (
                 leads_to(f"https://www.facebook.com/dialog/oauth?{query}"),
                 UnexpectedResponseError,
-                "its address at Facebook has",
+                wording("findings.unexpected-response-its-address"),
             )
             for query in (
                 f"client_id={APP_ID}&client_id={OTHER_CLIENT}&redirect_uri={quote(URI)}",
@@ -525,7 +556,7 @@ def test_another_app_or_address_fails(
         (
             leads_to(f"https://www.facebook.com/login.php?client_id={APP_ID}"),
             INCONCLUSIVE,
-            "ends with 302 and leads to www.facebook.com/login.php.",
+            wording("findings.sign-in-link-ends-elsewhere", number=302),
         ),
         (responds("403 – Forbidden: Access is denied.", 403), INCONCLUSIVE, "ends with 403"),
     ],
@@ -566,7 +597,7 @@ def test_without_an_installed_connector_nothing_can_be_read(
     remote: FakeRemote, run_check: RunCheck
 ) -> None:
     """Without an installed connector no sign-in token is requested: inconclusive."""
-    said = "only through an installed connector"
+    said = wording("findings.connector-not-installed")
     run_check(console_holds_app_id, INCONCLUSIVE, said, answers=IS_NOT_INSTALLED)
     assert remote.paths == ["/oauth/token", INSTALLED]
 
@@ -579,7 +610,17 @@ GRANTED = statuses(public_profile="granted", leads_retrieval="granted")
     [
         # The permissions are read from Facebook's rows, with or without the `data` envelope.
         *(
-            (body, 200, VERIFIED, ["grants public_profile, leads_retrieval"])
+            (
+                body,
+                200,
+                VERIFIED,
+                [
+                    wording(
+                        "findings.permissions-seen-through-cyclr",
+                        names="public_profile, leads_retrieval",
+                    )
+                ],
+            )
             for body in (GRANTED, GRANTED["data"])
         ),
         # A permission that is not granted fails.
@@ -592,7 +633,7 @@ GRANTED = statuses(public_profile="granted", leads_retrieval="granted")
             bodies.UNKNOWN_ADDRESS,
             403,
             INCONCLUSIVE,
-            ["cannot test this from here", "Unknown client IP Address"],
+            [wording("findings.address-not-allowed"), "Unknown client IP Address"],
         ),
         # Any status but 403 is raised.
         *(

@@ -20,6 +20,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Outcome
 from runbook_lib.errors import UnexpectedResponseError
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows, statuses
 from tests.unit.connectors.conftest import RunCheck
@@ -91,7 +92,7 @@ def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: RunCheck) -> 
 def test_every_page_of_roles_is_read(remote: FakeRemote, ask: RunCheck) -> None:
     """A person on the last page has a role; each page is asked for by its cursor."""
     pages = (roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
-    ask(FAILED, "has a role on the app (administrators)", pages=pages)
+    ask(FAILED, wording("findings.customer-has-role"), pages=pages)
     asked = [fields(each).get("fields") for each in remote.requests if APP_ID in each.url.path]
     assert [each.partition("roles")[2] for each in asked if each] == [
         ".limit(100)",
@@ -115,7 +116,7 @@ def test_pages_without_an_end_are_given_up(
     remote: FakeRemote, ask: RunCheck, pages: list[Any], asked: int
 ) -> None:
     """Pages that have no end decide nothing."""
-    ask(UnexpectedResponseError, "pages have no end", pages=pages)
+    ask(UnexpectedResponseError, wording("findings.unexpected-response-pages-have"), pages=pages)
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == asked
 
 
@@ -128,9 +129,16 @@ ANOTHER = "Sign in here as somebody without a role."
     [
         (
             roles(OPERATOR),
-            f"{SAME_PERSON}The token of this step is the wrong one: this person has a role",
+            wording("findings.same-person-twice", same_person=SAME_PERSON),
         ),
-        (roles("44"), f"{SAME_PERSON}The token of the step “{OTHER_STEP}” is the wrong one"),
+        (
+            roles("44"),
+            wording(
+                "findings.same-person-twice-token-step",
+                same_person=SAME_PERSON,
+                other_step=OTHER_STEP,
+            ),
+        ),
         (roles(), f"{SAME_PERSON}{ANOTHER}"),
         # An answer that cannot be read takes nothing from what the tokens show.
         ({"id": APP_ID, "roles": 1}, f"{ANOTHER}$"),
@@ -148,7 +156,7 @@ def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], s
         (
             {"pages": [roles("1", "2")]},
             INCONCLUSIVE,
-            "2 roles does not name the person whose token made the test calls",
+            wording("findings.roles-list-incomplete", number=2),
         ),
         # A customer whose token lacks a wanted permission fails the step, with its name.
         (
@@ -166,20 +174,28 @@ def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], s
                 "grants": responds(statuses(public_profile="granted", leads_retrieval="granted")),
             },
             INCONCLUSIVE,
-            "^me/permissions lists leads_retrieval, debug_token does not.",
+            f"^{wording('findings.sources-disagree-permissions', names='leads_retrieval')}",
         ),
-        ({"customer": {"scopes": []}}, INCONCLUSIVE, "the field scopes is empty"),
+        (
+            {"customer": {"scopes": []}},
+            INCONCLUSIVE,
+            wording("findings.list-incomplete-field-scopes"),
+        ),
         # Two responses must show that both tokens belong to one person.
         (
             {"customer": {"user_id": OPERATOR}, "changed_owner": "555"},
             INCONCLUSIVE,
-            "the person 873, /me says 555",
+            wording("findings.sources-disagree-person", person=873, me=555),
         ),
         # A customer's token that reads no data any more fails, and asks for a new consent.
         ({"customer": {"data_access_expires_at": 1_578_986_473}}, FAILED, "consent again"),
         # A token that is not valid any more fails, if Facebook's error says so.
         ({"customer": bodies.TOKEN_INVALID}, FAILED, "changed their password"),
-        ({"customer": {"is_valid": False}}, INCONCLUSIVE, "its field error is left out"),
+        (
+            {"customer": {"is_valid": False}},
+            INCONCLUSIVE,
+            wording("findings.token-error-not-named"),
+        ),
         # Code 100 with subcode 33 on a customer's data fails, and names the verification.
         ({"data": responds(bodies.NO_SUCH_OBJECT, 400)}, FAILED, "Access Verification"),
         # Any other code 100 is about the request: a proof, a field, a parameter.
@@ -209,20 +225,31 @@ GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
 @pytest.mark.parametrize(
     ("grants", "said"),
     [
-        (GRANTED, "Not granted: pages_show_list (not listed)."),
-        ({**GRANTED, "pages_show_list": "declined"}, "Not granted: pages_show_list (declined)."),
+        (
+            GRANTED,
+            wording("findings.customer-without-page-granted", names="pages_show_list (not listed)"),
+        ),
+        (
+            {**GRANTED, "pages_show_list": "declined"},
+            wording("findings.customer-without-page-granted", names="pages_show_list (declined)"),
+        ),
         (
             {"email": "expired", "pages_show_list": "declined"},
-            "Not granted: email (expired), pages_show_list (declined).",
+            wording(
+                "findings.customer-without-page-granted-email", names="pages_show_list (declined)"
+            ),
         ),
-        ({**GRANTED, "pages_show_list": "granted"}, "The person declined nothing."),
+        (
+            {**GRANTED, "pages_show_list": "granted"},
+            wording("findings.customer-without-page-person-declined"),
+        ),
     ],
 )
 def test_without_a_page_nothing_is_proven(
     remote: FakeRemote, ask: RunCheck, grants: dict[str, str], said: str
 ) -> None:
     """An empty list of pages is inconclusive; the person's grants, read once, show why."""
-    look = "has a page, granted pages_show_list and chose the page"
+    look = wording("findings.customer-without-page", names="pages_show_list")
     words = (said, look, "Access Verification")
     ask(INCONCLUSIVE, *words, data=responds(rows()), grants=responds(statuses(**grants)))
     assert remote.paths.count(GRANTS) == 1
@@ -241,7 +268,10 @@ def test_without_a_page_nothing_is_proven(
 )
 def test_grants_that_cannot_be_read_hide_nothing(ask: RunCheck, grants: Responder) -> None:
     """Without them too, an empty list is inconclusive and the reason says what to look at."""
-    words = ("The declined permissions could not be read (", "granted pages_show_list")
+    words = (
+        wording("findings.customer-without-page-declined-permissions"),
+        "granted pages_show_list",
+    )
     ask(INCONCLUSIVE, *words, data=responds(rows()), grants=grants)
 
 

@@ -87,7 +87,7 @@ def test_nothing_is_called_unasked() -> None:
 
 def test_each_permission_is_used_once(remote: FakeRemote, call: RunCheck) -> None:
     """With permissions that serve no other's call, each is proven by one call of its own."""
-    said = "3 calls made, one with each of 3 permissions; they count until"
+    said = wording("findings.test-calls-made", number=3)
     finding = call(VERIFIED, said, permissions=TWO)
     assert set(results(finding).values()) == {"made"}
     assert remote.paths.count("/v26.0/me/businesses") == 1
@@ -159,7 +159,7 @@ def test_the_tier_comes_from_the_headers(call: RunCheck) -> None:
 
 def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: RunCheck) -> None:
     """A token that is not this app's makes no test call, which would count for another app."""
-    said = "No test call was made. The token belongs to another app"
+    said = wording("findings.token-of-another-app")
     call(
         INCONCLUSIVE,
         said,

@@ -85,20 +85,32 @@ def test_three_pages_with_text_verify(look: RunCheck) -> None:
     ("given", "end", "said"),
     [
         # A page that needs a script, is gone or leads away verifies nothing, and says why.
-        ({"privacy": responds(SHELL)}, INCONCLUSIVE, "shows only 0 characters without JavaScript"),
+        (
+            {"privacy": responds(SHELL)},
+            INCONCLUSIVE,
+            wording("findings.page-without-text", number=0),
+        ),
         *(({"privacy": responds("gone", status)}, FAILED, f"answers {status}") for status in GONE),
         # A page that is gone only once, or that a browser may open, decides nothing.
         (
             {"privacy": in_turn(responds("gone", 404), responds(TEXT))},
             INCONCLUSIVE,
-            "answers 404 and then 200. Open it yourself in a private window.",
+            f"404 and then 200. {wording('findings.page-not-opened')}",
         ),
         *(
-            ({"privacy": responds("no", status)}, INCONCLUSIVE, f"{status}. Open it yourself in a")
+            (
+                {"privacy": responds("no", status)},
+                INCONCLUSIVE,
+                f"{status}. {wording('findings.page-not-opened')}",
+            )
             for status in (401, 403, 405, 408, 409, 425, 451, 500, 502, 504, 520, 521)
         ),
-        ({"privacy": responds("no", 503)}, INCONCLUSIVE, "Open it yourself in a private window."),
-        ({"privacy": responds(CHALLENGE)}, INCONCLUSIVE, "prove that they are people"),
+        (
+            {"privacy": responds("no", 503)},
+            INCONCLUSIVE,
+            wording("findings.page-not-opened"),
+        ),
+        ({"privacy": responds(CHALLENGE)}, INCONCLUSIVE, wording("findings.page-challenge")),
         # A page of which only an id differs from a made-up one shows nothing.
         (
             {
@@ -106,7 +118,7 @@ def test_three_pages_with_text_verify(look: RunCheck) -> None:
                 "control": responds(NOT_FOUND.replace("7f3a", "91bc")),
             },
             INCONCLUSIVE,
-            "answers a made-up page the same way as",
+            wording("findings.made-up-page-alike"),
         ),
         (
             {
@@ -114,43 +126,67 @@ def test_three_pages_with_text_verify(look: RunCheck) -> None:
                 "control": responds(CHALLENGE.replace("7f3a", "91bc")),
             },
             INCONCLUSIVE,
-            "prove that they are people",
+            wording("findings.page-challenge"),
         ),
         (
             {"privacy": leads_to(f"{ELSEWHERE}/privacy")},
             INCONCLUSIVE,
-            "redirects to www.elsewhere.example, which is another owner's domain",
+            wording("findings.unexpected-response-other-owner", host="www.elsewhere.example"),
         ),
         (
             {"privacy": leads_to("http://www.acme.example/privacy")},
             INCONCLUSIVE,
-            "which is not https",
+            wording("findings.unexpected-response-not-https"),
         ),
-        ({"privacy": leads_to("/privacy")}, INCONCLUSIVE, "redirects more than 5 times"),
+        (
+            {"privacy": leads_to("/privacy")},
+            INCONCLUSIVE,
+            wording("findings.unexpected-response-redirects-more", number=5),
+        ),
         # A page may stand on another host of the same registrable domain.
         ({"privacy": leads_to("https://legal.acme.example/terms", 301)}, VERIFIED, ""),
         # If a made-up page answers like the real one, nothing shows that this is there.
-        ({"control": responds(TEXT)}, INCONCLUSIVE, "answers a made-up page the same way as"),
+        ({"control": responds(TEXT)}, INCONCLUSIVE, wording("findings.made-up-page-alike")),
         # A redirect of every address to the policy is such an answer too.
         ({"control": leads_to("/privacy")}, INCONCLUSIVE, ""),
         # A host that gives no answer of its own to a made-up page shows no policy either.
-        ({"control": fails_with()}, INCONCLUSIVE, "could not be reached"),
-        ({"control": responds("busy", 503)}, INCONCLUSIVE, "answers a made-up page with 503"),
-        ({"control": responds("no", 405)}, INCONCLUSIVE, "answers a made-up page with 405"),
-        ({"control": responds("early", 425)}, INCONCLUSIVE, "answers a made-up page with 425"),
-        ({"control": responds("slow down", 429)}, INCONCLUSIVE, "limits the number of calls"),
-        ({"control": CACHED}, INCONCLUSIVE, "answered from a cache"),
+        ({"control": fails_with()}, INCONCLUSIVE, wording("findings.host-unreachable")),
+        (
+            {"control": responds("busy", 503)},
+            INCONCLUSIVE,
+            wording("findings.made-up-page-not-refused", number=503),
+        ),
+        (
+            {"control": responds("no", 405)},
+            INCONCLUSIVE,
+            wording("findings.made-up-page-not-refused", number=405),
+        ),
+        (
+            {"control": responds("early", 425)},
+            INCONCLUSIVE,
+            wording("findings.made-up-page-not-refused", number=425),
+        ),
+        (
+            {"control": responds("slow down", 429)},
+            INCONCLUSIVE,
+            wording("rate-limited.limits-calls"),
+        ),
+        ({"control": CACHED}, INCONCLUSIVE, wording("findings.cached-response")),
         # A redirect of the made-up page to another owner's domain is a different answer.
         ({"control": leads_to(f"{ELSEWHERE}/")}, VERIFIED, ""),
         # An address without https, or none at all, is judged without a request.
-        ({"url": "http://www.acme.example/privacy"}, INCONCLUSIVE, "is not https"),
-        ({"url": ""}, INCONCLUSIVE, "Privacy Policy URL: no address is known"),
+        (
+            {"url": "http://www.acme.example/privacy"},
+            INCONCLUSIVE,
+            wording("findings.page-not-https"),
+        ),
+        ({"url": ""}, INCONCLUSIVE, wording("findings.page-not-named")),
         ({"url": "https://"}, INCONCLUSIVE, "Privacy Policy URL:"),
         # No API shows the address of data deletion, so without the input nothing is known of it.
         (
             {"data_deletion_url": ""},
             INCONCLUSIVE,
-            "^Data deletion address: no address is known.$",
+            f"^{wording('findings.page-not-named-data-deletion')}$",
         ),
     ],
 )

@@ -85,7 +85,7 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
 def test_every_wanted_permission_live_is_approved(run_check: RunCheck) -> None:
     """The review is approved if all permissions are live, dependencies included."""
     answers = {EDGE: responds(statuses(**ALL_LIVE, email="unapproved"))}
-    said = f"All {len(WANTED)} permissions are live."
+    said = wording("findings.all-live", permissions=len(WANTED))
     finding = run_check(review_is_approved, VERIFIED, said, answers=answers)
     assert "access level" in finding.limits[0]
 
@@ -93,9 +93,9 @@ def test_every_wanted_permission_live_is_approved(run_check: RunCheck) -> None:
 def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> None:
     """A permission that is not listed is neither approved nor refused."""
     words = (
-        "does not list leads_retrieval. Live: public_profile, ",
+        wording("findings.permission-not-live-but", names="leads_retrieval", live="public_profile"),
         "App Review > Requests",
-        "A review takes 1 to 22 days; after that it is overdue.$",
+        f"{wording('findings.permission-not-live-overdue', number=22)}$",
     )
     answers = {EDGE: lists_all_but("leads_retrieval")}
     finding = run_check(review_is_approved, INCONCLUSIVE, *words, answers=answers)
@@ -110,8 +110,8 @@ def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> N
             public_profile_is_live,
             responds(statuses(email="live")),
             [
-                "does not list public_profile.",
-                "absence proves nothing",
+                wording("findings.permission-not-live", names="public_profile"),
+                wording("findings.permission-not-live-absence"),
                 "App Review > Permissions and Features",
             ],
         ),
@@ -120,7 +120,7 @@ def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> N
             (
                 permissions_are_requested,
                 lists_all_but(absent),
-                [f"does not list {absent}.", "Live: "],
+                [wording("findings.permission-not-live", names=absent), "Live: "],
             )
             for absent in ("leads_retrieval", "ads_read")
         ),
@@ -135,7 +135,7 @@ def test_an_unlisted_permission_is_inconclusive(
 
 def test_an_empty_list_is_inconclusive(run_check: RunCheck) -> None:
     """If the list is empty, each permission is named as missing and none as live."""
-    said = f"does not list {', '.join(WANTED)}."
+    said = wording("findings.permission-not-live", names=", ".join(WANTED))
     finding = run_check(
         review_is_approved, INCONCLUSIVE, said, answers={EDGE: responds(statuses())}
     )
@@ -164,12 +164,16 @@ TWICE = [*statuses(**dict.fromkeys(WANTED, "unapproved"))["data"], *statuses(**A
             (
                 responds(statuses(**dict.fromkeys(WANTED, status))),
                 INCONCLUSIVE,
-                f" as {status}, not as live.",
+                wording("findings.permission-not-live-as", status=status),
             )
             for status in ("unapproved", "Live", "granted", "pending")
         ),
         # A permission with two statuses decides nothing.
-        (responds({"data": TWICE}), UnexpectedResponseError, "is listed as live and unapproved"),
+        (
+            responds({"data": TWICE}),
+            UnexpectedResponseError,
+            wording("findings.unexpected-response-listed-live"),
+        ),
         # A Graph error is raised.
         (responds(bodies.EXPIRED_TOKEN, 400), GraphAPIError, ""),
         # An answer without a list of rows is raised, not read as an empty list.
@@ -203,7 +207,7 @@ def test_a_made_up_app_must_have_no_permissions(
     remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
     remote.on(EDGE, responds(statuses(**ALL_LIVE)))
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
-    said = "answers a made-up App ID too"
+    said = wording("findings.unexpected-response-made-up-app")
     run_check(check, UnexpectedResponseError, said, session=session_to(remote))
 
 

@@ -48,8 +48,10 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     check: RunCheck, remote: FakeRemote, status: int
 ) -> None:
     """The callback counts as present if it answers otherwise than a page that does not exist."""
-    answer = f"the callback page answers {status}, a made-up page 404"
-    finding = check(VERIFIED, "Let's Encrypt is valid for 60 days", answer, status=status)
+    answer = wording("findings.callback-answers", status=status, number=404)
+    finding = check(
+        VERIFIED, wording("findings.callback-answers-let-encrypt", number=60), answer, status=status
+    )
     assert finding.warnings == ()
     assert wording("findings.domain-of-console") in finding.limits[0]
     # The day is a due item.
@@ -69,7 +71,7 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
                 status,
                 control,
                 [
-                    f"the page answers {status}, a made-up one {control}",
+                    wording("findings.callback-not-shown", status=status, control=control),
                     "General Settings > Service Domain",
                 ],
             )
@@ -85,7 +87,11 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
         ),
         # A server error, or an error that the callback might get as well, shows no page.
         *(
-            (400, control, [f"a made-up page answers {control}"])
+            (
+                400,
+                control,
+                [wording("findings.made-up-page-not-refused-answers", control=control)],
+            )
             for control in (503, 405, 408, 409, 425, 451)
         ),
         # A server error for the callback proves neither its presence nor its absence.

@@ -79,8 +79,10 @@ def inspect(run_check: RunCheck) -> RunCheck:
 
 def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunCheck) -> None:
     """Validity, permissions and end of the token are read from Facebook."""
-    granted = "grants public_profile, leads_retrieval"
-    finding = inspect(VERIFIED, "valid without an end", granted)
+    granted = wording(
+        "findings.permissions-seen-through-cyclr", names="public_profile, leads_retrieval"
+    )
+    finding = inspect(VERIFIED, wording("findings.token-valid"), granted)
 
     assert (finding.warnings, finding.limits) == ((), ())
     inspected, permissions = remote.requests[1:]
@@ -96,15 +98,26 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunC
         (
             {"app_id": "999999999999999"},
             UnexpectedResponseError,
-            [f"data.app_id is '999999999999999', not {APP_ID}"],
+            [
+                wording(
+                    "findings.unexpected-response-other-app",
+                    names="app_id",
+                    text="'999999999999999'",
+                    app_id=APP_ID,
+                )
+            ],
         ),
         # A token that is not valid fails only by an error of the table.
-        ({"is_valid": False}, INCONCLUSIVE, ["its field error is left out"]),
-        ({"is_valid": False, "error": None}, INCONCLUSIVE, ["its field error is null"]),
+        ({"is_valid": False}, INCONCLUSIVE, [wording("findings.token-error-not-named")]),
+        (
+            {"is_valid": False, "error": None},
+            INCONCLUSIVE,
+            [wording("findings.token-error-not-named-its-field")],
+        ),
         *(
             ({"is_valid": False, "error": {"code": code, "message": "No."}}, INCONCLUSIVE, [said])
             for code in (1, 2, 4, 17, 100, 368)
-            for said in [f"could not inspect the token (No., {code})"]
+            for said in [wording("findings.token-not-inspected", code=code)]
         ),
         *(
             (
@@ -114,52 +127,71 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunC
             )
             for subcode, end in ((460, FAILED), (463, FAILED), (99, INCONCLUSIVE))
         ),
-        ({"is_valid": False, "error": {"code": 190}}, FAILED, ["(no reason given, 190)"]),
-        ({"error": {"code": 190}}, UnexpectedResponseError, ["names an error of it"]),
+        (
+            {"is_valid": False, "error": {"code": 190}},
+            FAILED,
+            [wording("findings.token-invalid", number=190)],
+        ),
+        (
+            {"error": {"code": 190}},
+            UnexpectedResponseError,
+            [wording("findings.unexpected-response-names-error")],
+        ),
         # A token that is not a user's fails; of another kind nothing is known.
         *(
-            ({"type": kind}, end, [f"of type {kind}, not a user's"])
+            ({"type": kind}, end, [wording("findings.token-kind-unknown", kind=kind)])
             for kind, end in (("PAGE", FAILED), ("APP", FAILED), ("NEW_KIND", INCONCLUSIVE))
         ),
         # A permission that both sources lack fails.
         (
             {"scopes": ["public_profile"], "grants": bodies.statuses(public_profile="granted")},
             FAILED,
-            ["^The token lacks leads_retrieval. Sign in again"],
+            [f"^{wording('findings.token-lacks-permission', names='leads_retrieval')}"],
         ),
         # If only one source lacks it, the reason names both.
         (
             {"scopes": ["public_profile"]},
             INCONCLUSIVE,
-            ["^me/permissions lists leads_retrieval, debug_token does not.", "sign in again"],
+            [
+                f"^{wording('findings.sources-disagree-permissions', names='leads_retrieval')}",
+                "sign in again",
+            ],
         ),
         (
             {"grants": bodies.statuses(public_profile="granted")},
             INCONCLUSIVE,
-            ["^debug_token lists leads_retrieval, me/permissions does not."],
+            [f"^{wording('findings.sources-disagree-debug-token', names='leads_retrieval')}"],
         ),
         (
             {"grants": DECLINED},
             INCONCLUSIVE,
-            ["^debug_token lists leads_retrieval, me/permissions does not."],
+            [f"^{wording('findings.sources-disagree-debug-token', names='leads_retrieval')}"],
         ),
         # A list that is left out, null, empty or a part shows nothing.
         *(
-            ({"scopes": scopes}, INCONCLUSIVE, [f"debug_token: the field scopes {gap}."])
+            (
+                {"scopes": scopes},
+                INCONCLUSIVE,
+                [wording("findings.list-incomplete-debug-token", gap=gap)],
+            )
             for scopes, gap in ((None, "is null"), ([], "is empty"))
         ),
-        ({"grants": {"data": []}}, INCONCLUSIVE, ["me/permissions: the list is empty."]),
+        (
+            {"grants": {"data": []}},
+            INCONCLUSIVE,
+            [wording("findings.list-incomplete-permissions")],
+        ),
         (
             {"grants": {**bodies.statuses(public_profile="granted"), "paging": {"next": "x"}}},
             INCONCLUSIVE,
-            ["me/permissions: the list names a next page without a usable cursor."],
+            [wording("findings.list-incomplete-permissions-cursor")],
         ),
         # A declined permission fails, and the reason says that it was declined.
         (
             {"scopes": ["public_profile"], "grants": DECLINED},
             FAILED,
             [
-                "The token lacks leads_retrieval (declined: leads_retrieval).",
+                wording("findings.token-lacks-permission-declined", names="leads_retrieval"),
                 "press Edit settings",
                 "auth_type=rerequest",
                 "ends all of the person's tokens",
@@ -170,7 +202,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunC
             (
                 {"data_access_expires_at": epoch(seconds=seconds)},
                 FAILED,
-                ["access to the person's data ended on 2026-11-24", "consent again"],
+                [wording("findings.data-access-ended", day="2026-11-24"), "consent again"],
             )
             for seconds in (-1, 0)
         ),
@@ -178,7 +210,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunC
         (
             {"expires_at": epoch(minutes=-1)},
             UnexpectedResponseError,
-            ["valid, but it ended on 2026-11-24"],
+            [wording("findings.unexpected-response-valid-but", day="2026-11-24")],
         ),
         # The token's end is shown in UTC.
         (
@@ -212,7 +244,7 @@ def test_neither_true_nor_false_decides_nothing(
     inspect: RunCheck, is_valid: object, shown: str
 ) -> None:
     """An `is_valid` that is not true or false raises `UnexpectedResponseError`."""
-    said = f"is_valid is {shown}, not true or false"
+    said = wording("findings.unexpected-response-true-false", names="is_valid", shown=shown)
     inspect(UnexpectedResponseError, said, is_valid=is_valid)
 
 
@@ -268,7 +300,7 @@ def test_accounts_and_pages_are_counted(
         finding = run_check(marketing_data_is_readable, VERIFIED, counted, answers=answers)
         assert bool(finding.limits) is not bool(pages)
     else:
-        none = "lists no ad account of this person"
+        none = wording("findings.no-ad-account")
         finding = run_check(marketing_data_is_readable, INCONCLUSIVE, none, answers=answers)
         assert finding.tables == ()
     mine = [each for each in remote.requests if f"Bearer {USER_TOKEN}" in each.headers.values()]
@@ -407,7 +439,7 @@ def reads_leads(run_check: RunCheck) -> RunCheck:
 
 def test_a_lead_that_was_read_is_verified(remote: FakeRemote, reads_leads: RunCheck) -> None:
     """Only id, time and form of a lead are requested, with the page's token and its proof."""
-    reads_leads(VERIFIED, "A lead of form form-1 (page page-1) was read")
+    reads_leads(VERIFIED, wording("findings.lead-read", form="form-1", page="page-1"))
     assert fields(remote.requests[0])["fields"] == "id,name,access_token,leadgen_tos_accepted,tasks"
     asked = fields(remote.requests[-1])
     assert asked["fields"] == "id,created_time,form_id"
@@ -437,7 +469,12 @@ def test_the_pages_forms_are_a_table(reads_leads: RunCheck, access: Any, end: Ou
         (
             {"leads": ({**bodies.LEAD, "form_id": "form-9"},)},
             UnexpectedResponseError,
-            "form_id is 'form-9', not form-1",
+            wording(
+                "findings.unexpected-response-other-form",
+                names="form_id",
+                text="'form-9'",
+                form="form-1",
+            ),
         ),
         # Lead access that names another page or person proves nothing.
         ({"access": {"page_id": "page-9"}}, UnexpectedResponseError, "has_lead_access"),
@@ -447,10 +484,14 @@ def test_the_pages_forms_are_a_table(reads_leads: RunCheck, access: Any, end: Ou
         (
             {"access": {"app_has_leads_permission": False}},
             FAILED,
-            "page-1 denies this app leads",
+            wording("findings.lead-access-denied", page="page-1"),
         ),
         # If Facebook gives no reason for the denial, the finding says so.
-        ({"access": {"can_access_lead": False}}, FAILED, "no reason given$"),
+        (
+            {"access": {"can_access_lead": False}},
+            FAILED,
+            f"{wording('findings.lead-access-denied-no-reason')}$",
+        ),
     ],
 )
 def test_facebooks_answers_about_leads_decide(
@@ -483,7 +524,7 @@ def test_the_order_of_pages_and_forms_does_not_count(run_check: RunCheck) -> Non
         "/v26.0/page-1": responds({"has_lead_access": bodies.LEAD_ACCESS}),
         "/v26.0/form-1/leads": responds(rows(bodies.LEAD)),
     }
-    read = "A lead of form form-1 (page page-1)"
+    read = wording("findings.lead-read-of", form="form-1", page="page-1")
     run_check(lead_data_is_readable, VERIFIED, read, answers=answers)
 
 

@@ -128,10 +128,10 @@ def test_inbox_and_status_agree_on_any_two_steps(first: str, second: str) -> Non
 @pytest.mark.parametrize(
     ("today", "own", "act"),
     [
-        ("2026-12-16", "Look, then ask.", "Nothing to do but wait."),
+        ("2026-12-16", "Look, then ask.", wording("walkthrough.nothing-but-wait")),
         ("2026-12-17", "Look, then ask.", "Look, then ask."),
-        ("2026-12-17", "", "It takes longer than usual: ask the party that decides"),
-        ("", "Look, then ask.", "Nothing to do but wait."),
+        ("2026-12-17", "", wording("advice.ask-the-party")),
+        ("", "Look, then ask.", wording("walkthrough.nothing-but-wait")),
     ],
 )
 def test_a_gate_that_is_late_has_an_act(today: str, own: str, act: str) -> None:

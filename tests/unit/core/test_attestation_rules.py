@@ -113,16 +113,22 @@ def test_a_statement_fits_its_own_subject() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"app_id": "222"}, "for App ID 111, not 222"),
-        ({"app_id": ""}, "for App ID 111, which is not known now"),
+        (
+            {"app_id": "222"},
+            wording("reasons.void-of-another-app", name="App ID", was=111, now=222),
+        ),
+        ({"app_id": ""}, wording("reasons.void-value-unknown", name="App ID", was=111)),
         ({"permissions": ("a", "b", "c")}, "for Permissions a, b, not a, b, c"),
         ({"permissions": ("a",)}, "for Permissions a, b, not a"),
-        ({"app_secret": "12345678:cd"}, "for another App Secret"),
+        (
+            {"app_secret": "12345678:cd"},
+            wording("reasons.void-of-another-secret", name="App Secret"),
+        ),
         (
             {"app_secret": "99999999:ab"},
             "for an earlier App Secret that the new fingerprint.key cannot recognise",
         ),
-        ({"app_secret": ""}, "for another App Secret"),
+        ({"app_secret": ""}, wording("reasons.void-of-another-secret", name="App Secret")),
         (
             {"app_id": "222", "app_secret": "12345678:cd"},
             "for App ID 111, not 222 and for another App Secret",

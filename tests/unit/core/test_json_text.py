@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.core.json_text import RepeatedNameError, parse_json, parse_own, write_json
+from runbook_lib.core.json_text import (
+    NonFiniteConstantError,
+    RepeatedNameError,
+    parse_json,
+    parse_own,
+    write_json,
+)
 from tests.support.wording import refused, refused_naming
 
 TEXTS = st.text(st.characters(codec=None))
@@ -72,6 +78,15 @@ def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
     for parse in (parse_own, parse_json):
         with refused_naming(RepeatedNameError, "'a'"):
             parse(text)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_constant_that_json_lacks_is_named(constant: str) -> None:
+    """NaN and the infinities raise an error with the constant, in both readers."""
+    for parse in (parse_own, parse_json):
+        with pytest.raises(NonFiniteConstantError) as caught:
+            parse(f"[{constant}]".encode())
+        assert caught.value.constant == constant
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import ChainError, ExitCode, JournalError
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.support.journals import chained, lines_of, redact
-from tests.support.wording import refused
+from tests.support.wording import refused, wording
 
 AT = "2026-11-24T12:00:00.000Z"
 DIGEST = "0123456789abcdef" * 4
@@ -261,7 +261,7 @@ SPOILT = [
         if path != ("format_version",) and path[-1] not in ANYTHING
     ),
     *(
-        (kind, {**data, "added": 1}, "data has a field that the runbook does not write")
+        (kind, {**data, "added": 1}, wording("journal-chain-broken.unknown-field-of-data"))
         for kind, data in WHOLE.items()
     ),
     (EventType.STEP_CHECKED, "x", "data is not valid"),
@@ -285,8 +285,8 @@ SPOILT = [
         (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "data.due is not valid")
         for due in (MASK, "soon", "2026-12-01T00:00:00Z")
     ),
-    (MASK, {}, "the runbook does not write lines of this type"),
-    ("step.undone", {}, "the runbook does not write lines of this type"),
+    (MASK, {}, wording("journal-chain-broken.unknown-type")),
+    ("step.undone", {}, wording("journal-chain-broken.unknown-type")),
 ]
 
 
@@ -502,7 +502,7 @@ ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the journal of a tenant with a run and an unfinished bundle."""
     monkeypatch.setenv("RUNBOOK_CYCLR_SERVICE_DOMAIN", "acme-h.cyclr.com")
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", lambda *_, **__: 0)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "serve_lab", lambda *_, **__: 0)
     run = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
     run.start()
     run.finish()

@@ -223,7 +223,7 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     """A page of a system that has no address, a practice tenant's, is no link to the real one."""
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings/")
 
-    unlinked = wording("notebook.link-of-sandbox")
+    unlinked = wording("status.no-page-to-open")
     assert link.shown({"app_id": "7"}) == {"label": f"Settings {unlinked}", "url": ""}
 
 

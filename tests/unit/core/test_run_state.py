@@ -448,7 +448,7 @@ def test_four_eyes_need_two_persons(demanded: str) -> None:
     confirmed = state.conclusion
 
     assert (alone.outcome, alone.needs_another) == (Outcome.WAITING, True)
-    assert wording("reasons.second-person") in alone.reason
+    assert wording("confirm.another-person-must") in alone.reason
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
     assert ", confirming FIRST" in confirmed.reason
@@ -627,7 +627,7 @@ def test_a_requested_step_waits_until_its_due_day() -> None:
     assert (late.outcome, late.outcome.exit_code) == (RunOutcome.INCOMPLETE, ExitCode.INCOMPLETE)
     assert overdue.conclusion.reason.endswith("due 2026-12-24 (overdue)")
     assert overdue.overdue_days(date(2026, 12, 26)) == 2
-    again = wording("advice.was-due", due="2026-12-24")
+    again = wording("status.was-due-on", due="2026-12-24")
     assert next_step(late) == (overdue, again)
     assert late.steps["b"].conclusion.outcome is Outcome.NOT_RUN
 

@@ -564,7 +564,7 @@ def test_calls_fail_until_the_next_success(
     if row["failing"]:
         assert hour(row["failing"]["since"]) == since
         assert row["failing"]["cause"].startswith(wording("connections.token-has-ended"))
-        assert row["failing"]["advice"].startswith("Sign in again.")
+        assert row["failing"]["advice"].startswith(wording("walkthrough.sign-in-again"))
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,25 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("act", "reason", "code"),
     [
-        (OSError(11, "Out of it"), "A process could not be started: Out of it.", 3),
-        (TypeError("may hold a secret"), "The runbook itself broke (TypeError).", 3),
-        (crash, "The run's process ended without a result (signal 9).", 3),
-        (lambda _: {"event": "finished"}, "itself broke (KeyError).", 3),
-        (lambda _: {"event": "finished", "bundle": "x"}, "does not belong to this run.", 4),
-        (lambda item: sealed(replace(item, fleet_run=None)), "does not belong to this run.", 4),
-        (lambda item: sealed(item, key=other_key()), "is not a trusted key.", 4),
+        (
+            OSError(11, "Out of it"),
+            wording("sealing-failed.process-not-started", reason="Out of it"),
+            3,
+        ),
+        (TypeError("may hold a secret"), wording("screens.runbook-broke", error="TypeError"), 3),
+        (crash, wording("sealing-failed.ended-with", end="signal 9"), 3),
+        (lambda _: {"event": "finished"}, wording("screens.runbook-broke", error="KeyError"), 3),
+        (lambda _: {"event": "finished", "bundle": "x"}, wording("content-altered.another-run"), 4),
+        (
+            lambda item: sealed(replace(item, fleet_run=None)),
+            wording("content-altered.another-run"),
+            4,
+        ),
+        (
+            lambda item: sealed(item, key=other_key()),
+            wording("no-trusted-signature.not-trusted"),
+            4,
+        ),
         (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
         (lambda _: refused_event(ExitCode.USAGE), "No.", 3),
         (lambda _: refused_event(LeakError.exit_code), "No.", 4),

@@ -381,14 +381,14 @@ def test_a_key_created_meanwhile_stops_the_run(
     """If another process has given the tenant another key, the run stops before it writes."""
     mine = FingerprintKey()
     kept = FingerprintKey()
-    opened = headless._opened
+    opened = headless.open_request
 
     def opened_meanwhile(request: RunRequest) -> Any:
         run, attestations = opened(request)
         keep_key(run.journal.path.parent, kept)
         return run, attestations
 
-    monkeypatch.setattr(headless, "_opened", opened_meanwhile)
+    monkeypatch.setattr(headless, "open_request", opened_meanwhile)
     with pytest.raises(FingerprintKeyChangedError):
         kernel.run(key=mine)
 
@@ -547,7 +547,7 @@ def test_a_tenant_whose_bundle_does_not_verify_runs_again(
     [
         (
             {"references": {"app_secret": "env:NOT_THERE"}},
-            wording("setting-invalid.nothing-stored", place="env:NOT_THERE"),
+            wording("setting-invalid.nothing-stored", reference="env:NOT_THERE"),
         ),
         ({"environ": {"RUNBOOK_FACEBOOK_APP_SECRET": "x"}}, "app_secret"),
         ({"given": {"archive": "evidence"}}, "overlaps"),

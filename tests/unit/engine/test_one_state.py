@@ -70,6 +70,7 @@ class ExpectedTenant:
 
 FAILING = wording("status.needs-you-failing")
 DUE = wording("status.needs-you-due")
+DATA_ENDS = wording("status.data-access-ends").capitalize()
 # In the order in which everything shows them.
 TABLE = (
     ExpectedTenant("elm", DUE, UNUSABLE, NO_CHECK, "you"),
@@ -735,7 +736,7 @@ def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
     assert entry["summary"].startswith(f"acme: {wording('status.data-access-ends')} (")
     assert re.findall(r"[(,] ?(\d+) ", entry["summary"]) == ["20", "21", "19"]
     assert [titles(listed) for listed in read_tenants("evidence", NOW).statuses] == [
-        ["Data access ends"], ["Data access ends"],
+        [DATA_ENDS], [DATA_ENDS],
     ]  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from tests.support.run_process import (
     soon,
     telling,
 )
+from tests.support.wording import wording
 
 pytestmark = pytest.mark.usefixtures("fake_runs", "folder")
 
@@ -174,14 +175,14 @@ def test_a_killed_server_stops_no_run() -> None:
 def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes long to start takes nothing of the time of a run."""
     clock = time.monotonic
-    start = module._start
+    start = module.start_process
     ahead = [0]
 
     def slowly(*arguments: Any) -> Any:
         ahead[0] += 1000
         return start(*arguments)
 
-    monkeypatch.setattr(module, "_start", slowly)
+    monkeypatch.setattr(module, "start_process", slowly)
     monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead[0])
 
     (done,) = pool_of().run([[REQUEST]])
@@ -215,7 +216,7 @@ def answered(answer: bytes) -> Arrange:
 
 def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
     """Have no room for the first process."""
-    start = module._start
+    start = module.start_process
     refusals = iter([OSError(11, "Resource temporarily unavailable")])
 
     def refusing(*arguments: Any) -> Any:
@@ -223,7 +224,7 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
             raise error
         return start(*arguments)
 
-    patch.setattr(module, "_start", refusing)
+    patch.setattr(module, "start_process", refusing)
     return REQUEST
 
 
@@ -234,14 +235,19 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
         (request_run(performing("os.kill(os.getpid(), signal.SIGKILL)")), "(signal 9)."),
         (
             request_run(replace(REQUEST, given={"a": object()})),
-            "The runbook itself broke (TypeError).",
+            wording("screens.runbook-broke", error="TypeError"),
         ),
         (request_run(performing("raise ZeroDivisionError")), "broke (ZeroDivisionError)."),
-        (answered(b"{"), "The runbook itself broke (JSONDecodeError)."),
-        (answered(b"[]"), "The runbook itself broke (TypeError)."),
-        (answered(b'"text"'), "The runbook itself broke (TypeError)."),
-        (answered(b"{}"), "The runbook itself broke (KeyError)."),
-        (without_room, "A process could not be started: Resource temporarily unavailable."),
+        (answered(b"{"), wording("screens.runbook-broke", error="JSONDecodeError")),
+        (answered(b"[]"), wording("screens.runbook-broke", error="TypeError")),
+        (answered(b'"text"'), wording("screens.runbook-broke", error="TypeError")),
+        (answered(b"{}"), wording("screens.runbook-broke", error="KeyError")),
+        (
+            without_room,
+            wording(
+                "sealing-failed.process-not-started", reason="Resource temporarily unavailable"
+            ),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -203,10 +203,10 @@ def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFix
     assert capfd.readouterr().err.count("/false") == (3 if perform is started else 0)
 
 
-DISK = "Cannot write to disk: {}."
-LOST = "The run's process ended without a result ({})."
-BROKEN = "The notebook stopped early: the kernel died. Not archived: No."
-NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
+DISK = wording("screens.cannot-write", reason="{}")
+LOST = wording("sealing-failed.ended-with", end="{}")
+BROKEN = wording("run.notebook-and-archive")
+NOTHING = wording("setting-invalid.nothing-stored", reference="env:NOT_THERE")
 
 
 @pytest.mark.matrix(8)
@@ -222,13 +222,25 @@ NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
         (
             "raise KeyError(str(request.environ))",
             {},
-            "The runbook itself broke (KeyError).",
+            wording("screens.runbook-broke", error="KeyError"),
             "",
             None,
         ),
         ("os.kill(os.getpid(), signal.SIGKILL)", {}, LOST.format("signal 9"), "Run it", None),
-        ("os._exit(7)", {}, LOST.format("exit code 7"), "the journal is intact", None),
-        ("os._exit(0)", {}, LOST.format("exit code 0"), "the journal is intact", None),
+        (
+            "os._exit(7)",
+            {},
+            LOST.format("exit code 7"),
+            wording("sealing-failed.journal-intact"),
+            None,
+        ),
+        (
+            "os._exit(0)",
+            {},
+            LOST.format("exit code 0"),
+            wording("sealing-failed.journal-intact"),
+            None,
+        ),
         ("", {"tenant": "broken"}, BROKEN, "Do that.", None),
         ("", {"connector": "nonsense"}, "There is no connector called 'nonsense'.", "", 2),
     ],
@@ -342,20 +354,24 @@ WAIT = '{"event": "wait", "message": "Waiting."}\n'
 
 
 @pytest.mark.parametrize(
-    ("program", "heard"),
+    ("program", "heard", "end"),
     [
-        ("import sys; sys.exit(1)", []),
-        ("nonsense", []),
-        (f"""print({WAIT!r} + '{{"event": "finis', end='', flush=True)""", ["Waiting."]),
+        ("import sys; sys.exit(1)", [], "exit code 1"),
+        ("nonsense", [], "exit code 1"),
+        (
+            f"""print({WAIT!r} + '{{"event": "finis', end='', flush=True)""",
+            ["Waiting."],
+            "exit code 0",
+        ),
     ],
 )
 def test_a_process_without_a_result_is_an_error(
-    starts: Starts, program: str, heard: list[str], capfd: pytest.CaptureFixture[str]
+    starts: Starts, program: str, heard: list[str], end: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A process that fails before it reads a large request, or halfway through its result."""
     starts.program = program
     message: list[str] = []
-    with refused(SealingError, "ended-without-result") as caught:
+    with refused(SealingError, "ended-with", end=end) as caught:
         run_in_process(replace(REQUEST, given={"a": ("x" * 10,) * 100_000}), on_wait=message.append)
 
     assert message == heard

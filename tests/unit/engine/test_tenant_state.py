@@ -222,7 +222,7 @@ def test_a_request_of_an_outside_party_is_due_here() -> None:
 
     assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
     assert item.due == "2026-11-20"
-    assert item.advice == wording("advice.was-due", due="2026-11-20")
+    assert item.advice == wording("status.was-due-on", due="2026-11-20")
 
 
 def test_problems_with_one_cause_are_one_item() -> None:
@@ -243,7 +243,7 @@ def test_problems_with_one_cause_are_one_item() -> None:
     assert item.title.startswith(wording("findings.app-deactivated"))
     assert item.stops == wording("findings.all-cut-off")
     assert [place.id for place in item.places] == ["a", "b"]
-    assert item.reason == "a is refused. b is refused."
+    assert item.reason == " ".join(f"{name} is refused." for name in "ab")
     (row,) = cause_rows(tenants)
     assert row.tenants == ["dune", "elm"]
 

@@ -415,17 +415,23 @@ def of_result(**fields: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (of_result(run_id=SECOND), "differs from line"),
-        (of_result(sha256="0" * 64), "differs from line"),
-        (of_result(checked_on="2026-11-25T12:00:00.000Z"), "differs from line"),
-        (of_result(code_digest="0" * 64), "differs from line"),
-        (of_result(until="2027-11-24"), "no line of this run carries it"),
-        (of_result(recheck_days=400), "no line of this run carries it"),
-        (of_result(bundle=""), "is not of the bundle that it names"),
-        (of_result(values={"app": "2", "user": "u"}), "differs from line"),
-        (of_result(line=1), "is not here"),
+        (of_result(run_id=SECOND), wording("content-altered.differs-from-line")),
+        (of_result(sha256="0" * 64), wording("content-altered.differs-from-line")),
+        (
+            of_result(checked_on="2026-11-25T12:00:00.000Z"),
+            wording("content-altered.differs-from-line"),
+        ),
+        (of_result(code_digest="0" * 64), wording("content-altered.differs-from-line")),
+        (of_result(until="2027-11-24"), wording("content-altered.not-carried-here")),
+        (of_result(recheck_days=400), wording("content-altered.not-carried-here")),
+        (of_result(bundle=""), wording("content-altered.not-of-its-bundle")),
+        (of_result(values={"app": "2", "user": "u"}), wording("content-altered.differs-from-line")),
+        (of_result(line=1), wording("content-altered.bundle-not-here")),
         (new("steps", 1, "carried", 0, "finding", outcome="failed"), "verified"),
-        (new("steps", 1, "carried", 0, "finding", reason="Other."), "differs from line"),
+        (
+            new("steps", 1, "carried", 0, "finding", reason="Other."),
+            wording("content-altered.differs-from-line"),
+        ),
         (lost("steps", 1, "carried", 0, "bundle"), "bundle is missing"),
     ],
 )
@@ -506,7 +512,7 @@ def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> N
     (missing / "report.html").write_text("altered")
     *_, chain = errors_of(carried.evidence, trust)
     assert wording("verify.rests-on-line", step="Number 2 (0000000b)") in str(chain)
-    assert f"{missing.name}, which is refused" in str(chain)
+    assert wording("verify.which-is-refused", bundle=missing.name) in str(chain)
 
 
 def test_an_unsealed_result_is_in_the_bundle_that_carries_it(

@@ -252,7 +252,7 @@ def test_practice_has_no_link_to_its_sandbox() -> None:
     real = Page(bundle(state, values)["text/html"])
 
     assert not [tag for tag, _ in practice.tags if tag == "a"]
-    unlinked = wording("notebook.link-of-sandbox")
+    unlinked = wording("status.no-page-to-open")
     assert f"App dashboard {unlinked}" in practice.text
     assert [tag for tag, _ in real.tags if tag == "a"] == ["a"]
 

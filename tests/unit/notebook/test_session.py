@@ -199,7 +199,7 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("service_domain", "not a domain", "not-a-domain-name"),
         ("install_connector", "perhaps", "takes-true-or-false"),
         ("permissions", 1.5, "takes-names"),
-        ("tenant", "../elsewhere", "not-a-tenant-name"),
+        ("tenant", "../elsewhere", "invalid-tenant-name"),
         ("env_file", "none.env", "settings-file-not-readable"),
         ("mode", "auto", "takes-a-mode"),
         *(

@@ -22,6 +22,7 @@ from runbook_lib.evidence.signing.keys import open_key
 from tests.support.commands import runbook
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, put, remove, time_limit
 from tests.support.resigned_statements import payload, resign_everything
+from tests.support.wording import wording
 from tests.unit.evidence.conftest import new_key, sealed_evidence
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
@@ -167,7 +168,7 @@ def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
     for path in ("odd", "nowhere", "odd/below", "n" * 300):
         result = ran(kind, ("archive", path, "--to", "archive"))
         assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-        assert "There is no sealed bundle" in result.stderr
+        assert wording("setting-invalid.nothing-sealed-there") in result.stderr
         assert not Path("archive").exists()
         result = ran(kind, ("verify", path, "--trusted-keys", "trusted/keys"))
         assert result.exit_code in (ExitCode.USAGE, ExitCode.REFUSED)
@@ -228,7 +229,7 @@ def test_a_folder_too_deep_to_be_evidence_is_named(evidence: Path) -> None:
     for name in ("verify", "archive"):
         result = ran(name, COMMANDS[name])
         assert result.exit_code == ExitCode.REFUSED
-        assert "It was not searched" in result.stdout
+        assert wording("verify.not-searched") in result.stdout
         assert "a/b/c" in result.stdout or "✘ e: e: f" in result.stdout
 
 
@@ -239,7 +240,8 @@ def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
     result = ran("verify", COMMANDS["verify"])
 
     assert result.exit_code == ExitCode.REFUSED
-    assert "attachments/later: It was added: a folder without a file" in result.stdout
+    added = wording("content-altered.folder-added")
+    assert f"attachments/later: {added}" in result.stdout
 
 
 def test_a_name_is_printed_in_one_line(evidence: Path) -> None:

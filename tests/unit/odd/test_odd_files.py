@@ -20,6 +20,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import ExaminedItem
 from runbook_lib.engine.notebooks import build_notebook
 from tests.support.odd_files import FILES, FOLDERS, Shelf, ends_well, put, remove, time_limit
+from tests.support.wording import wording
 
 pytestmark = pytest.mark.matrix
 
@@ -171,4 +172,4 @@ def test_an_odd_journal_is_named(command: str, kind: str, project: Path) -> None
 
     assert result.exit_code != 0
     assert "journal.jsonl" in result.stderr
-    assert "not a regular file" in result.stderr
+    assert wording("content-altered.not-a-file") in result.stderr

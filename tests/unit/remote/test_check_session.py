@@ -21,6 +21,7 @@ from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
+from tests.support.wording import refused
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, open_session, owned, responds
 
@@ -210,7 +211,7 @@ def test_a_response_from_a_proxy_cache_is_an_error(
     headers = httpx.Headers([("age", age) for age in ages])
     remote.on(PATH, responds({"id": "1"}, headers=headers))
 
-    with pytest.raises(StaleResponseError, match=r"graph\.example answered from a cache") as caught:
+    with refused(StaleResponseError, "answered-from-cache", host="graph.example") as caught:
         session.send(GET)
 
     assert said in str(caught.value)

@@ -15,6 +15,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
+from tests.support.wording import wording
 from tests.unit.fake_remote import FakeRemote, fails_with, open_session, owned, responds
 
 URL = "https://graph.example/v26.0/me"
@@ -31,20 +32,20 @@ def session(remote: FakeRemote) -> Session:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (fails_with(httpx.ConnectTimeout), "no connection within 5 s"),
-        (fails_with(httpx.ReadTimeout), "no response within 15 s"),
-        (fails_with(httpx.PoolTimeout), "no response within 15 s"),
+        (fails_with(httpx.ConnectTimeout), wording("host-unreachable.no-connection", seconds=5)),
+        (fails_with(httpx.ReadTimeout), wording("host-unreachable.no-response", seconds=15)),
+        (fails_with(httpx.PoolTimeout), wording("host-unreachable.no-response", seconds=15)),
         (
             fails_with(httpx.ConnectError, "[Errno -2] Name or service not known"),
-            "its name does not resolve",
+            wording("host-unreachable.name-not-known"),
         ),
         (
             fails_with(httpx.ConnectError, "[Errno -3] Temporary failure in name resolution"),
-            "its name does not resolve",
+            wording("host-unreachable.name-not-known"),
         ),
         (
             fails_with(httpx.ConnectError, "[Errno 111] Connection refused"),
-            "the connection failed ([Errno 111] Connection refused)",
+            wording("host-unreachable.connection-failed", reason="[Errno 111] Connection refused"),
         ),
         (
             fails_with(
@@ -52,9 +53,15 @@ def session(remote: FakeRemote) -> Session:
                 "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
                 "issuer certificate (_ssl.c:1006)",
             ),
-            "its TLS certificate is not trusted (unable to get local issuer certificate)",
+            wording(
+                "host-unreachable.certificate-not-trusted",
+                reason="unable to get local issuer certificate",
+            ),
         ),
-        (fails_with(httpx.ReadError), "the connection was closed (ReadError)"),
+        (
+            fails_with(httpx.ReadError),
+            wording("host-unreachable.connection-closed", error="ReadError"),
+        ),
     ],
 )
 def test_without_a_response_the_error_has_the_host_and_reason(
@@ -66,7 +73,8 @@ def test_without_a_response_the_error_has_the_host_and_reason(
     with pytest.raises(UnreachableError) as caught:
         session.send(POST)
 
-    assert str(caught.value) == f"graph.example could not be reached: {said}."
+    not_reached = wording("host-unreachable.not-reached", host="graph.example")
+    assert str(caught.value) == f"{not_reached}: {said}."
     assert session.exchanges()[0].error == str(caught.value)
     assert session.exchanges()[0].status is None
 

@@ -38,6 +38,7 @@ from runbook_lib.remote.domain import (
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
+from tests.support.wording import refused, wording
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, open_session, responds
 
 HOST = "acme-h.cyclr.com"
@@ -174,13 +175,15 @@ def test_an_invalid_certificate_is_refused(
     serve: Server, name: str, options: dict[str, Any], error: type[UnreachableError]
 ) -> None:
     """Another name and an end are the server's mistake; an unknown authority may be ours."""
+    certificate_error: type[UnreachableError] | None = None
     with serve(name, **options) as session:
-        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted") as caught:
-            read_certificate(session, HOST)
-        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
-            fetch_page(session, URL)
+        for look in (lambda: read_certificate(session, HOST), lambda: fetch_page(session, URL)):
+            with pytest.raises(UnreachableError) as caught:
+                look()
+            assert wording("host-unreachable.not-trusted") in str(caught.value)
+            certificate_error = certificate_error or caught.type
 
-    assert caught.type is error
+    assert certificate_error is error
     assert "not trusted" in session.exchanges()[0].error
 
 
@@ -205,8 +208,7 @@ def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         _certificate(end, HOST)
 
-    said = "gave an unexpected response: the end of its TLS certificate is not a time."
-    assert str(caught.value) == f"{HOST} {said}"
+    assert str(caught.value) == wording("unexpected-response.certificate-end", host=HOST)
 
 
 def closed_port() -> int:
@@ -219,12 +221,12 @@ def test_without_a_tls_connection_the_domain_is_unreachable() -> None:
     """A closed port is an error with its reason, which is recorded too."""
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": f"127.0.0.1:{closed_port()}"})
 
-    with pytest.raises(UnreachableError, match="no TLS connection"):
+    with refused(UnreachableError, "no-tls"):
         read_certificate(session, HOST)
 
     (exchange,) = session.exchanges()
     assert exchange.response is None
-    assert "no TLS connection" in exchange.error
+    assert wording("host-unreachable.no-tls") in exchange.error
 
 
 def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
@@ -232,7 +234,8 @@ def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
     with serve() as session:
         response = fetch_page(session, URL)
 
-    assert (response.status, response.text) == (200, f"/connector/callback at {HOST}")
+    assert response.status == 200
+    assert response.text == f"/connector/callback at {HOST}"
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
@@ -277,11 +280,11 @@ def test_a_name_that_does_not_resolve_is_an_error(
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     session = open_session(FakeRemote())
 
-    with pytest.raises(UnreachableError, match="not resolve: no name server knows it") as caught:
+    with refused(UnreachableError, "does-not-resolve") as caught:
         resolve_name(session, HOST)
 
-    assert caught.value.diagnostics() == "Check the spelling of the Service Domain."
-    assert "does not resolve" in session.exchanges()[0].error
+    assert caught.value.diagnostics() == wording("advice.check-spelling", name="Service Domain")
+    assert wording("host-unreachable.name-not-resolved") in session.exchanges()[0].error
 
 
 def test_an_overridden_name_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,31 +454,33 @@ def test_a_redirect_to_another_scheme_is_an_error(remote: FakeRemote, location: 
     remote.on("/start", moved(location))
     session = open_session(remote)
 
-    with pytest.raises(RemoteError, match="not a web address"):
+    with refused(RemoteError, "not-a-web-address", code="unexpected-response"):
         follow(session)
 
     assert len(session.exchanges()) == 1
 
 
+NOT_NAMED = wording("unexpected-response.no-setting-names")
+PRIVATE_NETWORK = wording("unexpected-response.private-network")
 REFUSED = {
-    "another host": ("https://evil.example/x", "no setting names"),
-    "another port": (f"https://{HOST}:8443/x", "no setting names"),
-    "no TLS": (f"http://{HOST}/x", "not https"),
-    "a user name": (f"https://me@{HOST}/x", "user name"),
-    "loopback": ("http://127.0.0.2/x", "private network"),
-    "loopback, by TLS": ("https://127.0.0.2/x", "private network"),
-    "loopback, named": ("http://127.0.0.1:8002/x", "private network"),
-    "a name of this machine": ("https://localhost/x", "private network"),
-    "loopback, IPv6": ("https://[::1]/x", "private network"),
-    "loopback, mapped": ("https://[::ffff:127.0.0.1]/x", "private network"),
-    "a private network": ("https://10.1.2.3/x", "private network"),
-    "the link": ("http://169.254.169.254/latest/meta-data", "private network"),
-    "a public address": ("https://93.184.215.14/x", "no setting names"),
-    "a decimal address": ("https://2130706433/x", "no setting names"),
-    "a name that decodes to none": ("https://xn--zzzzzzzz99999/x", "no setting names"),
-    "a longer name": (f"https://{HOST}.evil.example/x", "no setting names"),
-    "a dot at its end": (f"https://{HOST}./x", "no setting names"),
-    "very long": ("https://evil.example/" + "x" * 60_000, "no setting names"),
+    "another host": ("https://evil.example/x", NOT_NAMED),
+    "another port": (f"https://{HOST}:8443/x", NOT_NAMED),
+    "no TLS": (f"http://{HOST}/x", wording("unexpected-response.not-https")),
+    "a user name": (f"https://me@{HOST}/x", wording("unexpected-response.has-user-name")),
+    "loopback": ("http://127.0.0.2/x", PRIVATE_NETWORK),
+    "loopback, by TLS": ("https://127.0.0.2/x", PRIVATE_NETWORK),
+    "loopback, named": ("http://127.0.0.1:8002/x", PRIVATE_NETWORK),
+    "a name of this machine": ("https://localhost/x", PRIVATE_NETWORK),
+    "loopback, IPv6": ("https://[::1]/x", PRIVATE_NETWORK),
+    "loopback, mapped": ("https://[::ffff:127.0.0.1]/x", PRIVATE_NETWORK),
+    "a private network": ("https://10.1.2.3/x", PRIVATE_NETWORK),
+    "the link": ("http://169.254.169.254/latest/meta-data", PRIVATE_NETWORK),
+    "a public address": ("https://93.184.215.14/x", NOT_NAMED),
+    "a decimal address": ("https://2130706433/x", NOT_NAMED),
+    "a name that decodes to none": ("https://xn--zzzzzzzz99999/x", NOT_NAMED),
+    "a longer name": (f"https://{HOST}.evil.example/x", NOT_NAMED),
+    "a dot at its end": (f"https://{HOST}./x", NOT_NAMED),
+    "very long": ("https://evil.example/" + "x" * 60_000, NOT_NAMED),
 }
 
 
@@ -487,11 +492,11 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
     session = open_session(remote)
     named = AllowedRedirects((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
 
-    with pytest.raises(UnexpectedResponseError, match="redirects to") as caught:
+    with refused(UnexpectedResponseError, "redirects-to") as caught:
         follow(session, named=named)
 
     assert why in str(caught.value)
-    assert "Compare that address with your Cyclr console." in caught.value.diagnostics()
+    assert wording("advice.compare-address") in caught.value.diagnostics()
     assert "redirect_hosts" in caught.value.diagnostics()
     assert len(str(caught.value)) < 500
     assert [request.url.path for request in remote.requests] == ["/start"]
@@ -520,7 +525,9 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
     named = AllowedRedirects((f"https://{HOST}", "http://127.0.0.1:8002"))
     session = open_session(remote, connect_to={f"{HOST}:443": given})
 
-    with pytest.raises(UnexpectedResponseError, match="8003/other, which the runbook did not open"):
+    with refused(
+        UnexpectedResponseError, "redirect-not-opened", target="http://127.0.0.1:8003/other"
+    ):
         follow(session, named=named)
 
     assert remote.paths == ["/start", "/next"]
@@ -555,11 +562,11 @@ def test_a_service_domain_on_a_private_network_is_refused(
     session = Session(client)
 
     for look in (resolve_name, read_certificate):
-        with pytest.raises(UnexpectedResponseError, match="not a public internet address") as said:
+        with refused(UnexpectedResponseError, "private-address") as said:
             look(session, HOST)
         assert address in str(said.value)
         assert "service_domain_address" in said.value.diagnostics()
-    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
+    with refused(UnexpectedResponseError, "private-address"):
         fetch_page(session, URL)
 
 
@@ -613,7 +620,7 @@ def test_no_private_address_is_requested_from_a_proxy(
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
-    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
+    with refused(UnexpectedResponseError, "private-address"):
         Session(client).send(Request(method="GET", url=location, is_public_only=True))
 
 
@@ -634,9 +641,10 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
         sleep=lambda _: None,
     )
     try:
-        for look in (resolve_name, read_certificate):
-            with pytest.raises(UnreachableError):
-                look(Session(client), HOST)
+        with refused(UnreachableError, "no-name-server-answered"):
+            resolve_name(Session(client), HOST)
+        with pytest.raises(UnreachableError):
+            read_certificate(Session(client), HOST)
         with pytest.raises(UnreachableError):
             fetch_page(Session(client), URL)
     finally:

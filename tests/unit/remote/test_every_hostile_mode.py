@@ -15,6 +15,7 @@ from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.limits import Deadline
 from tests.support.attacked_clients import CLIENTS, LIMITS, SECRET, attacked
 from tests.support.hostile_server import MODES
+from tests.support.wording import wording
 
 pytestmark = pytest.mark.matrix
 
@@ -57,7 +58,7 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     recorded = json.dumps(to_builtins(session.exchanges()), allow_nan=False)
 
     assert session.exchanges()
-    assert "which is not sent" not in said
+    assert wording("remote-error.not-sent") not in said
     assert len(said) < 1_500
     assert said.isprintable()
     assert len(recorded) < 160 * 1024

@@ -7,6 +7,7 @@ import pytest
 
 from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.http_messages import Request, Response, parse_body
+from tests.support.wording import refused
 
 
 @pytest.mark.parametrize(
@@ -15,8 +16,9 @@ from runbook_lib.remote.http_messages import Request, Response, parse_body
 )
 def test_json_beyond_rfc_8259_is_refused(text: str) -> None:
     """NaN, infinities, numbers out of range, a byte order mark and single quotes are refused."""
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
         parse_body(text)
+    assert str(caught.value)
 
 
 def test_json_is_read() -> None:
@@ -42,7 +44,7 @@ def test_a_response_that_is_not_json_is_an_error(text: str) -> None:
     """A page, an incomplete body or invalid JSON raises an error with the host and status."""
     response = Response(URL, 200, httpx.Headers(), text)
 
-    with pytest.raises(UnexpectedResponseError, match=r"graph\.example answered 200"):
+    with refused(UnexpectedResponseError, "not-json", host="graph.example", status=200):
         response.json()
 
 

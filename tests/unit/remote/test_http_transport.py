@@ -43,7 +43,7 @@ def test_each_wait_has_a_time_out(
 ) -> None:
     """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
     pool = Pool()
-    monkeypatch.setattr(transport, "_open_pool", lambda _proxy: pool)
+    monkeypatch.setattr(httpcore, "ConnectionPool", lambda **_: pool)
 
     transport.handle_request(httpx.Request("GET", "https://graph.example/me"))
 

@@ -17,6 +17,7 @@ from runbook_lib.remote.oauth import (
     request_token_by_client_credentials,
     request_token_by_code,
 )
+from tests.support.wording import refused
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -191,7 +192,7 @@ def test_an_error_status_without_an_error_is_a_refusal(
     """An error status without an error object is a refusal that names the status."""
     remote.on(PATH, responds(body, 403))
 
-    with pytest.raises(TokenRequestError, match="answered 403"):
+    with refused(TokenRequestError, "answered", code="graph-token-request-refused", status=403):
         request_token(session)
 
 

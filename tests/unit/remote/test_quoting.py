@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.text import one_line
+from tests.support.wording import wording
 
 
 def test_a_text_is_shortened_for_a_message() -> None:
     """A text becomes one line of some 300 characters at most, with control characters escaped."""
     assert shorten(" a\n b ") == "a b"
     assert shorten("word " * 100) == ("word " * 60).strip() + "…"
-    assert shorten("x" * 301) == "… (301 characters without a space)"
+    assert shorten("x" * 301) == wording("screens.one-long-word", count=301)
     assert len(shorten("a " * 5_000_000)) < 310
     assert shorten("a\x1b[31mb\u202e") == "a[U+001B][31mb[U+202E]"
 

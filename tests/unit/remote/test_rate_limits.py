@@ -29,6 +29,7 @@ from runbook_lib.remote.rate_limits import (
     retry_after,
 )
 from tests.support.hostile_server import hostile_server, whole
+from tests.support.wording import refused, wording
 from tests.unit.fake_remote import FakeRemote, open_session, responds
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -133,8 +134,9 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
     session = open_at(remote, clock, CoolDowns())
 
     for left in ("60 min", "30 min"):
-        with pytest.raises(ThrottledError, match=f"{status}.*wait about {left}"):
+        with refused(ThrottledError, "wait", wait=left) as caught:
             session.send(get("1"))
+        assert f"({status})" in str(caught.value)
         clock.now += 1800
 
     assert clock.slept == []
@@ -147,7 +149,7 @@ def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: C
     remote.on(PATH, responds({}, 429), responds({}))
     session = open_at(remote, clock, CoolDowns())
 
-    with pytest.raises(ThrottledError, match="wait about 1 min"):
+    with refused(ThrottledError, "wait", wait="1 min"):
         session.send(get())
     clock.now += 61
 
@@ -206,7 +208,7 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
     remote.on(PATH, responds({}, 200, usage), responds({}))
     open_at(remote, clock, shared).send(get("1"))
 
-    with pytest.raises(ThrottledError, match="x-app-usage is used up: wait about 60 min"):
+    with refused(ThrottledError, "used-up", name="x-app-usage", wait="60 min"):
         open_at(remote, clock, shared).send(get("1"))
     assert open_at(remote, clock, shared).send(get("2")).status == 200
 
@@ -227,7 +229,7 @@ def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock:
     session = open_at(remote, clock, CoolDowns())
     session.set_step_deadline(Deadline(5, clock))
 
-    with pytest.raises(ThrottledError, match="wait about 9 s"):
+    with refused(ThrottledError, "wait", wait="9 s"):
         session.send(get())
 
     assert (clock.slept, len(remote.requests)) == ([], 1)
@@ -309,12 +311,13 @@ def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     second = cool_downs_in(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
-    first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
+    reason = wording("rate-limited.limited", host="graph", status=429)
+    first.start("graph", "1", CoolDown(65.0, reason))
 
     found = second.find("graph", "1", 77.0)
     assert found is not None
     assert found.seconds_left(77.0) == 50.0
-    assert found.reason == "graph limits the number of calls (429)"
+    assert found.reason == reason
     assert second.find("graph", "2", 77.0) is None
 
 

@@ -12,6 +12,7 @@ import pytest
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.recording import recorded_body, recorded_shape
+from tests.support.wording import wording
 
 PERSON = "Ada of Somewhere"
 NOT_READ = "(fields that no check reads)"
@@ -70,7 +71,9 @@ def test_only_the_title_of_a_page_is_recorded() -> None:
     """A page's title and length are recorded; its text may be about persons."""
     page = f"<!DOCTYPE html><TITLE lang=en>Not found &amp; gone\n</TITLE><p>{PERSON}"
 
-    assert recorded(response(page, 404)) == f"page “Not found & gone” ({len(page)} characters)"
+    assert recorded(response(page, 404)) == wording(
+        "screens.page-with-title", title="Not found & gone", count=len(page)
+    )
 
 
 def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
@@ -79,12 +82,13 @@ def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
     headers = httpx.Headers({"content-type": "Text/HTML; charset=utf-8"})
     given = replace(response(page), headers=headers)
 
-    assert recorded(given) == f"page without a title ({len(page)} characters)"
+    assert recorded(given) == wording("screens.page-without-title", count=len(page))
 
 
 def test_a_plain_text_is_recorded() -> None:
     """A plain text is recorded, for example a proxy's refusal."""
-    assert recorded(response("blocked by policy", 403)) == "blocked by policy"
+    text = "blocked by policy"
+    assert recorded(response(text, 403)) == text
 
 
 def test_a_response_with_a_repeated_field_is_recorded_by_that_name_only() -> None:

@@ -21,8 +21,9 @@ import pytest
 
 from runbook_lib.errors import ListenerError
 from runbook_lib.remote import redirect_listener
-from runbook_lib.remote.redirect_listener import RedirectListener
+from runbook_lib.remote.redirect_listener import Bind, RedirectListener, bind_exclusively
 from tests.support.run_process import eventually
+from tests.support.wording import refused_naming, wording
 
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
@@ -87,16 +88,15 @@ def resolve_localhost_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> No
     monkeypatch.setattr(redirect_listener.socket, "getaddrinfo", resolved)
 
 
-def refuse_ipv6(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    """Let no listener bind to an IPv6 address."""
-    bind = redirect_listener._bind
+def refusing_ipv6(error: OSError) -> Bind:
+    """Return a `bind` that raises `error` for each IPv6 address."""
 
     def bound(address: str, port: int) -> socket.socket:
         if ":" in address:
             raise error
-        return bind(address, port)
+        return bind_exclusively(address, port)
 
-    monkeypatch.setattr(redirect_listener, "_bind", bound)
+    return bound
 
 
 def intruder(address: str, port: int, *options: int) -> socket.socket:
@@ -137,16 +137,14 @@ def test_both_families_are_listened_on(
 @pytest.mark.parametrize("tries", [1, 3])
 def test_a_port_taken_in_the_other_family_is_not_used(
     listen: Callable[..., RedirectListener],
-    monkeypatch: pytest.MonkeyPatch,
     address: str,
     tries: int,
 ) -> None:
     """If another program has the same port on IPv6, another port is used."""
-    bind = redirect_listener._bind
     intruders = []
 
     def raced(wanted: str, port: int) -> socket.socket:
-        bound = bind(wanted, port)
+        bound = bind_exclusively(wanted, port)
         if wanted == "127.0.0.1" and len(intruders) < tries:
             only = bound.getsockname()[1]
             taken = socket.socket(socket.AF_INET6)
@@ -156,8 +154,7 @@ def test_a_port_taken_in_the_other_family_is_not_used(
             intruders.append(taken)
         return bound
 
-    monkeypatch.setattr(redirect_listener, "_bind", raced)
-    listener = listen()
+    listener = listen(bind=raced)
 
     assert len(intruders) == tries
     assert port_of(listener) not in [one.getsockname()[1] for one in intruders]
@@ -167,15 +164,13 @@ def test_a_port_taken_in_the_other_family_is_not_used(
         one.close()
 
 
-def test_without_a_free_port_there_is_an_error(
-    listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_free_port_there_is_an_error(listen: Callable[..., RedirectListener]) -> None:
     """If no port is free, the error says so and advises to paste the address."""
-    refuse_ipv6(monkeypatch, OSError(errno.EADDRINUSE, "Address already in use"))
+    taken = refusing_ipv6(OSError(errno.EADDRINUSE, "Address already in use"))
 
-    with pytest.raises(ListenerError, match="already in use") as caught:
-        listen()
-    assert "paste the address" in caught.value.diagnostics()
+    with refused_naming(ListenerError, "already in use") as caught:
+        listen(bind=taken)
+    assert wording("advice.paste-address") in caught.value.diagnostics()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::"])
@@ -184,7 +179,7 @@ def test_no_other_program_can_share_the_address(
     listener: RedirectListener, address: str, options: tuple[int, ...]
 ) -> None:
     """No socket option lets another program listen on the address too."""
-    with pytest.raises(OSError, match="in use"):
+    with refused_naming(OSError, "in use"):
         intruder(address, port_of(listener), *options)
 
 
@@ -192,9 +187,9 @@ def test_a_machine_without_ipv6_works(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
-    refuse_ipv6(monkeypatch, OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
+    absent = refusing_ipv6(OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
     resolve_localhost_to(monkeypatch, "::1", "127.0.0.1")
-    listener = listen()
+    listener = listen(bind=absent)
 
     assert listener.addresses == ("127.0.0.1",)
     listener.prove()
@@ -219,7 +214,9 @@ def test_an_address_of_localhost_without_the_listener_is_an_error(
     resolve_localhost_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
 
-    with pytest.raises(ListenerError, match=r"localhost leads to 127\.0\.0\.2") as caught:
+    with refused_naming(
+        ListenerError, wording("walkthrough.localhost-leads-to", address="127.0.0.2")
+    ) as caught:
         listener.prove()
 
     assert str(port_of(listener)) in str(caught.value)
@@ -233,14 +230,14 @@ def test_an_address_of_another_machine_is_an_error(
     """If `localhost` resolves to another machine, `prove` raises an error."""
     resolve_localhost_to(monkeypatch, "192.0.2.1")
 
-    with pytest.raises(ListenerError, match=r"leads to 192\.0\.2\.1"):
+    with refused_naming(ListenerError, "leads to 192.0.2.1"):
         listener.prove()
 
 
 def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program relays connections to the listener, `prove` raises an error."""
     connect = socket.create_connection
-    monkeypatch.setattr(redirect_listener, "_PROOF_TIMEOUT_SECONDS", 1.0)
+    listener.proof_seconds = 1.0
     with intruder("127.0.0.1", 0) as relay, contextlib.ExitStack() as passed_on:
 
         def deceived(address: Any, timeout: float) -> socket.socket:
@@ -248,7 +245,7 @@ def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.Mon
             return connect(relay.getsockname(), timeout)
 
         monkeypatch.setattr(redirect_listener.socket, "create_connection", deceived)
-        with pytest.raises(ListenerError, match=r"leads to 127\.0\.0\.1"):
+        with refused_naming(ListenerError, "leads to 127.0.0.1"):
             listener.prove()
 
 
@@ -264,7 +261,7 @@ def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Qu
     answer = get(listener)
 
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
-    assert "The answer has arrived" in answer.text
+    assert wording("walkthrough.answer-has-arrived") in answer.text
     assert answer.status_code == 200
     assert CODE not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -277,7 +274,7 @@ def test_an_unexpected_redirect_gets_another_page(listener: RedirectListener) ->
     answer = get(listener, "/consent?code=x&state=old")
 
     assert answer.status_code == 200
-    assert "Nothing was done" in answer.text
+    assert wording("setting-invalid.nothing-done") in answer.text
 
 
 NAVIGATION = {

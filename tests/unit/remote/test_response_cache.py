@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
 from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
+from runbook_lib.remote import response_cache
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.threads import run_in_thread
+from tests.support.wording import refused
 from tests.unit.fake_remote import FakeRemote, fails_with, open_session, responds
 
 URL = "https://api.example/x"
@@ -23,11 +25,17 @@ GET = Request(method="GET", url=URL)
 
 
 class BlockingRemote(FakeRemote):
-    """A remote system that responds once it is released, and counts concurrent requests."""
+    """
+    A remote system that responds once it is released, and counts concurrent requests.
 
-    def __init__(self) -> None:
+    `arrived` is set when `at_once` requests wait for their response.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
         super().__init__()
+        self.at_once = at_once
         self.released = threading.Event()
+        self.arrived = threading.Event()
         self.most = 0
         self._now = 0
         self._lock = threading.Lock()
@@ -37,6 +45,8 @@ class BlockingRemote(FakeRemote):
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
+            if self._now == self.at_once:
+                self.arrived.set()
         self.released.wait(30)
         with self._lock:
             self._now -= 1
@@ -51,27 +61,53 @@ def outcome_of(ask: Callable[[], object]) -> object:
         return error
 
 
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Return a semaphore that each caller releases before it waits for a shared response."""
+    begun = threading.Semaphore(0)
+
+    class ObservedFuture(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            """Report the caller, and wait."""
+            begun.release()
+            return super().result(timeout)
+
+    monkeypatch.setattr(response_cache, "Future", ObservedFuture)
+    return begun
+
+
 def send_concurrently(
-    session: Session, requests: list[Request], held: BlockingRemote
+    session: Session,
+    requests: list[Request],
+    held: BlockingRemote,
+    waiting: threading.Semaphore | None = None,
 ) -> list[object]:
-    """Send each request in a thread of its own; return the responses or errors."""
+    """
+    Send each request in a thread of its own; return the responses or errors.
+
+    The remote system responds once enough requests have arrived. With `waiting` all but the
+    first caller then wait for the response to that one.
+    """
     branches = [session.branch() for _ in requests]
     running = [
         run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.get(r)), "ask")  # type: ignore[misc]
         for branch, request in zip(branches, requests, strict=True)
     ]
-    time.sleep(0.1)
+    assert held.arrived.wait(30)
+    if waiting is not None:
+        for _ in requests[1:]:
+            assert waiting.acquire(timeout=30)
     held.released.set()
     return [future.result(30) for future in running]
 
 
-def test_concurrent_identical_requests_share_one_response() -> None:
+def test_concurrent_identical_requests_share_one_response(waiting: threading.Semaphore) -> None:
     """Ten concurrent callers of the same request share one response and one exchange."""
     remote = BlockingRemote()
     remote.on("/x", responds({"id": "1"}))
     session = open_session(remote)
 
-    responses = send_concurrently(session, [GET] * 10, remote)
+    responses = send_concurrently(session, [GET] * 10, remote, waiting)
 
     assert len(remote.requests) == 1
     assert len({id(response) for response in responses}) == 1
@@ -126,14 +162,14 @@ def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
     assert len(remote.requests) == 7
 
 
-def test_a_missing_response_is_not_cached() -> None:
+def test_a_missing_response_is_not_cached(waiting: threading.Semaphore) -> None:
     """After a connection error all waiting callers get it; a later caller sends again."""
     remote = BlockingRemote()
     remote.on("/x", *[fails_with()] * 3, responds("now"))
     now = [1000.0]
     session = open_session(remote, clock=lambda: now[0])
 
-    errors = send_concurrently(session, [GET] * 3, remote)
+    errors = send_concurrently(session, [GET] * 3, remote, waiting)
     assert {type(error) for error in errors} == {UnreachableError}
     assert len(session.recorded_exchanges()) == 3
 
@@ -167,7 +203,7 @@ def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None
 
 def test_six_requests_at_a_time_go_to_a_host() -> None:
     """Further requests wait for a free slot; another host has slots of its own."""
-    remote = BlockingRemote()
+    remote = BlockingRemote(at_once=12)
     remote.on("/x", responds("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
     session = open_session(remote)
@@ -182,7 +218,7 @@ def test_six_requests_at_a_time_go_to_a_host() -> None:
 
 def test_a_retry_after_stops_waiting_requests() -> None:
     """After a refusal with Retry-After, nothing more goes to that host."""
-    remote = BlockingRemote()
+    remote = BlockingRemote(at_once=6)
     remote.on("/x", responds("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
     requests = [Request(method="GET", url=f"{URL}?n={n}", app="1") for n in range(30)]
@@ -202,9 +238,9 @@ def test_each_waiting_caller_has_its_own_deadline() -> None:
     second = session.branch()
     second.set_step_deadline(Deadline(0.2))
     late = run_in_thread(lambda: first.get(GET).text, "first")
-    time.sleep(0.05)
+    assert remote.arrived.wait(30)
 
-    with pytest.raises(RemoteError, match=r"took over 0.2 s: api.example was not contacted"):
+    with refused(RemoteError, "step-took-too-long", seconds=0.2, host="api.example"):
         second.get(GET)
 
     remote.released.set()

@@ -31,6 +31,7 @@ from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import refused, refused_naming, wording
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.fake_remote import open_session, owned
 
@@ -209,7 +210,7 @@ def test_every_secret_goes_to_its_own_hosts_only(
             run.open_session().send(request)
             assert listener.requests, (name, address)
         else:
-            with pytest.raises(RemoteError, match="was not contacted") as caught:
+            with refused(RemoteError, "would-get-secret") as caught:
                 run.open_session().send(request)
             assert not listener.requests, (name, address)
             assert secrets[name] not in str(caught.value) + caught.value.diagnostics()
@@ -298,7 +299,7 @@ def test_a_secret_is_found_in_every_place_and_encoding(
     text = ENCODINGS[encoding](VALUE)
     if place in ("header", "cookie") and not text.isascii():
         text = quote(text, safe='!"<> ')
-    with pytest.raises(RemoteError, match=r"api\.example was not contacted"):
+    with refused_naming(RemoteError, "api.example", "app_secret"):
         session_of(listener, VALUE).send(PLACES[place]("https://api.example", text))
 
     assert listener.requests == []
@@ -331,9 +332,11 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
     with pytest.raises(RemoteError) as caught:
         session.send(_post("https://api.example:8443/x", form={"client_secret": VALUE}))
 
-    said = (
-        "api.example:8443 was not contacted: it would receive App Secret (app_secret), which may "
-        "go only to hosts of facebook."
+    said = wording(
+        "remote-error.would-receive",
+        host="api.example:8443",
+        secret="App Secret (app_secret)",
+        provider="facebook",
     )
     assert str(caught.value) == said
     (exchange,) = session.exchanges()
@@ -346,7 +349,7 @@ def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
     session = session_of(listener, VALUE)
     session.redactor.learn(Secret(VALUE), Credential("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):
-        with pytest.raises(RemoteError, match=r"App Secret \(app_secret\) and Client Secret \(x\)"):
+        with refused_naming(RemoteError, "App Secret (app_secret)", "Client Secret (x)"):
             session.send(_post(address, form={"a": VALUE}))
 
     assert listener.requests == []
@@ -359,7 +362,7 @@ def test_a_token_that_repeats_a_secret_does_not_free_it(listener: Listener) -> N
     session.send(_get("https://api.example"))
     session.take_token(secret, endpoint="It", is_token=lambda _: True)
     listener.requests.clear()
-    with pytest.raises(RemoteError, match="was not contacted"):
+    with refused(RemoteError, "would-get-secret"):
         session.send(_post("https://api.example", form={"a": secret}))
 
     assert listener.requests == []
@@ -373,7 +376,7 @@ def test_a_corrected_credential_is_sent_again(
     items: dict[str, Input] = {item.name: item for item in run.inputs}
     request = _post("https://graph.facebook.com", form={"client_secret": secrets["app_secret"]})
     run.set_secret(items["cyclr_client_secret"], secrets["app_secret"])
-    with pytest.raises(RemoteError, match="was not contacted"):
+    with refused(RemoteError, "would-get-secret"):
         run.open_session().send(request)
     assert listener.requests == []
 
@@ -382,7 +385,7 @@ def test_a_corrected_credential_is_sent_again(
     assert len(listener.requests) == 1
 
     old = _post("https://api.cyclr.com", form={"client_secret": secrets["cyclr_client_secret"]})
-    with pytest.raises(RemoteError, match="a secret of this run, which is not sent"):
+    with refused(RemoteError, "not-sent"):
         run.open_session().send(old)
     run.close()
 
@@ -396,7 +399,7 @@ def test_a_retry_is_checked_for_secrets_again(listener: Listener) -> None:
         redactor.learn(Secret(VALUE))
         return True
 
-    with pytest.raises(RemoteError, match="was not contacted"):
+    with refused(RemoteError, "would-get-secret"):
         session.send(_get(f"https://api.example/?a={quote(VALUE)}"), is_transient=learn)
 
     assert len(listener.requests) == 1
@@ -405,7 +408,7 @@ def test_a_retry_is_checked_for_secrets_again(listener: Listener) -> None:
 def test_where_no_host_is_known_nothing_known_is_sent(listener: Listener) -> None:
     """A transport that was given no hosts sends no known secret anywhere."""
     session = open_session(listener, owned(VALUE))  # type: ignore[arg-type]
-    with pytest.raises(RemoteError, match="was not contacted"):
+    with refused(RemoteError, "would-get-secret"):
         session.send(_get(f"https://graph.example/{quote(VALUE)}"))
 
     assert listener.requests == []

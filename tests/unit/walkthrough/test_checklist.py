@@ -97,7 +97,7 @@ def test_a_tick_that_cannot_be_kept_says_so(
     view = harness.header.view
     assert view["is_error"]
     assert view["message"].startswith(
-        wording("walkthrough.cannot-write", reason="No space left on device")
+        wording("screens.cannot-write", reason="No space left on device")
     )
     assert view["begin"]["ready"][1] == {"text": "a person", "is_ticked": False}
 

@@ -194,7 +194,7 @@ def test_a_full_disk_is_shown_as_such(
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(typed_remarks, "store_attachment", raising(full))
     view = harness.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
-    assert view["message"] == wording("walkthrough.cannot-write", reason="No space left on device")
+    assert view["message"] == wording("screens.cannot-write", reason="No space left on device")
     assert view["advice"].startswith(wording("advice.free-disk-space"))
     assert view["is_error"]
 
@@ -401,13 +401,14 @@ def test_a_view_never_has_the_end_of_the_sealing_without_the_bundle(
     """Evidence that is sealed while the state is read is shown by the next drawing, whole."""
     harness = make_harness(app_step())
     statuses = harness.walkthrough._statuses
+    complete = "Complete."
 
     def sealed_meanwhile(_: Run) -> None:
-        statuses.sealing = PanelStatus(message="The run is complete.")
+        statuses.sealing = PanelStatus(message=complete)
         statuses.doubts = ("Now open.",)
 
     monkeypatch.setattr(Run, "last_sealed", property(sealed_meanwhile))
     harness.walkthrough.panels.draw()
     assert (harness.finish.view["message"], harness.finish.view["doubts"]) == ("", [])
     harness.walkthrough.panels.draw()
-    assert harness.finish.view["message"] == "The run is complete."
+    assert harness.finish.view["message"] == complete

@@ -176,7 +176,7 @@ def test_a_credential_is_removed_everywhere(
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
         view = move_credential(harness, where, finished=number)
 
-    assert view["message"] == "App Secret removed."
+    assert view["message"] == wording("walkthrough.credential-removed", label="App Secret")
     assert saved_in(view) == ""
     assert memory.stored == {}
     assert APP_SECRET not in harness.run.env_file.read_text(encoding="utf-8")

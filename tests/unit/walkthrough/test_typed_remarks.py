@@ -125,7 +125,10 @@ def test_an_attestation_is_withdrawn_with_a_reason(make_harness: MakeHarness) ->
     assert view["outcome"] == "not_run"
     assert "withdraw" not in view["actions"]["menu"]
     history = [line["event"] for line in view["history"]]
-    assert history == ["withdrawn by A: A mistake.", "confirmed by A"]
+    assert history == [
+        wording("walkthrough.withdrawn-by", name="A", note="A mistake."),
+        wording("walkthrough.confirmed-by", name="A"),
+    ]
 
 
 def test_what_was_submitted_may_be_declined_and_submitted_again(make_harness: MakeHarness) -> None:

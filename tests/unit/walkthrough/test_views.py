@@ -419,34 +419,57 @@ CHECKED_TWO = [
 SHOT = {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
 
 
+CONFIRMED = wording("walkthrough.confirmed-by", name="Operator")
+
+
 @pytest.mark.parametrize(
     ("event", "data", "said"),
     [
         ("step.checked", {"findings": CHECKED_TWO}, "checked (one: verified, two: failed)"),
         ("step.checked", {"unchecked": "Not checked: X."}, "checked (Not checked: X.)"),
         ("step.checked", {"unchecked": ""}, "checked (nothing to check)"),
-        ("step.attested", {}, "confirmed by Operator"),
+        ("step.attested", {}, CONFIRMED),
         (
             "step.attested",
             {"note": "Seen", "attachments": [SHOT]},
-            "confirmed by Operator: Seen [a.png]",
+            f"{CONFIRMED}: Seen [a.png]",
         ),
-        ("step.submitted", {}, "submitted by Operator"),
-        ("step.declined", {"note": "Why"}, "declined by Operator: Why"),
-        ("step.withdrawn", {"note": "A mistake"}, "withdrawn by Operator: A mistake"),
-        ("step.skipped", {"note": "Not now"}, "skipped by Operator: Not now"),
-        ("step.commented", {"note": "Ask again."}, "commented by Operator: Ask again."),
+        ("step.submitted", {}, wording("walkthrough.submitted-by", name="Operator")),
+        (
+            "step.declined",
+            {"note": "Why"},
+            wording("walkthrough.declined-by", name="Operator", note="Why"),
+        ),
+        (
+            "step.withdrawn",
+            {"note": "A mistake"},
+            wording("walkthrough.withdrawn-by", note="A mistake", name="Operator"),
+        ),
+        (
+            "step.skipped",
+            {"note": "Not now"},
+            wording("walkthrough.skipped-by", name="Operator", note="Not now"),
+        ),
+        (
+            "step.commented",
+            {"note": "Ask again."},
+            wording("walkthrough.commented-by", note="Ask again.", name="Operator"),
+        ),
         (
             "step.assigned",
             {"to": "Ann", "due": "2026-12-01"},
-            "assigned to Ann until 2026-12-01 by Operator",
+            wording("walkthrough.assigned-until", day="2026-12-01", by="Operator", name="Ann"),
         ),
         (
             "step.assigned",
             {"to": "", "due": "", "note": "Ann is away."},
-            "assigned to nobody by Operator: Ann is away.",
+            wording("walkthrough.assigned-to-nobody", note="Ann is away.", by="Operator"),
         ),
-        ("change.intended", {"change": "Install it."}, "about to change: Install it."),
+        (
+            "change.intended",
+            {"change": "Install it."},
+            wording("walkthrough.about-to-change", change="Install it."),
+        ),
     ],
 )
 def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) -> None:
@@ -456,7 +479,7 @@ def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) 
 
     assert shown["history"] == [
         {"at": "24 Nov, 12:00", "event": said},
-        {"at": "24 Nov, 12:00", "event": "confirmed by Operator: first"},
+        {"at": "24 Nov, 12:00", "event": f"{CONFIRMED}: first"},
     ]
 
 
@@ -737,8 +760,16 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
 @pytest.mark.parametrize(
     ("begun", "ended", "took"),
     [
-        ("2026-11-24T09:00:00Z", "2026-11-24T12:00:00Z", "It took 1 day."),
-        ("2026-11-13T23:00:00Z", "2026-11-24T01:00:00Z", "It took 12 days."),
+        (
+            "2026-11-24T09:00:00Z",
+            "2026-11-24T12:00:00Z",
+            wording("walkthrough.it-took", days="1 day"),
+        ),
+        (
+            "2026-11-13T23:00:00Z",
+            "2026-11-24T01:00:00Z",
+            wording("walkthrough.it-took", days="12 days"),
+        ),
         ("2026-11-24T09:00:00Z", "", ""),
         ("2026-11-25T09:00:00Z", "2026-11-24T12:00:00Z", ""),
     ],
@@ -754,8 +785,11 @@ def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -
 @pytest.mark.parametrize(
     ("warnings", "verdict"),
     [
-        (("It ends soon.",), "Your customers can connect, with one warning:"),
-        (("It ends soon.", "Ask Cyclr."), "Your customers can connect, with 2 warnings:"),
+        (("It ends soon.",), wording("walkthrough.connect-with-warnings", warnings="one warning")),
+        (
+            ("It ends soon.", "Ask Cyclr."),
+            wording("walkthrough.connect-with-warnings", warnings="2 warnings"),
+        ),
     ],
 )
 def test_the_end_shows_every_warning_that_is_left(warnings: tuple[str, ...], verdict: str) -> None:

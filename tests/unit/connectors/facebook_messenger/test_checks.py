@@ -83,7 +83,7 @@ def test_a_page_that_lists_the_app_is_verified(
 ) -> None:
     """The subscription is read with the page's token, and the reason names the fields."""
     row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
-    words = ("Bakery (page-1) is subscribed to app", "(messages, messaging_postbacks)")
+    words = (wording("findings.page-subscribed", page="page-1"), "(messages, messaging_postbacks)")
     finding = check_subscriptions([{"id": "1"}, row], VERIFIED, *words)
     assert finding.limits[0].startswith(wording("findings.has-every-field"))
     assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
@@ -95,12 +95,12 @@ def test_a_page_that_lists_only_other_apps_fails(
 ) -> None:
     """A page that does not list exactly this App ID fails."""
     look = "Add the page under Messenger > Settings"
-    check_subscriptions(apps, FAILED, f"not subscribed to app {APP_ID}", look)
+    check_subscriptions(apps, FAILED, wording("findings.page-not-subscribed", app_id=APP_ID), look)
 
 
 def test_a_page_without_any_app_says_to_run_the_cycle(check_subscriptions: RunCheck) -> None:
     """An empty list has several causes: the reason names the act that subscribes the page."""
-    check_subscriptions([], INCONCLUSIVE, "Run the cycle whose webhook step names this page")
+    check_subscriptions([], INCONCLUSIVE, wording("findings.no-subscription-listed"))
 
 
 CURSOR = {"cursors": {"after": "QVFI"}, "next": "https://x.example/"}
@@ -147,13 +147,19 @@ def test_a_subscription_without_messages_proves_nothing(
     check_subscriptions: RunCheck, named: dict[str, Any], shown: str
 ) -> None:
     """Without the field `messages` Facebook passes no message on; the reason says it."""
-    check_subscriptions([{"id": APP_ID, **named}], INCONCLUSIVE, f"{shown} of the subscription")
+    check_subscriptions(
+        [{"id": APP_ID, **named}],
+        INCONCLUSIVE,
+        wording("findings.messages-not-subscribed", shown=shown),
+    )
 
 
 def test_without_a_page_token_nothing_is_proven(run_check: RunCheck) -> None:
     """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
     answers = {PAGES: responds(rows({"id": "page-1"}))}
-    run_check(page_is_subscribed, INCONCLUSIVE, "a task on it", answers=answers)
+    run_check(
+        page_is_subscribed, INCONCLUSIVE, wording("findings.page-without-token"), answers=answers
+    )
 
 
 def test_a_page_that_is_not_listed_proves_nothing(run_check: RunCheck) -> None:
@@ -166,7 +172,7 @@ def test_a_page_that_is_not_listed_proves_nothing(run_check: RunCheck) -> None:
             {"data": {**bodies.TOKEN_INSPECTED, "granular_scopes": named}}
         ),
     }
-    said = "does not list page page-1 among the 1 page that"
+    said = wording("findings.page-not-listed", page="page-1")
     run_check(page_is_subscribed, INCONCLUSIVE, said, answers=answers)
 
 
@@ -174,19 +180,39 @@ def test_a_page_that_is_not_listed_proves_nothing(run_check: RunCheck) -> None:
     ("client_id", "scope", "end", "said"),
     [
         # A missing or an additional scope fails; order and separator are ignored.
-        (APP_ID, "pages_messaging,pages_show_list", VERIFIED, "as Scopes says"),
-        (APP_ID, "pages_show_list pages_messaging", VERIFIED, "as Scopes says"),
-        (APP_ID, "pages_show_list", FAILED, "does not ask for pages_messaging."),
-        (APP_ID, "", FAILED, "does not ask for pages_messaging, pages_show_list."),
-        (APP_ID, "pages_messaging,pages_show_list,email", FAILED, "Cyclr asks for email as well."),
+        (APP_ID, "pages_messaging,pages_show_list", VERIFIED, wording("findings.scopes-asked-for")),
+        (APP_ID, "pages_show_list pages_messaging", VERIFIED, wording("findings.scopes-asked-for")),
+        (
+            APP_ID,
+            "pages_show_list",
+            FAILED,
+            wording("findings.scopes-differ", names="pages_messaging"),
+        ),
+        (
+            APP_ID,
+            "",
+            FAILED,
+            wording("findings.scopes-differ", names="pages_messaging, pages_show_list"),
+        ),
+        (
+            APP_ID,
+            "pages_messaging,pages_show_list,email",
+            FAILED,
+            wording("findings.scopes-differ-cyclr-asks"),
+        ),
         (
             APP_ID,
             "pages_messaging,email",
             FAILED,
-            "does not ask for pages_show_list and asks for email as well.",
+            wording("findings.scopes-differ-does-ask", names="pages_show_list"),
         ),
         # With another Client ID, Cyclr's scopes are not this app's.
-        ("999", VALUES["scopes"], INCONCLUSIVE, f"Client ID 999, not with App ID {APP_ID}"),
+        (
+            "999",
+            VALUES["scopes"],
+            INCONCLUSIVE,
+            wording("findings.client-id-differs", number=999, app_id=APP_ID),
+        ),
     ],
 )
 def test_the_scope_that_cyclr_sends_must_equal_the_setting(
@@ -242,7 +268,7 @@ def test_a_token_that_cyclr_refuses_is_not_entered_yet(
     run_check: RunCheck, made_up_page: int, contradicts: bool
 ) -> None:
     """A refused Verify Token is `not_run`; of a host that refuses every page it proves less."""
-    said = "refuses this Verify Token just like made-up ones (403)"
+    said = wording("findings.verify-token-refused", number=403)
     answers = {HOOK: accepts(), f"{HOOK}-{MADE_UP * 8}": responds("no", made_up_page)}
     finding = run_check(webhook_takes_verify_token, Outcome.NOT_RUN, said, answers=answers)
     assert (finding.limits == ()) is contradicts
@@ -263,12 +289,12 @@ def test_controls_without_one_refusal_prove_nothing(
     # NOTE: a server error is asked for three times.
     times = 3 if first >= 500 else 1
     remote.on(HOOK, return_challenge, *[responds("", first)] * times, responds("", second))
-    said = f"answers {first} and {second} for two made-up"
+    said = wording("findings.made-up-verify-token-not-refused", first=first, second=second)
     finding = run_check(webhook_takes_verify_token, INCONCLUSIVE, said)
     assert wording("findings.no-reference-says") in finding.limits[0]
 
 
-TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
+TAKES_A_MADE_UP_ONE = wording("findings.made-up-verify-token-accepted")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +305,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
             (
                 (return_challenge, *[responds(text, status)] * 2, return_challenge),
                 VERIFIED,
-                f"refuses two made-up ones ({status})",
+                wording("findings.verify-token-accepted", status=status),
             )
             for status in (400, 401, 403, 404, 410)
             for text in ("", "no", "<html>")
@@ -289,7 +315,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
             (
                 (return_challenge, *[responds("", status)] * 2, responds("", after)),
                 INCONCLUSIVE,
-                f"({status}), and after that this one too ({after})",
+                wording("findings.verify-token-answers-differ", status=status, after=after),
             )
             for status in (401, 403)
             for after in (401, 403, 404)
@@ -310,7 +336,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
         (
             (responds("", 403), responds("", 404)),
             INCONCLUSIVE,
-            "answers 403 for this Verify Token and 404 for made-up ones",
+            wording("findings.webhook-not-confirmed", status=403, control=404),
         ),
         # No connection, a limit and a cached answer are raised.
         *(

@@ -22,7 +22,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetch_evidence
-from runbook_lib.evidence.archive.stores import FolderStore, open_store
+from runbook_lib.evidence.archive.stores import FolderStore, Store, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -445,7 +445,13 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
     """If the archive holds a whole tree, its files are fetched once: the keys are among them."""
     archive_all(evidence, "memory://bucket/evidence")
     asked: list[str] = []
-    monkeypatch.setattr(archive, "_fetch_files", lambda store, *_: asked.append(store.address))
+    fetch = Store.fetch
+
+    def note(store: Store, *files: Any) -> None:
+        asked.append(store.address)
+        fetch(store, *files)
+
+    monkeypatch.setattr(Store, "fetch", note)
 
     with fetch_evidence("memory://bucket/evidence"):
         assert asked == ["memory://bucket/evidence"]

@@ -183,7 +183,7 @@ def test_a_named_key_is_never_created(tmp_path: Path) -> None:
     """A missing key that was named by path is an error; no new one is created."""
     with pytest.raises(SettingsError) as caught:
         open_key(str(tmp_path / "none.pem"), is_sandbox=False)
-    said = f"The signing key {tmp_path / 'none.pem'} cannot be read: No such file or directory."
+    said = wording("setting-invalid.signing-key-missing", path=tmp_path / "none.pem")
     assert str(caught.value) == said
     assert not (tmp_path / "none.pem").exists()
 

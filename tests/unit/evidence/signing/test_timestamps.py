@@ -217,7 +217,7 @@ def test_a_missing_requested_stamp_is_noted(stamped: SealedBundle, trust: TrustA
 
     verified = verify_bundle(stamped.folder, trust)
     assert verified.stamped_on == ""
-    assert "but it is missing" in verified.notes[0]
+    assert wording("verify.stamp-missing") in verified.notes[0]
 
 
 def _as_folder(path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_bundle_whose_authority_failed_is_refused_too(
 
     with refused(ContentError, "stamp-missing", url=authority.url):
         verify_bundle(sealed.folder, trusting)
-    assert "but it is missing" in verify_bundle(sealed.folder, trust).notes[0]
+    assert wording("verify.stamp-missing") in verify_bundle(sealed.folder, trust).notes[0]
 
 
 def test_a_bundle_that_names_no_stamp_needs_none(

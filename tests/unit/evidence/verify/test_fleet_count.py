@@ -260,7 +260,7 @@ def without_b() -> None:
     shutil.rmtree(EVIDENCE / "b")
 
 
-CHANGED = "1 tenant of 2 is missing. The file of tenants is not as it was when this run began."
+CHANGED = wording("verify.file-changed")
 B_AND_C = "b (facebook_marketing), c (facebook_marketing)"
 
 
@@ -311,7 +311,7 @@ def test_a_newest_run_of_which_nothing_is_left_is_asked_for_by_its_id(two: TwoRu
 
     result = verify("--fleet-run", two.newest.fleet_id)
     assert result.exit_code == ExitCode.REFUSED
-    said = f"No verified bundle names the fleet's run {two.newest.fleet_id}."
+    said = wording("verify.no-bundle-names-run", run=two.newest.fleet_id)
     assert result.stdout.splitlines()[-1].endswith(said)
 
 

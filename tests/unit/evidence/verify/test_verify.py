@@ -40,6 +40,7 @@ from tests.support.resigned_statements import (
     sign_provenance,
     subject,
 )
+from tests.support.wording import wording
 from tests.unit.evidence.conftest import ended_run, memory_below, seal_run
 
 
@@ -67,6 +68,9 @@ SIGNED = (
     "report.html",
 )
 FILES = (*SIGNED, STATEMENT, SIGSTORE)
+
+
+FOLDER_ADDED = wording("content-altered.folder-added")
 
 
 def refused(
@@ -158,11 +162,11 @@ def test_a_file_that_is_away_is_named(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("extra.txt", "the statement does not name it."),
-        ("attachments/deep/x.png", "the statement does not name it."),
-        ("statement.evil", "the statement does not name it."),
-        (".hidden", "the statement does not name it."),
-        (f"attachments/{'x/' * 16}", "no bundle has such deep folders."),
+        ("extra.txt", "file-added"),
+        ("attachments/deep/x.png", "file-added"),
+        ("statement.evil", "file-added"),
+        (".hidden", "file-added"),
+        (f"attachments/{'x/' * 16}", "deep-folder-added"),
     ],
 )
 def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: TrustAnchors) -> None:
@@ -172,14 +176,15 @@ def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: Trust
     path.write_text("x")
 
     error = refused(bundle, trust, ContentError)
-    assert str(error) == f"{name.rstrip('/')}: It was added: {said}"
+    added = wording(f"content-altered.{said}")
+    assert str(error) == f"{name.rstrip('/')}: {added}"
 
 
 def test_an_odd_file_is_refused(bundle: Path, tmp_path: Path, trust: TrustAnchors) -> None:
     """An empty folder, a link to a folder and a pipe, which is not opened, are named."""
     added = bundle / "attachments"
     added.mkdir()
-    said = "attachments: It was added: a folder without a file in it."
+    said = f"attachments: {FOLDER_ADDED}"
     assert str(refused(bundle, trust, ContentError)) == said
 
     added.rename(tmp_path / "elsewhere")
@@ -315,7 +320,9 @@ def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None
     """A key beside the evidence or in it is not trusted by itself."""
     trust = TrustAnchors({other_key.key_id: other_key.public})
 
-    assert "which is not a trusted key" in str(refused(bundle, trust, SignatureError))
+    assert wording("no-trusted-signature.not-trusted") in str(
+        refused(bundle, trust, SignatureError)
+    )
 
 
 def test_a_signature_by_another_key_is_refused(
@@ -363,7 +370,7 @@ def test_claims_that_differ_from_the_bundle_are_refused(
 
 
 PLACE = {"sequence": 2, "previous": None, "timestamp_authority": ""}
-OUTSIDE = (ContentError, "leads out of the bundle")
+OUTSIDE = (ContentError, wording("content-altered.leads-out"))
 NO_PLACE = (EnvelopeError, f"{STATEMENT}: ")
 
 
@@ -459,8 +466,9 @@ def test_a_signed_record_with_invalid_json_is_refused(
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
-    said = f"record.json: It is not a JSON object: {number} is not JSON."
-    assert str(refused(bundle, trust)) == said
+    error = refused(bundle, trust, ContentError)
+    assert error.file == "record.json"
+    assert str(error).endswith(wording("content-altered.constant-in-json", constant=number))
 
 
 def sign_as_they_are(bundle: Path, key: SigningKey) -> None:

@@ -502,7 +502,9 @@ def test_bundles_that_cannot_be_understood_together_are_refused(
     tenant: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever breaks while they are compared refuses the chain; each bundle has its verdict."""
-    monkeypatch.setattr("runbook_lib.evidence.verify.verify_chain._journal", lambda *_: [].pop())
+    monkeypatch.setattr(
+        "runbook_lib.evidence.verify.verify_chain.unfinished_in", lambda *_: [].pop()
+    )
 
     *others, last = errors_of(tenant, trust)
 
