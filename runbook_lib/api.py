@@ -25,7 +25,7 @@ from runbook_lib.evidence.verify import verify
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorExplanation:
-    """What an error text means, and what to do first."""
+    """The meaning of an error text, and the first thing to do."""
 
     is_known: bool
     """Whether a text, a subcode or a code decided it; otherwise the rest is the closest guess."""
@@ -34,13 +34,13 @@ class ErrorExplanation:
     """The error's title; empty if nothing resembles the text."""
 
     meaning: str = ""
-    """What the remote system means by it."""
+    """The meaning, in a sentence or two."""
 
     who_acts: str = ""
-    """Who must act."""
+    """The party that must act."""
 
     first: str = ""
-    """What to do first, as a sentence."""
+    """The first thing to do, as a sentence."""
 
     for_customer: str = ""
     """A sentence for your customer; empty if it does not concern customers."""
@@ -73,7 +73,7 @@ class TenantSteps:
     """The id of the step that is next; empty if every step is done."""
 
     advice: str = ""
-    """What to do at that step."""
+    """The advice for that step."""
 
     def __repr__(self) -> str:
         """Return the outcome and all steps, as a terminal shows them."""

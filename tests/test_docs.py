@@ -31,6 +31,7 @@ from tests.conftest import NOON
 from tests.runs.conftest import settings_of
 from tests.support.declared_dependencies import declared
 from tests.support.layers import LAYERS, SANDBOX
+from tests.support.wording import wording
 from tools.fidelity import with_fidelity
 
 ROOT = Path(__file__).parents[1]
@@ -377,7 +378,7 @@ def test_ci_runs_each_python_that_is_promised() -> None:
     assert "- run: .ci/run\n" in workflow
     assert f"python: {promised}".replace("'", '"') in workflow
     assert f"Python {promised[0]} to {promised[-1]}" in README
-    assert "Windows and macOS are not tested" in README
+    assert wording("tests.systems-not-tested") in README
 
 
 def test_pre_commit_runs_the_quick_part_of_make_check() -> None:

@@ -14,7 +14,8 @@ from msgspec import convert, structs
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PageObject, PdfReader
 
-from runbook_lib.core.model import Attachment
+from runbook_lib.core.model import Attachment, Outcome
+from runbook_lib.core.outcome import MEANINGS
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import run_report
 from tests.browser.axe import violations
@@ -22,6 +23,7 @@ from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
 from tests.support.hostile_records import HOSTILE, everywhere, lines_with
 from tests.support.practice_runs import PracticeRun, PractiseOnce
+from tests.support.wording import wording
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
@@ -239,7 +241,7 @@ def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
     assert _undated(light) == _undated(dark)
     assert len(pages) >= 3
     for number, text in enumerate(pages, start=1):
-        assert "SANDBOX · practice, proves nothing" in text
+        assert wording("report.printed-practice") in text
         assert text.endswith("aslant: SANDBOX")
         assert f"Page {number} of {len(pages)}" in text
 
@@ -266,12 +268,12 @@ def test_print_shows_folded_content_but_the_annex(reader: Make) -> None:
     pages = [text.replace("\n", "") for text in printed(page)]
     first = "".join(pages[:3])
     text = "".join(pages)
-    heads = ("settled:", "Statements", "What was not proven, and why")
+    heads = ("settled:", "Statements", wording("report.not-proven-head"))
     assert [first.index(head) for head in heads] == sorted(first.index(head) for head in heads)
-    assert "exchanges with remote systems, each once. Prints leave them out" in text
+    assert wording("report.prints-leave-out") in text
     assert "/oauth/access_token?" not in text
     assert "service_domain" in text
-    assert "a check ran, but cannot tell" in text
+    assert MEANINGS[Outcome.INCONCLUSIVE].partition(";")[0] in text
 
 
 @schemes

@@ -279,7 +279,7 @@ def test_an_unreachable_time_stamp_authority_is_reported(run_acme: RunAcme, tmp_
 
     assert done.returncode == 0
     not_reached = wording("host-unreachable.not-reached", host="127.0.0.1")
-    assert f"No time-stamp: {not_reached}" in done.stderr
+    assert wording("run.no-time-stamp", reason=not_reached) in done.stderr
     result = verified(tmp_path / "evidence")
     assert result.returncode == 0
     assert wording("verify.stamp-missing") in result.stdout

@@ -188,7 +188,7 @@ def test_a_plain_notebook_refuses_to_practise_it(
     namespace = {"mode": str(mode), "tenant": "acme", "service_domain": DOMAIN}
 
     with refused(SettingsError, "not-practised", connector="plainpost") as caught:
-        open_from_notebook(namespace, NAME)
+        open_from_notebook(NAME, namespace)
 
     assert wording("setting-invalid.nothing-done") in caught.value.diagnostics()
     assert nothing_is_written()

@@ -73,6 +73,8 @@ OF_CONTROLS = {
 }
 # The elements that a tenant may cost the browser; see `tools.bench`.
 MOST_ELEMENTS = 30
+NEEDS_YOU_FAILING = wording("status.needs-you-failing")
+NEEDS_YOU_DUE = wording("status.needs-you-due")
 NAMES = [f"tenant-{number:02}" for number in range(13)]
 
 
@@ -206,6 +208,7 @@ def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
     assert heads(found, "causes")[4:6] == ["Since", "Due"]
     (failed,) = SECRET.places
     (unpublished,) = UNPUBLISHED.places
+    overdue = wording("index-page.overdue", days=3)
     assert cells(found, failing) == [
         f"failing {SECRET.title}{SECRET.stops}",
         "kite",
@@ -221,7 +224,7 @@ def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
         f"{UNPUBLISHED.advice}Open developers.facebook.com",
         "Anna",
         "",
-        "28 Nov3 days overdue",
+        f"28 Nov{overdue}",
         f"Details{unpublished.name} (to do)",
     ]
     (answer,) = found.within(failing, "blockquote")
@@ -336,14 +339,15 @@ def test_tenants_are_in_the_order_of_all_lists() -> None:
     by_name = {row[0]: row[1:] for row in listed}
     seal = "1 Dec, 02:15"
     assert by_name["heath"] == [
-        "needs you (failing)",
+        NEEDS_YOU_FAILING,
         f"{deactivated('heath').title}1 more{RENEWAL.title} (8 Dec)",
         "32 of 34",
         "1 Dec, 05:00",
         f"failed {seal}",
         "Dashboard",
     ]
-    assert by_name["quail"][:2] == ["needs you (due)", f"{UNPUBLISHED.title} 3 days overdue"]
+    overdue = wording("index-page.overdue", days=3)
+    assert by_name["quail"][:2] == [NEEDS_YOU_DUE, f"{UNPUBLISHED.title} {overdue}"]
     (jay,) = (each for each in tenants() if each.tenant == "jay")
     since = wording("index-page.unchecked", since="29 Nov")
     assert by_name["jay"][:2] == [since, jay.unchecked]
@@ -557,11 +561,11 @@ def test_a_state_has_a_glyph_and_is_neutral_until_something_is_wrong() -> None:
     }
     assert looks == {
         ("failing", "✘", "failed"),
-        ("needs you (failing)", "✘", "failed"),
-        ("needs you (due)", "!", "waiting"),
+        (NEEDS_YOU_FAILING, "✘", "failed"),
+        (NEEDS_YOU_DUE, "!", "waiting"),
         (wording("index-page.unchecked", since="29 Nov"), "?", "inconclusive"),
-        ("waiting for Facebook", "◔", "waiting"),
-        ("waiting for Cyclr", "◔", "waiting"),
+        (wording("index-page.waiting-for", party="Facebook"), "◔", "waiting"),
+        (wording("index-page.waiting-for", party="Cyclr"), "◔", "waiting"),
         ("in order", "✔", "verified"),
     }
     kinds = {"calm": (), "waits": (CYCLR,), "due": (UNPUBLISHED,), "fails": (SECRET,)}
