@@ -46,7 +46,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-has
 COUNT = grep -c '^[a-z].*=='
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	classes line-counts lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
+	classes line-counts lint types lock dependencies newest notebooks outcomes permissions responses fidelity shapes bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -135,6 +135,9 @@ notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 
 responses: $(VENV)/.installed-tests  ## every check with every response: print how many cells have which outcome
 	$(BIN)/python -m tests.unit.connectors.response_counts
+
+permissions: $(VENV)/.installed-tests  ## write docs/permissions.md: what each method of a connector needs
+	$(BIN)/python -m tools.permissions
 
 outcomes: $(VENV)/.installed-tests  ## write docs/outcomes.md from the codes of findings and errors
 	$(BIN)/python -m tools.outcomes

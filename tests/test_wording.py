@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 from collections import Counter
@@ -62,6 +63,27 @@ def test_each_sentence_stands_once() -> None:
     counts = Counter(sentence for names in sentences().values() for sentence in names.values())
 
     assert [sentence for sentence, count in counts.items() if count > 1] == []
+
+
+def test_a_denied_sentence_is_asserted_elsewhere() -> None:
+    """A reworded sentence would pass every `not in`; so some test asserts that it is shown."""
+    asserted = set()
+    denied = set()
+    for path in TESTS.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        left = {
+            id(node)
+            for compared in ast.walk(tree)
+            if isinstance(compared, ast.Compare) and isinstance(compared.ops[0], ast.NotIn)
+            for node in ast.walk(compared.left)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names = denied if id(node) in left else asserted
+                names.add(node.value.rpartition(".")[2])
+
+    names = {key.partition(".")[2] for key in KEYS}
+    assert (denied - asserted) & names == set()
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ FAULTS = (
     ),
     Fault(
         "engine/tenant_run.py",
-        "_refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
+        "refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
         "pass",
         "engine/test_tenant_run.py",
         "practice counts as real evidence",
@@ -892,7 +892,7 @@ FAULTS = (
     ),
     Fault(
         "config/fleet_file.py",
-        "is_word = bool(implausible(str(value)))",
+        "is_word = bool(why_implausible(str(value)))",
         "is_word = True",
         "config/test_fleet_file.py",
         "a secret in the wrong column is shown",

@@ -162,11 +162,11 @@ def _run_cycle(
 
     With `is_told` it also prints that it polled, for a person who practises.
     """
-    from runbook_lib.engine.watch.cycle import watching
+    from runbook_lib.engine.watch.cycle import open_cycle
     from runbook_lib.text import pluralize
 
     shown = 0
-    with watching(tenants, **options) as cycle:
+    with open_cycle(tenants, **options) as cycle:
         for problem in chain(cycle.poll(), cycle.poll_customers()):
             say(problem, is_error=True)
         for entry in cycle.shown():
@@ -174,7 +174,7 @@ def _run_cycle(
                 for document in cycle.documents(entry):
                     show_json(document)
             else:
-                _show(entry)
+                show_entry(entry)
             shown += 1
             sys.stdout.flush()
         rest = (cycle.send, cycle.ping, cycle.seal, cycle.forget_old)
@@ -196,7 +196,7 @@ def _run_cycle(
     return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code
 
 
-def _show(entry: DigestEntry) -> None:
+def show_entry(entry: DigestEntry) -> None:
     """Show an entry: its title and its advice."""
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.digest import problem_document

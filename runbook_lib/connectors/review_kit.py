@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runbook_lib.core.templates import template_environment
 from runbook_lib.text import one_line
@@ -113,6 +113,9 @@ class Kit:
     review: str
     """The provider's name for the review."""
 
+    access_level: str
+    """The level of access that the review gives, in the provider's words."""
+
     declined: str
     """A sentence: why most submissions are declined."""
 
@@ -163,6 +166,47 @@ class Kit:
         return asdict(self)
 
 
+class MethodNeeds(NamedTuple):
+    """The needs of one method of the connector, as a row of a table."""
+
+    method: str
+    """The method's name in Cyclr."""
+
+    request: str
+    """Its API call."""
+
+    permission: str
+    """The permission that the call needs."""
+
+    access_level: str
+    """The level of access for people without a role on the app."""
+
+    approved_by: str
+    """The review that gives it."""
+
+    usual_time: str
+    """The usual duration of that review."""
+
+
+def method_needs(kit: Kit, procedure: Procedure) -> list[MethodNeeds]:
+    """Return a row for each documented method and permission, in the order of the methods."""
+    usual = next((step.usual_time for step in procedure.steps if step.review_kit), "")
+    rows = [
+        MethodNeeds(
+            method=call.method,
+            request=call.request,
+            permission=part.name,
+            access_level=kit.access_level,
+            approved_by=kit.review,
+            usual_time=usual,
+        )
+        for part in kit.permissions
+        for call in part.calls
+        if call.method
+    ]
+    return sorted(rows)
+
+
 def find_blanks(text: str) -> list[tuple[int, str]]:
     """Return each blank in `text`, with its line number from 1."""
     return [
@@ -180,7 +224,13 @@ def kit_markdown(
 
     `forecast_title` and `forecast_lines` say how far the plan is today.
     """
-    values = {"kit": kit, "procedure": procedure, "title": forecast_title, "lines": forecast_lines}
+    values = {
+        "kit": kit,
+        "procedure": procedure,
+        "title": forecast_title,
+        "lines": forecast_lines,
+        "needs": method_needs(kit, procedure),
+    }
     return _markdown_templates().get_template("kit.md").render(values)
 
 

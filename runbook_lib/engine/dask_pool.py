@@ -29,7 +29,7 @@ from distributed.security import Security
 from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.files import remove, write_once
 from runbook_lib.engine.pools import CompletedRequest, Groups, not_started
-from runbook_lib.engine.process import ProcessRequest, refused, run_apart
+from runbook_lib.engine.process import ProcessRequest, refused_event, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
@@ -99,7 +99,7 @@ class DaskPool:
         Raise `SettingsError` unless there are workers, each with this version of the runbook.
         """
         try:
-            versions: dict[str, object] = self._client.run(_version)
+            versions: dict[str, object] = self._client.run(connector_versions)
         except Exception as error:  # noqa: BLE001  (whatever is wrong there)
             versions = {"a worker": type(error).__name__}
         if not versions:
@@ -107,7 +107,9 @@ class DaskPool:
                 "The Dask cluster has no workers.",
                 next_step="Start some: dask worker tls://scheduler:8786",
             )
-        differing = sorted(name for name, version in versions.items() if version != _version())
+        differing = sorted(
+            name for name, version in versions.items() if version != connector_versions()
+        )
         if differing:
             msg = f"Workers have another version of the runbook, or none: {differing[0]}"
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
@@ -172,7 +174,13 @@ class DaskPool:
         request = group[0]
         name = f"{request.tenant}-{request.connector}-{self._token}"
         future = self._client.submit(
-            _perform, request, self._limits, self._folder, self._token, key=name, pure=False
+            perform_on_worker,
+            request,
+            self._limits,
+            self._folder,
+            self._token,
+            key=name,
+            pure=False,
         )
         self._futures[future] = group
         future.add_done_callback(self._done.put)
@@ -198,7 +206,7 @@ async def _greet(address: str) -> None:
     comm.abort()
 
 
-def _perform(
+def perform_on_worker(
     request: ProcessRequest, limits: tuple[float, Collection[str]], folder: Path, token: str
 ) -> CompletedRequest:
     """Run a request on a worker of the cluster; `token` names this fleet's run."""
@@ -206,7 +214,7 @@ def _perform(
     if not (folder / UNSEALED_NAME).is_file():
         reason = f"The worker {worker.address} does not find {folder}."
         return CompletedRequest(
-            request, refused(reason, "Give all workers the same evidence folder."), 0
+            request, refused_event(reason, "Give all workers the same evidence folder."), 0
         )
     if request.is_once:
         mark = _marks(folder, token) / f"{request.tenant}.{request.connector}"
@@ -215,7 +223,7 @@ def _perform(
             reason = (
                 "Its worker was lost. It did not run again: a check may have used something up."
             )
-            return CompletedRequest(request, refused(reason, _RESUME), 0)
+            return CompletedRequest(request, refused_event(reason, _RESUME), 0)
     seconds, withheld = limits
     began = time.monotonic()
     try:
@@ -239,15 +247,15 @@ def _done(future: Any, request: ProcessRequest) -> CompletedRequest:
             return _lost(request)
         return done
     reason = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
-    return CompletedRequest(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused_event(reason, _RESUME), 0)
 
 
 def _lost(request: ProcessRequest) -> CompletedRequest:
     reason = "The connection to the Dask scheduler or to all of its workers was lost."
-    return CompletedRequest(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused_event(reason, _RESUME), 0)
 
 
-def _version() -> list[tuple[str, str]]:
+def connector_versions() -> list[tuple[str, str]]:
     """Return the version of the runbook: the digests of the connectors that are not broken."""
     return [(name, procedure.digest) for name, procedure in working_procedures().items()]
 

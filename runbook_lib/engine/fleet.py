@@ -194,7 +194,7 @@ class DueSideEffect:
     names: Sequence[str]
 
 
-def prepare(request: FleetRequest) -> Fleet:
+def prepare_fleet(request: FleetRequest) -> Fleet:
     """
     Return the fleet, validated as a whole; nothing is written.
 
@@ -408,10 +408,10 @@ class Fleet:
         except BaseException:
             list(pool.stop())
             raise
-        groups = [[self._request_of(job) for job in group] for group in grouped(self.jobs)]
+        groups = [[self._request_of(job) for job in group] for group in group_by_app(self.jobs)]
         try:
             for done in pool.run(groups):
-                result = self._result(done)
+                result = self.tenant_result(done)
                 self.result.put(result)
                 on_result(result)
         except BaseException:
@@ -504,7 +504,7 @@ class Fleet:
             fleet_run=self._fleet_run(job),
         )
 
-    def _result(self, done: CompletedRequest) -> TenantResult:
+    def tenant_result(self, done: CompletedRequest) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
         job = self._known[done.request.tenant, done.request.connector]
         event = done.event
@@ -570,7 +570,7 @@ def _with_archive_outcome(
     return replace(result, exit_code=code, reason=reason, next_step=advice)
 
 
-def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
+def group_by_app(jobs: Iterable[Job]) -> list[list[Job]]:
     """Return the jobs by app, the largest groups first; one whose app is not known is alone."""
     groups: dict[object, list[Job]] = {}
     for job in jobs:

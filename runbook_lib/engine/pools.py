@@ -29,9 +29,9 @@ from runbook_lib.engine.process import (
     GRACE_SECONDS,
     ProcessRequest,
     answer_request,
-    inherited,
+    inherited_environment,
     last_event,
-    refused,
+    refused_event,
     request_document,
 )
 from runbook_lib.errors import describe_error, reason_of
@@ -98,7 +98,7 @@ class _Tenant:
         document = json.dumps(request_document(self.request, pool.environ)).encode()
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
-            self.process = _start(theirs, pool.withheld)
+            self.process = start_process(theirs, pool.withheld)
         # NOTE: not before: a server that was killed, and is started again, takes seconds.
         self._began = time.monotonic()
         # When the run is interrupted, and then when it is killed.
@@ -124,7 +124,7 @@ class _Tenant:
             late = self._seconds if self.is_late else 0
             event = last_event(self._event, self.process.exitcode or 0, late)
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-            event = refused(*describe_error(error))
+            event = refused_event(*describe_error(error))
         return CompletedRequest(self.request, event, round(time.monotonic() - self._began, 3))
 
 
@@ -188,11 +188,12 @@ def not_started(error: Exception) -> dict[str, Any]:
     """Return the last event of a run whose process could not be started, or broke."""
     if isinstance(error, OSError):
         reason = f"A process could not be started: {reason_of(error)}."
-        return refused(reason, "Free memory or processes, or use fewer --workers.")
-    return refused(*describe_error(error))
+        return refused_event(reason, "Free memory or processes, or use fewer --workers.")
+    return refused_event(*describe_error(error))
 
 
-def _start(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
+def start_process(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
+    """Start the process that serves this pool; it gets no variable that is withheld."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with _environment_without(withheld):
@@ -211,7 +212,7 @@ def _start(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
 @contextmanager
 def _environment_without(names: Collection[str]) -> Iterator[None]:
     """Keep variables from a server that is started meanwhile."""
-    passed_on = inherited(os.environ, names)
+    passed_on = inherited_environment(os.environ, names)
     removed = {name: text for name, text in os.environ.items() if name not in passed_on}
     for name in removed:
         del os.environ[name]

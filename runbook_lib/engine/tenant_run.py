@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import convert, structs
 
-from runbook_lib.config.credential_stores import CredentialStore, recall
+from runbook_lib.config.credential_stores import CredentialStore, load_stored_credentials
 from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import (
     Settings,
@@ -82,7 +82,7 @@ from runbook_lib.core.run_state import (
     HistoryReader,
     RunState,
     StepState,
-    obstacle,
+    blocking_failure,
 )
 from runbook_lib.engine.check_runner import (
     CheckResult,
@@ -151,7 +151,7 @@ def open_run(
     reader = HistoryReader(journal, stored)
     history = reader.read()
     read = [item for item in inputs_of(procedure) if item.name not in withheld]
-    settings = recall(read, settings, history.index.credentials)
+    settings = load_stored_credentials(read, settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         # A second kernel joins the open walkthrough.
         unfinished = history.run(history.unfinished_run)
@@ -296,7 +296,7 @@ class Run(RunView):
                     f"or as {item.variable} in .env."
                 )
         require_within_reach(self.procedure, values)
-        _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
+        refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
     def start(
         self,
@@ -317,7 +317,7 @@ class Run(RunView):
         """
         history = self.history
         require_within_reach(self.procedure, self.values)
-        _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
+        refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
         begun = history.run(self.run_id)
         if begun is not None and begun.started:
             self._join(history)
@@ -381,7 +381,7 @@ class Run(RunView):
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
         prepared = PreparedChecks(self.subject(self.history), lambda: ((), ""))
-        if not obstacle(step, self.state.steps):
+        if not blocking_failure(step, self.state.steps):
             performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
         subject = prepared.subject
@@ -729,7 +729,7 @@ def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
     return {"app_name": name, **app}
 
 
-def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
+def refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     """Raise `SettingsError` if earlier runs were practice and this one is real, or vice versa."""
     # NOTE: attestations count across runs; practice proves nothing real.
     if history.index.practice <= {is_practice}:

@@ -33,7 +33,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.headless import RunRequest
-from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
+from runbook_lib.engine.notebooks import build_notebook, is_outdated, notebook_name
 from runbook_lib.engine.practice import (
     practice,
     practice_environment,
@@ -180,7 +180,7 @@ def open_lab(
         program.append(_ENCRYPTED)
         if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
             program.append(_ERRORS_ONLY)
-        return _serve([sys.executable, "-m", *program, *request.arguments], environ)
+        return serve_lab([sys.executable, "-m", *program, *request.arguments], environ)
 
 
 def _what_opens(request: LabRequest) -> str:
@@ -201,7 +201,7 @@ def _opens_browser(request: LabRequest) -> bool:
     return not any(_NO_BROWSER.fullmatch(argument) for argument in request.arguments)
 
 
-def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:
+def serve_lab(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     Run the server until it ends or is interrupted, and return the exit code.
 
@@ -284,7 +284,7 @@ def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]
             backup = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
             path.replace(backup)
             say(f"{path.name} was built from another procedure; yours is kept as {backup.name}.")
-        return build(procedure, folder)
+        return build_notebook(procedure, folder)
     except OSError as error:
         reason = f"{reason_of(error)} ({error.filename or folder})"
         msg = f"The notebook cannot be written: {reason}."

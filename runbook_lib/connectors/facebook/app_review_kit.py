@@ -117,6 +117,7 @@ def review_kit(
     named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
         review="Facebook’s App Review",
+        access_level="Advanced Access",
         declined=texts.declined,
         connector=uses.title,
         app_name=app,

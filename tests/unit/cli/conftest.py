@@ -25,7 +25,7 @@ def _own_folder(folder: Path) -> None:
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> Headless:
     fake = Headless()
-    monkeypatch.setattr(runbook_lib.engine.headless, "_perform", fake)
+    monkeypatch.setattr(runbook_lib.engine.headless, "execute_and_seal", fake)
     return fake
 
 

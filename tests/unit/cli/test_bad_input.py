@@ -57,7 +57,7 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
 def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder that has a named pipe."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    for name in ("walkthrough.lab._serve", "engine.headless._perform"):
+    for name in ("walkthrough.lab.serve_lab", "engine.headless.execute_and_seal"):
         monkeypatch.setattr(
             f"runbook_lib.{name}", lambda *_, **__: pytest.fail("the command started")
         )

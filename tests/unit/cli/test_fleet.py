@@ -55,7 +55,7 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(job.pending, **results[job.tenant.tenant])
 
     monkeypatch.setattr(LocalPool, "run", run)
-    monkeypatch.setattr(Fleet, "_result", result)
+    monkeypatch.setattr(Fleet, "tenant_result", result)
 
 
 def fleet(*words: str, text: str = TENANTS) -> Result:
@@ -147,7 +147,7 @@ def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(_: object) -> None:
         raise FleetFileError("No.", [f"line 1: {HOSTILE}"])
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.prepare", refuse)
+    monkeypatch.setattr("runbook_lib.engine.fleet.prepare_fleet", refuse)
 
     assert fleet().stderr.splitlines()[0] == "line 1: a[U+001B][2J[U+202E][U+000A]b"
 

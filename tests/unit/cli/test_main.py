@@ -25,7 +25,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.doctor import Examination, ExaminedItem
 from runbook_lib.engine.headless import _parameters
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from tests.support.attestations import attested
@@ -306,7 +306,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     fake = Lab()
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", fake)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "serve_lab", fake)
     return fake
 
 
@@ -338,7 +338,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     with_journal(folder, "beta")
     asked: list[str] = []
-    monkeypatch.setattr(runbook_lib.cli.lab, "_is_a_person_there", lambda: True)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
 
     def answer(question: str) -> str:
         asked.append(question)
@@ -509,7 +509,7 @@ def test_notebooks_are_built_and_checked(folder: Path) -> None:
 def test_only_the_stale_notebook_is_named(folder: Path) -> None:
     """`notebooks --check` names only the notebooks that differ."""
     runbook("notebooks")
-    path = build(PROCEDURE, folder / "notebooks")
+    path = build_notebook(PROCEDURE, folder / "notebooks")
     path.write_text("{}", encoding="utf-8")
 
     assert runbook("notebooks", "--check").stdout == f"stale: {path.name}\n"
@@ -672,6 +672,7 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     document = json.loads(shown("explain", "URL Bloked", "--json", code=ExitCode.INCOMPLETE))
     assert (document["known"], document["decided_by"]) == (False, "search")
     assert document["errors"][0]["id"] == "url-blocked"
+    assert wording("explain.then-test-the-address") in document["errors"][0]["advice"]
 
 
 def test_of_three_closest_texts_none_is_said_to_be_it() -> None:

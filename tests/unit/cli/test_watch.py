@@ -101,7 +101,7 @@ def test_what_was_not_printed_is_printed_by_the_next_cycle(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("runbook_lib.cli.watch._show", killed)
+        patch.setattr("runbook_lib.cli.watch.show_entry", killed)
         assert runbook(*ONCE).exit_code == ExitCode.INTERRUPTED
     shown = json.loads(runbook(*ONCE, "--json").stdout)
     assert shown["id"] == desk.problems()[0].id

@@ -502,7 +502,7 @@ ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the journal of a tenant with a run and an unfinished bundle."""
     monkeypatch.setenv("RUNBOOK_CYCLR_SERVICE_DOMAIN", "acme-h.cyclr.com")
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", lambda *_, **__: 0)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "serve_lab", lambda *_, **__: 0)
     run = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
     run.start()
     run.finish()

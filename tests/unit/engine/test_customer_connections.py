@@ -18,7 +18,12 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey, csv_text, document
+from runbook_lib.engine.customer_connections import (
+    ConsoleAccounts,
+    Survey,
+    csv_text,
+    survey_document,
+)
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
@@ -77,7 +82,7 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
 
 def shown(survey: Survey, folder: Path, **more: Any) -> dict[str, Any]:
     run = console_run(Console({}), folder)
-    return document(survey, run, more.get("failures", {}), more.get("cycles", {}))
+    return survey_document(survey, run, more.get("failures", {}), more.get("cycles", {}))
 
 
 def many(count: int) -> dict[str, bool | None]:
@@ -266,18 +271,26 @@ def odd(
         (odd(30, count=31), 31, ""),
         (odd(total=lambda number: number), 350, ""),
         (odd(total=lambda _: 4), 350, ""),
-        (odd(total=lambda number: number + 1), 350, "has 7 pages, but rows on only 4 of them"),
-        (odd(total=lambda _: 9), 350, "has 9 pages, but rows on only 4 of them"),
-        (odd(step=-1), 100, "Page 2 of Cyclr's list has only rows of earlier pages."),
-        (odd(step=-1, total=lambda _: 4), 100, "Page 2 of Cyclr's list has only rows"),
-        (odd(step=-1, count=3), 3, "Page 2 of Cyclr's list has only rows of earlier pages."),
-        (odd(step=90), 350, "30 of 380 rows in Cyclr's list repeat others"),
+        (odd(total=lambda number: number + 1), 350, wording("connections.rows-on-only", pages=7)),
+        (odd(total=lambda _: 9), 350, wording("connections.rows-on-only", pages=9)),
+        (odd(step=-1), 100, wording("connections.only-earlier-rows", page=2)),
+        (odd(step=-1, total=lambda _: 4), 100, wording("connections.only-earlier-rows", page=2)),
+        (odd(step=-1, count=3), 3, wording("connections.only-earlier-rows", page=2)),
+        (odd(step=90), 350, wording("connections.rows-repeat", rows=380, repeated=30)),
         (odd(step=90, total=lambda _: 4, count=400), 400, "repeat others"),
-        (odd(empty=[1]), 250, "Page 1 of Cyclr's list has 0 rows instead of 100."),
-        (odd(empty=[1], total=lambda _: 4), 250, "Page 1 of 4 of Cyclr's list has 0 rows"),
-        (odd(empty=[2], total=lambda _: 4), 250, "Page 2 of 4 of Cyclr's list has 0 rows"),
-        (odd(count=0), 0, "Cyclr lists no account. That proves nothing:"),
-        (odd(count=0, total=lambda _: 1), 0, "Cyclr lists no account. That proves nothing:"),
+        (odd(empty=[1]), 250, wording("connections.page-too-short", page=1, rows="0")),
+        (
+            odd(empty=[1], total=lambda _: 4),
+            250,
+            wording("connections.short-page", page=1, pages=4, rows="0"),
+        ),
+        (
+            odd(empty=[2], total=lambda _: 4),
+            250,
+            wording("connections.short-page", page=2, pages=4, rows="0"),
+        ),
+        (odd(count=0), 0, wording("connections.no-account")),
+        (odd(count=0, total=lambda _: 1), 0, wording("connections.no-account")),
         (responds(200, [{"Id": "a"}] * 3, TOTAL_OF_ONE), 1, "has only rows of earlier pages"),
     ],
 )
@@ -566,8 +579,8 @@ def test_calls_fail_until_the_next_success(
     ("state", "message"),
     [
         ("free", "two calls to Cyclr."),
-        ("busy", "The result was not kept: Another process is asking for these connections."),
-        ("foreign", "The result was not kept: the last poll was at another console."),
+        ("busy", wording("connections.not-kept-busy")),
+        ("foreign", wording("connections.not-kept-other-console")),
     ],
 )
 def test_a_test_whose_result_is_not_kept_says_so(

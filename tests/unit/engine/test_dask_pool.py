@@ -121,13 +121,13 @@ def pool_of(address: str, folder: Path) -> DaskPool:
     return DaskPool(address, {"B", "A"}, 7, folder)
 
 
-_perform = dask_pool._perform
+perform_on_worker = dask_pool.perform_on_worker
 
 
 def twice(*task: Any) -> CompletedRequest:
     """Perform a task again, as where its worker was lost; the cluster finds this by its name."""
-    _perform(*task)
-    return _perform(*task)
+    perform_on_worker(*task)
+    return perform_on_worker(*task)
 
 
 def event_of(done: CompletedRequest) -> tuple[str, str, str]:
@@ -172,7 +172,7 @@ def test_runs_with_side_effects_are_not_repeated_automatically(
     After the loss of a worker the scheduler tries again: only runs without side effects run again.
     """
     pool = pool_of(address, tmp_path)
-    monkeypatch.setattr(dask_pool, "_perform", twice)
+    monkeypatch.setattr(dask_pool, "perform_on_worker", twice)
     groups = [[request_of("once", is_once=True), request_of("again")]]
     done = {done_request.request.tenant: done_request.event for done_request in pool.run(groups)}
 
@@ -202,7 +202,7 @@ def test_another_version_on_the_cluster_is_refused(
 ) -> None:
     """A worker with other connectors, or one that cannot say, is named; nothing is begun."""
     answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
-    monkeypatch.setattr(dask_pool, "_version", lambda: next(answers, None))
+    monkeypatch.setattr(dask_pool, "connector_versions", lambda: next(answers, None))
 
     with refused(SettingsError, "other-version") as caught:
         pool_of(address, tmp_path)

@@ -175,14 +175,14 @@ def test_a_killed_server_stops_no_run() -> None:
 def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes long to start takes nothing of the time of a run."""
     clock = time.monotonic
-    start = module._start
+    start = module.start_process
     ahead = [0]
 
     def slowly(*arguments: Any) -> Any:
         ahead[0] += 1000
         return start(*arguments)
 
-    monkeypatch.setattr(module, "_start", slowly)
+    monkeypatch.setattr(module, "start_process", slowly)
     monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead[0])
 
     (done,) = pool_of().run([[REQUEST]])
@@ -216,7 +216,7 @@ def answered(answer: bytes) -> Arrange:
 
 def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
     """Have no room for the first process."""
-    start = module._start
+    start = module.start_process
     refusals = iter([OSError(11, "Resource temporarily unavailable")])
 
     def refusing(*arguments: Any) -> Any:
@@ -224,7 +224,7 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
             raise error
         return start(*arguments)
 
-    patch.setattr(module, "_start", refusing)
+    patch.setattr(module, "start_process", refusing)
     return REQUEST
 
 

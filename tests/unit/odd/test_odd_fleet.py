@@ -46,7 +46,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         return replace(job.pending, status=TenantRunStatus.SEALED, outcome="complete", exit_code=0)
 
     monkeypatch.setattr(LocalPool, "run", run)
-    monkeypatch.setattr(Fleet, "_result", result)
+    monkeypatch.setattr(Fleet, "tenant_result", result)
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)
     with time_limit():

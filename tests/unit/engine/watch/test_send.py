@@ -188,7 +188,7 @@ def test_another_receiver_gets_another_digest(
     desk: Desk, change: dict[str, str], told: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One receiver never sees another receiver's tenants; practice and real never share."""
-    monkeypatch.setattr("runbook_lib.engine.tenant_run._refuse_mixing", lambda *_, **__: None)
+    monkeypatch.setattr("runbook_lib.engine.tenant_run.refuse_mixing", lambda *_, **__: None)
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
     desk.refuse_secret()
     desk.cycle(0, fleet)
@@ -417,7 +417,7 @@ def test_a_kill_repeats_a_digest_with_its_id_and_text(
         if moment == "before":
             patch.setattr(send_module, "send", killed)
         else:
-            patch.setattr(send_module.Sender, "_accept", killed)
+            patch.setattr(send_module, "accepted", killed)
         with pytest.raises(KeyboardInterrupt):
             failing.cycle(DAY, THREE)
     failing.post.act = take
