@@ -3,7 +3,6 @@
 import gc
 import socket
 import threading
-import time
 import warnings
 from pathlib import Path
 
@@ -62,9 +61,10 @@ def test_an_open_connection_does_not_keep_it_alive() -> None:
         client.get(f"{sandbox.description['graph_url']}/v26.0/me")
 
 
-def test_a_slow_answer_does_not_keep_it_alive() -> None:
+def test_a_slow_answer_does_not_keep_it_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopping does not wait for a response that is delayed by an hour."""
     answers: list[object] = []
+    drawn = threading.Event()
 
     def ask(url: str) -> None:
         try:
@@ -73,12 +73,20 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
             answers.append(error)
 
     with Sandbox("approved") as sandbox:
-        sandbox.state.faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
+        faults = sandbox.state.faults
+        faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
+        draw_fault = faults.draw_fault
+
+        def noted(site: str) -> Fault | None:
+            fault = draw_fault(site)
+            drawn.set()
+            return fault
+
+        monkeypatch.setattr(faults, "draw_fault", noted)
         url = f"{sandbox.description['graph_url']}/v26.0/me"
         client = threading.Thread(target=ask, args=(url,))
         client.start()
-        while not sandbox.state.faults.injected_count:
-            time.sleep(0.01)
+        assert drawn.wait(30)
     client.join()
     assert len(answers) == 1
 

@@ -168,8 +168,8 @@ def test_a_partial_list_says_so(console: Console) -> None:
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
-        ([{"Id": "a", "Name": "A"}], wording("connections.only-earlier-rows", page=2)),
-        ([], wording("connections.no-account")),
+        ([{"Id": "a", "Name": "A"}], f"! {wording('connections.only-earlier-rows', page=2)}"),
+        ([], f"! {wording('connections.no-account')}"),
     ],
 )
 def test_a_list_that_may_be_a_part_ends_with_3(

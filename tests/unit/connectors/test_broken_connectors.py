@@ -33,6 +33,7 @@ from tests.support.wording import refused, wording
 
 IS_BROKEN = wording("connector-broken.is-broken", connector=NAME)
 UNREADABLE = wording("status.record-unreadable")
+NO_FILE = wording("connector-broken.file-missing")
 
 Break = Callable[[Path], object]
 
@@ -67,6 +68,11 @@ def _without_future(path: Path) -> str:
     return path.read_text().replace("from __future__ import annotations\n", "")
 
 
+def there_is_no(name: str) -> str:
+    """Return the sentence about a name that a connector's file does not have."""
+    return wording("connector-broken.there-is-no", name=name)
+
+
 DEEP = "def deep(): return deep()\ndeep()"
 ODD = "class Odd(ImportError):\n    def __str__(self): raise RuntimeError\nraise Odd"
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -77,7 +83,8 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no UTF-8": (lambda f: (f / "steps.toml").write_bytes(b"\xff"), "plainpost/steps.toml"),
     "an unknown key": (edited("steps.toml", "instructions =", "instructoins ="),
                        "steps.toml, [steps.pp-01"),
-    "an unknown check": (edited("steps.toml", "takes-pair", "gives"), "checks: unknown check"),
+    "an unknown check": (edited("steps.toml", "takes-pair", "gives"),
+                         f"checks: {wording('texts-invalid.unknown', kind='check')}"),
     "a number for a list": (edited("steps.toml", 'inputs = ["app_id", "app_secret"]',
                                    "inputs = 5"), "steps.toml, [steps.pp-01"),
     "a text for a table": (edited("steps.toml", '[values]\ncredentials = "pp-01-credentials"',
@@ -91,16 +98,21 @@ BROKEN: dict[str, tuple[Break, str]] = {
                                "plainpost/steps.toml"),
     "steps that are none": (edited("steps.toml", "page = 1", 'page = "1"'), "steps.toml"),
     "no steps.toml": (without("steps.toml"), "plainpost/steps.toml"),
-    "no inputs.py": (without("inputs.py"), "(plainpost/inputs.py): the file is missing"),
+    "no inputs.py": (without("inputs.py"), f"(plainpost/inputs.py): {NO_FILE}"),
     "no checks.py": (without("checks.py"), "checks"),
-    "no procedure.py": (without("procedure.py"), "(plainpost/procedure.py): the file is missing"),
-    "no PROCEDURE": (text("procedure.py", ""), "(plainpost/procedure.py): there is no PROCEDURE"),
-    "a PROCEDURE that is none": (text("procedure.py", "PROCEDURE = 5"), "is no procedure"),
+    "no procedure.py": (without("procedure.py"), f"(plainpost/procedure.py): {NO_FILE}"),
+    "no PROCEDURE": (text("procedure.py", ""),
+                     f"(plainpost/procedure.py): {there_is_no('PROCEDURE')}"),
+    "a PROCEDURE that is none": (text("procedure.py", "PROCEDURE = 5"),
+                                 wording("connector-broken.no-procedure")),
     "another one's PROCEDURE": (
         text("procedure.py", "from runbook_lib.connectors.facebook_marketing.procedure "
-             "import PROCEDURE"), "is that of facebook_marketing"),
-    "no INPUTS": (text("inputs.py", "PROVIDERS = ()"), "(plainpost/inputs.py): there is no INPUTS"),
-    "INPUTS that are none": (text("inputs.py", "INPUTS, PROVIDERS = (1,), ()"), "not all of its"),
+             "import PROCEDURE"),
+                 wording("connector-broken.anothers-procedure", connector="facebook_marketing")),
+    "no INPUTS": (text("inputs.py", "PROVIDERS = ()"),
+                  f"(plainpost/inputs.py): {there_is_no('INPUTS')}"),
+    "INPUTS that are none": (text("inputs.py", "INPUTS, PROVIDERS = (1,), ()"),
+                             wording("connector-broken.not-all-of-its")),
     "no list of INPUTS": (text("inputs.py", "INPUTS = PROVIDERS = 1"), "plainpost/inputs.py"),
     "a slip in its inputs": (first("inputs.py", "x = ("), "plainpost/inputs.py, line"),
     "a slip in its checks": (first("checks.py", "def"), "plainpost/checks.py, line 1): invalid"),

@@ -140,42 +140,52 @@ def by_id(remote: FakeRemote) -> list[str]:
 
 THIRTY = tuple(str(number) for number in range(130, 100, -1))
 OTHER = {**PAGE, "id": "5"}
+FOUND_BY_ID = wording("findings.found-by-id")
+FOUND_BY_PORTFOLIO = wording("findings.found-by-portfolio")
+
+
+def none_of(pages: int) -> str:
+    """Return the reason where none of so many pages has a lead form."""
+    shown = "1 page" if pages == 1 else f"{pages} pages"
+    return wording("findings.none-has-lead-form", pages=shown)
+
+
 WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
-    "the token names it": ({}, ["77"], 0, READ, "does not list page 77: found by its id (/77)"),
+    "the token names it": ({}, ["77"], 0, READ, f"does not list page 77: {FOUND_BY_ID} (/77)"),
     "no target_ids": (
         {"scopes": granted(pages_show_list=None), **business(PAGE)},
         [],
         1,
         READ,
-        "page 77: found by a business portfolio (/1001/owned_pages)",
+        f"page 77: {FOUND_BY_PORTFOLIO} (/1001/owned_pages)",
     ),
     "empty target_ids": (
         {"scopes": granted(pages_show_list=()), **business(PAGE)},
         [],
         1,
         READ,
-        "found by a business portfolio",
+        FOUND_BY_PORTFOLIO,
     ),
     "no granular_scopes": (
         {"scopes": [], **business(PAGE, edge="client_pages")},
         [],
         1,
         READ,
-        "found by a business portfolio",
+        FOUND_BY_PORTFOLIO,
     ),
     "one permission is for all": (
         {"scopes": granted(pages_show_list=None, leads_retrieval=("77",))},
         ["77"],
         0,
         READ,
-        "found by its id",
+        FOUND_BY_ID,
     ),
     "only one permission has the page": (
         {"scopes": granted(pages_show_list=("12", "77"), leads_retrieval=("77",))},
         ["77"],
         0,
         READ,
-        "found by its id",
+        FOUND_BY_ID,
     ),
     "ad accounts and businesses are among them": (
         {
@@ -186,14 +196,14 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         0,
         READ,
-        "found by its id",
+        FOUND_BY_ID,
     ),
     "only ad accounts are named": (
         {"scopes": granted(ads_management=("1",), ads_read=("1",))},
         [],
         1,
         NOT_READ,
-        "None of 0 pages has a lead form",
+        none_of(0),
     ),
     "30 ids": (
         {"scopes": granted(pages_show_list=THIRTY), "101": responds({"id": "101"})},
@@ -207,14 +217,14 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         0,
         READ,
-        "found by its id",
+        FOUND_BY_ID,
     ),
     "refused by id": (
         {"77": refused_to_people, **business(PAGE)},
         ["77"],
         1,
         READ,
-        "page 77: found by a business portfolio",
+        f"page 77: {FOUND_BY_PORTFOLIO}",
     ),
     "no token by id": (
         {"77": responds({"id": "77"}), **business({"id": "77"})},
@@ -233,7 +243,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         1,
         READ,
-        "page 77: found by a business portfolio (/1001/owned_pages)",
+        f"page 77: {FOUND_BY_PORTFOLIO} (/1001/owned_pages)",
     ),
     "one portfolio refuses": (
         {
@@ -258,7 +268,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         [],
         1,
         READ,
-        "page 77: found by a business portfolio (/1001/owned_pages)",
+        f"page 77: {FOUND_BY_PORTFOLIO} (/1001/owned_pages)",
     ),
     "both are refused": (
         {"77": REFUSED, "me/businesses": NO_BUSINESS},
@@ -279,7 +289,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"] * 3,
         0,
         NOT_READ,
-        "None of 0 pages has a lead form",
+        none_of(0),
     ),
     "another page answers": (
         {"77": responds(OTHER)},
@@ -293,7 +303,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         1,
         NOT_READ,
-        "None of 0 pages has a lead form",
+        none_of(0),
     ),
     "an id that is none": (
         {"scopes": granted(pages_show_list=("../me",))},
@@ -307,28 +317,28 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         [],
         0,
         NOT_READ,
-        "None of 0 pages has a lead form, so no lead could be read. (#10) This",
+        f"{none_of(0)} (#10) This",
     ),
     "listed without a token, and named": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=("5",))},
         [],
         0,
         NOT_READ,
-        "None of 1 page has a lead form, so no lead could be read.",
+        none_of(1),
     ),
     "listed without a token, for all": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=None)},
         [],
         0,
         NOT_READ,
-        "None of 1 page has a lead form, so no lead could be read.",
+        none_of(1),
     ),
     "another is listed without a token": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=("5", "77"))},
         ["77"],
         0,
         READ,
-        "does not list page 77: found by its id",
+        f"does not list page 77: {FOUND_BY_ID}",
     ),
     "a listed page has a token in a portfolio only": (
         {
@@ -340,14 +350,14 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         1,
         NOT_READ,
-        "None of 1 page has a lead form",
+        none_of(1),
     ),
     "another is listed with a token": (
         {"listed": (OTHER,), "5/leadgen_forms": responds(rows())},
         [],
         0,
         NOT_READ,
-        "None of 1 page has a lead form, so no lead could be read.",
+        none_of(1),
     ),
 }
 
@@ -403,8 +413,8 @@ def test_a_listed_page_needs_no_other_way(remote: FakeRemote, ask: Ask, name: st
 @pytest.mark.parametrize(
     ("way", "answers"),
     [
-        ("its id (/77)", {}),
-        ("a business portfolio", {"scopes": [], **business(PAGE)}),
+        (f"{FOUND_BY_ID} (/77)", {}),
+        (FOUND_BY_PORTFOLIO, {"scopes": [], **business(PAGE)}),
     ],
 )
 @pytest.mark.parametrize("name", CHECKS)
@@ -420,9 +430,8 @@ def test_each_check_reads_a_page_behind_a_portfolio(
         used = {row[0]: row[2] for row in finding.tables[0].rows}
         assert used["leads_retrieval"] == used["pages_manage_ads"] == "made"
     # Messenger requests a page with a known id by that id.
-    assert wording(
-        "findings.page-found-by", by="its id" if name == "Messenger" else way, page=77
-    ) in (finding.reason)
+    found = FOUND_BY_ID if name == "Messenger" else way
+    assert wording("findings.page-found-by", found=found, page=77) in finding.reason
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -23,6 +23,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import ExitCode, TextsError
+from tests.support.wording import wording
 
 FOLDER = Path(connectors.__path__[0])
 STEPS = "facebook/steps.toml"
@@ -74,6 +75,16 @@ def load(folder: Path) -> Procedure:
     )
 
 
+def unknown(kind: str) -> str:
+    """Return the sentence about a word of this kind that a file does not know."""
+    return wording("texts-invalid.unknown", kind=kind)
+
+
+MISSING = wording("texts-invalid.missing")
+NO_TABLE = wording("texts-invalid.no-table")
+SAY_WHERE = wording("texts-invalid.say-where")
+
+
 def test_every_file_of_every_connector_loads() -> None:
     """No file has a mistake, and the causes of error texts name checks that exist."""
     registry.load_texts()
@@ -84,9 +95,9 @@ def test_every_file_of_every_connector_loads() -> None:
     [
         (STEPS, "attest_label =", "attest_lable =", "[steps.redirect-uri], attest_lable: unknown"),
         (STEPS, "attest_label =", "attest_lable =", "Did you mean attest_label?"),
-        (STEPS, '"redirect-uri-is-accepted"]', '"redirect-uri"]', "checks: unknown check"),
-        (STEPS, 'title = "Log in', 'titel = "Log in', "[steps.log-in], titel: unknown key"),
-        (STEPS, 'title = "Log in to Facebook"\n', "", "[steps.log-in], title: it is missing"),
+        (STEPS, '"redirect-uri-is-accepted"]', '"redirect-uri"]', f"checks: {unknown('check')}"),
+        (STEPS, 'title = "Log in', 'titel = "Log in', f"[steps.log-in], titel: {unknown('key')}"),
+        (STEPS, 'title = "Log in to Facebook"\n', "", f"[steps.log-in], title: {MISSING}"),
         (STEPS, 'title = "Log in to Facebook"', 'title = ""', "[steps.log-in], title: Expected"),
         (STEPS, "valid_days = 90", 'valid_days = "90"', "valid_days: Expected a whole number"),
         (STEPS, "valid_days = 365", "valid_days = -1", "valid_days: Expected"),
@@ -94,47 +105,53 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, "valid_days = 365", "recheck_days = 0", "recheck_days: Expected"),
         (STEPS, "due_days = 60", "due_day = 60", "[steps.data-access-renewal], due_day: unknown"),
         (STEPS, 'kind = "ask"', 'kind = "aks"', "[steps.create-app], kind: Invalid enum value"),
-        (STEPS, 'source_off_page = "$USE_CASES"\n', "", "use-case], source_off_page: say where"),
-        (STEPS, "$USE_CASES", "$USE_CASE", "[steps.use-case], source_off_page: unknown value"),
-        (STEPS, '["app_id"]', '["app_ids"]', "[steps.use-case], subject: unknown input"),
-        (STEPS, '"@account"]', '"@acount"]', "[steps.user-token], subject: unknown set"),
-        (STEPS, '["$credentials"]', '["fb-99"]', "[steps.user-token], requires: unknown step"),
-        (STEPS, "{dashboard_url}/tools", "{dashbord}/tools", "links: unknown name"),
-        (STEPS, "{app_display_name}", "{app_name}", "[steps.create-app], pastes: unknown name"),
+        (STEPS, 'source_off_page = "$USE_CASES"\n', "", f"use-case], source_off_page: {SAY_WHERE}"),
+        (STEPS, "$USE_CASES", "$USE_CASE",
+         f"[steps.use-case], source_off_page: {unknown('value')}"),
+        (STEPS, '["app_id"]', '["app_ids"]', f"[steps.use-case], subject: {unknown('input')}"),
+        (STEPS, '"@account"]', '"@acount"]', f"[steps.user-token], subject: {unknown('set')}"),
+        (STEPS, '["$credentials"]', '["fb-99"]',
+         f"[steps.user-token], requires: {unknown('step')}"),
+        (STEPS, "{dashboard_url}/tools", "{dashbord}/tools", f"links: {unknown('name')}"),
+        (STEPS, "{app_display_name}", "{app_name}",
+         f"[steps.create-app], pastes: {unknown('name')}"),
         (STEPS, "App Display Name | {", "App Display Name: {", "pastes: there is no ` | `"),
-        (STEPS, '["creation"]', '["creations"]', "[steps.create-app], known_errors: unknown group"),
-        (STEPS, 'gives = "user_', 'gives = "usr_', "consent_gives: unknown input"),
+        (STEPS, '["creation"]', '["creations"]',
+         f"[steps.create-app], known_errors: {unknown('group')}"),
+        (STEPS, 'gives = "user_', 'gives = "usr_', f"consent_gives: {unknown('input')}"),
         (
             STEPS,
             "needs_confirmation.service-domain-answers",
             "needs_confirmation.x",
-            "needs_confirmation: unknown check",
+            f"needs_confirmation: {unknown('check')}",
         ),
-        (STEPS, 'step = "submit-review"', 'step = "submit"', "[plan], gates: unknown step"),
-        (STEPS, 'duration = "', 'uration = "', "[plan], uration: unknown key"),
-        (STEPS, "[steps.log-in]", "[step.log-in]", "steps.toml, step: unknown key 'step'"),
+        (STEPS, 'step = "submit-review"', 'step = "submit"', f"[plan], gates: {unknown('step')}"),
+        (STEPS, 'duration = "', 'uration = "', f"[plan], uration: {unknown('key')}"),
+        (STEPS, "[steps.log-in]", "[step.log-in]", f"steps.toml, step: {unknown('key')} 'step'"),
         (STEPS, "[steps.my-apps]", "[steps.log-in]", "steps.toml: Cannot declare"),
         (STEPS, "[steps.my-apps]", "[steps.my-apps", "steps.toml: Expected"),
         (STEPS, 'highlight = "Go', 'highlght = "Go', "publish.screen], highlght: unknown"),
-        (STEPS, 'fields = "App D', 'fields = "P | {x} ', "screen], fields: unknown name"),
+        (STEPS, 'fields = "App D', 'fields = "P | {x} ', f"screen], fields: {unknown('name')}"),
         (STEPS, 'page = "Business portfolio"', 'page = ""', "verification.screen], page: Expected"),
         (STEPS, 'source = "$page"', 'source = "$pag"', "[steps.my-apps], screen.source: unknown"),
-        (OWN, '"fb-01-log-in"', '"fb-01-login"', "partner-app], steps: unknown step 'login'"),
+        (OWN, '"fb-01-log-in"', '"fb-01-login"', f"partner-app], steps: {unknown('step')} 'login'"),
         (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is not a step id"),
-        (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"', "log-in], source_off_page: say where"),
-        (OWN, "page = 1", "pages = 1", "[sections: partner-app], pages: unknown key"),
-        (OWN, "review_source =", "reviewsource =", "source_off_page: unknown value"),
-        (ERRORS, 'source = "$MANUAL_FLOW"\n', "", "[code-spent], source: it is missing"),
+        (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"',
+         f"log-in], source_off_page: {SAY_WHERE}"),
+        (OWN, "page = 1", "pages = 1", f"[sections: partner-app], pages: {unknown('key')}"),
+        (OWN, "review_source =", "reviewsource =", f"source_off_page: {unknown('value')}"),
+        (ERRORS, 'source = "$MANUAL_FLOW"\n', "", f"[code-spent], source: {MISSING}"),
         (ERRORS, 'source = "$MANUAL_FLOW"', 'source = ""', "[code-spent], source: Expected"),
-        (ERRORS, "[redirect-uri-is-accepted]", "[redirect-uri-accepted]", "causes: unknown check"),
+        (ERRORS, "[redirect-uri-is-accepted]", "[redirect-uri-accepted]",
+         f"causes: {unknown('check')}"),
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-8}", "[url-blocked], advice: unknown"),
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-08", "[url-blocked], advice: unmatched"),
         (ERRORS, "codes = [191, ", 'codes = ["191+", ', "[url-blocked], codes[0]: Expected"),
         (ERRORS, '= "the app"', '= "App"', "[bad-secret], fault_domain: Invalid enum"),
-        (ERRORS, '"@limits"', '"@limit"', "[groups], redirect-uri: unknown set 'limit'"),
-        (ERRORS, '["throttled"', '["@limits"', "[groups], limits: unknown set 'limits'"),
-        (ERRORS, '["throttled"', '["throtled"', "[groups], limits: unknown error"),
-        (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", "[x]: this is not a table"),
+        (ERRORS, '"@limits"', '"@limit"', f"[groups], redirect-uri: {unknown('set')} 'limit'"),
+        (ERRORS, '["throttled"', '["@limits"', f"[groups], limits: {unknown('set')} 'limits'"),
+        (ERRORS, '["throttled"', '["throtled"', f"[groups], limits: {unknown('error')}"),
+        (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", f"[x]: {NO_TABLE}"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_by_file_table_and_key(
@@ -152,15 +169,16 @@ def test_a_mistake_is_named_by_file_table_and_key(
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        (USES, 'source = "$PERMISSIONS"\n', "", "[uses.ads_read], source: it is missing"),
-        (USES, "scene =", "scenes =", "[uses.business_management], scenes: unknown key"),
-        (USES, "{app} lists the customer", "{ap} lists", "[uses.ads_read], usage: unknown name"),
+        (USES, 'source = "$PERMISSIONS"\n', "", f"[uses.ads_read], source: {MISSING}"),
+        (USES, "scene =", "scenes =", f"[uses.business_management], scenes: {unknown('key')}"),
+        (USES, "{app} lists the customer", "{ap} lists",
+         f"[uses.ads_read], usage: {unknown('name')}"),
         (USES, "- ads_read | it", "- ads_read: it", "[uses.leads_retrieval], depends_on: there is"),
-        (USES, "title =", "titel =", "uses.toml, titel: unknown key"),
-        (USES, "({domain})", "({domains})", "uses.toml, purpose: unknown name"),
-        (KIT, "declined =", "decline =", "app_review_kit.toml, decline: unknown key"),
-        (KIT, "{connector}", "{uses}", "begin: unknown name"),
-        (KIT, "$SUBMISSION", "$SUBMISSIONS", "sources: unknown value"),
+        (USES, "title =", "titel =", f"uses.toml, titel: {unknown('key')}"),
+        (USES, "({domain})", "({domains})", f"uses.toml, purpose: {unknown('name')}"),
+        (KIT, "declined =", "decline =", f"app_review_kit.toml, decline: {unknown('key')}"),
+        (KIT, "{connector}", "{uses}", f"begin: {unknown('name')}"),
+        (KIT, "$SUBMISSION", "$SUBMISSIONS", f"sources: {unknown('value')}"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("unread")

@@ -255,7 +255,7 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
 
     is_blocked = outcome is Outcome.FAILED
     assert outcomes["c"] is (Outcome.SKIPPED if is_blocked else Outcome.VERIFIED)
-    assert spent == [] if is_blocked else ["a call"]
+    assert spent == ([] if is_blocked else ["a call"])
 
 
 def test_nothing_is_spent_for_what_a_person_calls_declined(make_run: MakeRun) -> None:
