@@ -892,7 +892,7 @@ FAULTS = (
     ),
     Fault(
         "config/fleet_file.py",
-        "is_word = bool(implausible(str(value)))",
+        "is_word = bool(why_implausible(str(value)))",
         "is_word = True",
         "config/test_fleet_file.py",
         "a secret in the wrong column is shown",

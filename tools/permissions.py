@@ -14,7 +14,7 @@ from runbook_lib.connectors.review_kit import method_needs
 
 PAGE = Path(__file__).parents[1] / "docs" / "permissions.md"
 _HEAD = """\
-# What each Cyclr method needs
+# Permissions that each Cyclr method needs
 
 People without a role on the app, such as your customers, can use a method only if the app has its
 permission with this level of access. Where a call has two rows, our sources name both permissions

@@ -35,7 +35,7 @@ from runbook_lib.engine.field_report import (
     DifferenceKind,
     FieldReport,
     call_of,
-    flattened,
+    flatten_shape,
 )
 from runbook_lib.engine.practice import scenarios_of
 
@@ -92,7 +92,7 @@ class _Shapes:
             entry["responses"].append(response)
             entry["responses"].sort(key=lambda difference: json.dumps(difference, sort_keys=True))
         if not shape.error and source == SANDBOX:
-            kept = {path for path, _ in flattened(shape_of(exchange.response)) if path}
+            kept = {path for path, _ in flatten_shape(shape_of(exchange.response)) if path}
             read = {path for path in kept if OTHER_KEY not in path}
             entry["reads"] = sorted({*entry["reads"], *read})
 

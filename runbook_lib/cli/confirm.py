@@ -47,9 +47,9 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.step_record import step_record
-    from runbook_lib.engine.confirmation import prepare
+    from runbook_lib.engine.confirmation import prepare_confirmation
 
-    confirmation = prepare(find_procedure(connector), step, **options)
+    confirmation = prepare_confirmation(find_procedure(connector), step, **options)
     for name, why in confirmation.doubts.items():
         say(f"Warning: --{name}: {why}", is_error=True)
     if not is_sure:

@@ -145,7 +145,7 @@ def _survey(
 ) -> bool:
     """Read each console once, show the results, and return whether all is in order there."""
     from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, document
+    from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
 
     surveys: list[dict[str, Any]] = []
     consoles: dict[tuple[str, ...], str] = {}
@@ -157,7 +157,7 @@ def _survey(
             continue
         survey = asked.survey(failures.items if failures else ())
         last = failures.last if failures else {}
-        surveys.append(document(survey, run, last, asked.prerequisites(last.values())))
+        surveys.append(survey_document(survey, run, last, asked.prerequisites(last.values())))
     if csv_file:
         content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)

@@ -17,7 +17,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 def notebooks(*, check: bool, connector: str) -> None:
     """Build the notebook of each connector from its procedure."""
     from runbook_lib.config.workspace import project_folder
-    from runbook_lib.engine.notebooks import build, is_stale, notebook_name
+    from runbook_lib.engine.notebooks import build_notebook, is_stale, notebook_name
 
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
@@ -37,7 +37,7 @@ def notebooks(*, check: bool, connector: str) -> None:
         if is_stale(procedure, folder / notebook_name(procedure))
     ]
     for procedure in stale if check else procedures:
-        path = folder / notebook_name(procedure) if check else build(procedure, folder)
+        path = folder / notebook_name(procedure) if check else build_notebook(procedure, folder)
         click.echo(f"{'stale' if check else 'built'}: {path.name}")
     for problem in dict.fromkeys(map(str, broken)):
         say(f"runbook: {problem}", is_error=True)

@@ -24,9 +24,9 @@ def say(text: str, *, is_error: bool = False) -> None:
 
 def say_where(evidence: str) -> None:
     """Print on stderr the folders that a command uses outside the working directory."""
-    from runbook_lib.config.workspace import elsewhere, evidence_folder
+    from runbook_lib.config.workspace import evidence_folder, folders_elsewhere
 
-    if folders := elsewhere(evidence_folder(evidence)):
+    if folders := folders_elsewhere(evidence_folder(evidence)):
         say(folders, is_error=True)
 
 

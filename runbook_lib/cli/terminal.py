@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runbook_lib.cli.plain_output import NARROWEST, columns, say, show_paragraph, wrapped
-from runbook_lib.core.advice import later, next_step
+from runbook_lib.core.advice import blockers_by_step, next_step
 from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
@@ -148,7 +148,7 @@ def show_open(state: RunState, *, title: str = "") -> None:
     titles = [line_of(step.step.title) for step in steps]
     width = min(max(name.cell_len for name in titles), int(columns() * _TITLE_PART))
     room = max(columns() - width - _OPEN_BEGINS - _GAP, NARROWEST)
-    waits = later(state)
+    waits = blockers_by_step(state)
     for step, name in zip(steps, titles, strict=True):
         when_begun = waits.get(step.step.id, "")
         since = f"{when_begun.capitalize()}. " if when_begun else _since(step)

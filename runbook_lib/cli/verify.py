@@ -63,7 +63,7 @@ def verify(
     """
     from runbook_lib.cli.terminal import show_fleet_verdict, show_verdict
     from runbook_lib.config.workspace import default_evidence
-    from runbook_lib.evidence.archive.archive import fetched
+    from runbook_lib.evidence.archive.archive import fetch_evidence
     from runbook_lib.evidence.signing.timestamps import read_certificates
     from runbook_lib.evidence.verify.fleet_count import FleetCount
     from runbook_lib.evidence.verify.tree import verify_tree
@@ -87,7 +87,7 @@ def verify(
     for path in paths:
         is_archive = "://" in path
         place = (
-            fetched(path, limits=transfer_limits(seconds))
+            fetch_evidence(path, limits=transfer_limits(seconds))
             if is_archive
             else nullcontext(Path(path))
         )

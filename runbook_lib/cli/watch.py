@@ -162,11 +162,11 @@ def _run_cycle(
 
     With `is_told` it also prints that it polled, for a person who practises.
     """
-    from runbook_lib.engine.watch.cycle import watching
+    from runbook_lib.engine.watch.cycle import open_cycle
     from runbook_lib.text import pluralize
 
     shown = 0
-    with watching(tenants, **options) as cycle:
+    with open_cycle(tenants, **options) as cycle:
         for problem in chain(cycle.poll(), cycle.poll_customers()):
             say(problem, is_error=True)
         for entry in cycle.shown():

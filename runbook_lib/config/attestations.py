@@ -33,7 +33,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.settings import suggestion, typed, visible_text
+from runbook_lib.config.settings import convert_value, suggestion, visible_text
 from runbook_lib.config.toml_tables import parse_tables, tables_of
 from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.files import read_text
@@ -172,7 +172,7 @@ class _AttestationReader:
         step, place, fields = self._read_entry(kind, table, ("subject", *more))
         given = {name: str(table[name]) for name in more if name in table}
         _read_text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
-        answer = answered(step, given, place, at=fields["at"]) if more else {}
+        answer = read_answer(step, given, place, at=fields["at"]) if more else {}
         return [
             Attestation(
                 kind=kind,
@@ -252,7 +252,7 @@ class _AttestationReader:
         allowed = tuple(name for name in named if name in inputs)
         _refuse_other_keys(table, allowed, f"{place}, subject")
         try:
-            return {name: typed(self.inputs[name], value) for name, value in table.items()}
+            return {name: convert_value(self.inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
             raise AttestationError(f"{place}, subject: {error}") from None
 
@@ -277,7 +277,7 @@ def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -
     return subject.items() <= values.items()
 
 
-def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> dict[str, Any]:
+def read_answer(step: Step, given: Mapping[str, str], place: str, *, at: str) -> dict[str, Any]:
     """
     Return the fields of an attestation with the confirmed sentence of `step`, and its days.
 

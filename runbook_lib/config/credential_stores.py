@@ -101,7 +101,9 @@ class EnvFileStore:
 CredentialStore = KeyringStore | EnvFileStore
 
 
-def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:
+def load_stored_credentials(
+    inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]
+) -> Settings:
     """
     Return `settings` with the stored credentials that it lacks.
 

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.runner_settings import inputs_of
-from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestion, typed
+from runbook_lib.config.settings import REFERENCE_FORMS, convert_value, is_reference, suggestion
 from runbook_lib.config.toml_tables import parse_tables, tables_of
 from runbook_lib.config.workspace import tenant_name
-from runbook_lib.core.credential_form import implausible
+from runbook_lib.core.credential_form import why_implausible
 from runbook_lib.core.files import read_text
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Procedure
@@ -320,11 +320,11 @@ class _TenantReader:
                 )
             elif value not in ("", None):
                 try:
-                    text = typed(inputs[name], value)
+                    text = convert_value(inputs[name], value)
                 except SettingsError as error:
                     mistake = str(error)
                     # NOTE: a secret in the wrong column must not be shown.
-                    is_word = bool(implausible(str(value)))
+                    is_word = bool(why_implausible(str(value)))
                     shown = mistake if is_word else mistake.replace(str(value), "…")
                     self._note_mistake(table.place, "", shown)
                     continue
@@ -374,7 +374,7 @@ def _describe_owner(tenant: object, line: int) -> str:
     """Return the tenant and the line of a table in brackets, as far as they are known."""
     name = ""
     # NOTE: a secret in the wrong column must not be shown.
-    if isinstance(tenant, str) and implausible(tenant.strip()):
+    if isinstance(tenant, str) and why_implausible(tenant.strip()):
         with suppress(SettingsError):
             name = tenant_name(tenant.strip())
     parts = [name, f"line {line}" if line else ""]

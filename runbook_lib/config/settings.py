@@ -18,7 +18,7 @@ import dotenv
 import dotenv.parser
 
 from runbook_lib.config.workspace import LAB_COMMAND
-from runbook_lib.core.credential_form import implausible
+from runbook_lib.core.credential_form import why_implausible
 from runbook_lib.core.files import read_plain, read_text
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
@@ -120,7 +120,7 @@ def resolve(
         texts = (source.get(variable) for variable in variables for source in sources)
         raw[name] = next(filter(None, texts), "")
         if not item.secret and (name in given or raw[name]):
-            values[name] = typed(item, given.get(name, raw[name]))
+            values[name] = convert_value(item, given.get(name, raw[name]))
     secrets: dict[str, Secret] = {}
     for name, item in items.items():
         if item.secret and name not in withheld:
@@ -165,7 +165,7 @@ def find_env_file() -> str:
     return dotenv.find_dotenv(usecwd=True)
 
 
-def typed(item: Input, value: object) -> Value:
+def convert_value(item: Input, value: object) -> Value:
     """Return `value` in the type of `item`; raises `SettingsError`, which names the input."""
     with _errors_about(item):
         return parse_value(item, value)
@@ -248,7 +248,7 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
             raise ValueError(
                 f"this cannot be distinguished from an ordinary word: {name} contains it too"
             )
-    reason = implausible(value)
+    reason = why_implausible(value)
     if reason:
         raise ValueError(reason)
     return Secret(value)

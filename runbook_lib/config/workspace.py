@@ -160,7 +160,7 @@ def _home_folder() -> str:
         return ""
 
 
-def elsewhere(evidence: Path) -> str:
+def folders_elsewhere(evidence: Path) -> str:
     """Return the folders of project and evidence, if one is not below the working directory."""
     here = Path.cwd()
     project = project_folder()

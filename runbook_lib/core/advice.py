@@ -58,7 +58,7 @@ def waits_for(
     )
 
 
-def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
+def blockers_by_step(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
     """Return the blockers of each untouched step that cannot be started yet, by its id."""
     return {
         name: f"later: after {', '.join(before.number for before in blockers)}"

@@ -33,7 +33,7 @@ _IDENTIFIER = re.compile(
 )
 
 
-def implausible(text: str) -> str:
+def why_implausible(text: str) -> str:
     """
     Return the reason why `text` cannot be a credential, without quoting it; empty if it can.
 
@@ -65,7 +65,7 @@ def is_issued_token(text: str) -> bool:
     """
     if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
         return False
-    return len(_CHANGE.findall(text)) >= _FEWEST_CHANGES and not implausible(text)
+    return len(_CHANGE.findall(text)) >= _FEWEST_CHANGES and not why_implausible(text)
 
 
 def _is_plain(text: str) -> bool:

@@ -178,7 +178,9 @@ def write_once(
 
 
 @contextmanager
-def locked(path: Path, *, seconds: float = 0, busy: RunbookError | None = None) -> Iterator[None]:
+def hold_lock(
+    path: Path, *, seconds: float = 0, busy: RunbookError | None = None
+) -> Iterator[None]:
     """
     Hold the lock file at `path`; the system releases it when this process ends.
 

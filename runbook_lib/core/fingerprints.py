@@ -17,7 +17,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbook_lib.core.files import draft_beside, locked, open_plain, write_whole
+from runbook_lib.core.files import draft_beside, hold_lock, open_plain, write_whole
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError, reported_as
@@ -96,7 +96,7 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     busy = JournalError(f"Another process has locked {path} for over {_LOCK_SECONDS} s.")
     with reported_as(JournalError, f"The fingerprint key in {folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(path, seconds=_LOCK_SECONDS, busy=busy):
+        with hold_lock(path, seconds=_LOCK_SECONDS, busy=busy):
             mode = private_mode(_journal_mode(folder))
             stored = read_key(folder)
             if stored is None:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import ValidationError, convert, structs, to_builtins
 
-from runbook_lib.core.files import check_place, locked, open_plain, sync_folder
+from runbook_lib.core.files import check_place, hold_lock, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     DATA,
@@ -33,7 +33,7 @@ from runbook_lib.core.model import (
     ModelStruct,
     StepChecked,
     StepWithheld,
-    invalid,
+    describe_invalid_field,
 )
 from runbook_lib.errors import ChainError, FormatError, JournalError, reason_of, reported_as
 
@@ -195,7 +195,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_place(self.path)
-            lock = locked(self._lock_path, seconds=_LOCK_SECONDS, busy=busy)
+            lock = hold_lock(self._lock_path, seconds=_LOCK_SECONDS, busy=busy)
             with self._turns, lock:
                 yield
         except OSError as error:
@@ -285,13 +285,13 @@ def entry_from(fields: Any) -> JournalEntry:
     try:
         entry = convert(fields, JournalEntry)
     except ValidationError as error:
-        raise ValueError(invalid(error, "")) from None
+        raise ValueError(describe_invalid_field(error, "")) from None
     if entry.type not in DATA:
         raise ValueError("the runbook does not write lines of this type")
     try:
         return structs.replace(entry, data=convert(entry.data, DATA[entry.type]))
     except ValidationError as error:
-        raise ValueError(invalid(error, "data")) from None
+        raise ValueError(describe_invalid_field(error, "data")) from None
 
 
 def line_digest(text: bytes) -> str:

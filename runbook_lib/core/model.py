@@ -896,7 +896,7 @@ def json_schema(kind: type[ModelStruct], schema_id: str) -> dict[str, Any]:
     }
 
 
-def invalid(error: ValidationError, place: str) -> str:
+def describe_invalid_field(error: ValidationError, place: str) -> str:
     """Return the invalid field below `place` and its problem, without msgspec's quoted values."""
     message, _, path = str(error).partition(" - at `$")
     where = f"{place}{path.rstrip('`')}".removeprefix(".") or "it"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from runbook_lib.core.files import locked, read_plain, write_whole
+from runbook_lib.core.files import hold_lock, read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError, reason_of
 
@@ -56,7 +56,7 @@ def run_lock(
             announced = ""
             while True:
                 try:
-                    stack.enter_context(locked(path))
+                    stack.enter_context(hold_lock(path))
                     break
                 except TimeoutError:
                     other = _describe_holder(home)

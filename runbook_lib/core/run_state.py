@@ -620,7 +620,7 @@ class _StepFold:
             [index.failures.get(name) for name in self._steps_that_void_results(step)],
             index.refusals if self._may_carry(step) else None,
             step.id in index.worked_on,
-            obstacle(step, states),
+            blocking_failure(step, states),
             self._demands_second_person(step),
             self._polls.get(step.id),
         )
@@ -642,7 +642,7 @@ class _StepFold:
             ref.seq: self._history.read(ref).data
             for ref in (lines[1:] if self._needs_exchanges(findings) else ())
         }
-        blocked = obstacle(step, states)
+        blocked = blocking_failure(step, states)
         carried, due = ((), None) if unfit or blocked else self._read_carried_results(step, entry)
         lines += [ref for earlier in carried for ref in earlier.lines]
         counted_findings = (*findings, *(earlier.finding for earlier in carried))
@@ -867,7 +867,7 @@ def _with_polled(
     return (*kept, *newer.values())
 
 
-def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
+def blocking_failure(step: Step, states: Mapping[str, StepState]) -> str:
     """Return a sentence about the failure that blocks `step`; empty if nothing blocks it."""
     for required in step.requires:
         state = states.get(required)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runbook_lib.core.files import locked, read_plain, remove
+from runbook_lib.core.files import hold_lock, read_plain, remove
 
 # The prefix of an unsealed folder beside a journal.
 DRAFT_PREFIX = ".draft-"
@@ -41,7 +41,7 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
     _remove_what_dead_processes_left()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
-        with locked(folder / _LOCK):
+        with hold_lock(folder / _LOCK):
             try:
                 if owns is not None:
                     (folder / _OWNS).write_bytes(os.fsencode(owns.absolute()))
@@ -65,7 +65,7 @@ def _remove_what_dead_processes_left() -> None:
                 is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
                 if is_mine and time.time() - status.st_mtime >= _YOUNG_SECONDS:
                     # NOTE: if its process is alive, this raises `TimeoutError`, an `OSError`.
-                    with locked(folder / _LOCK):
+                    with hold_lock(folder / _LOCK):
                         _remove_with_draft(folder)
                     remove(folder)
 

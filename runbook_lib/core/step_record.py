@@ -362,7 +362,7 @@ def advice_of(step: StepRecord) -> str:
     return named[0] if named else ""
 
 
-def gathered(step: StepRecord, name: str) -> list[Any]:
+def gather_from_checks(step: StepRecord, name: str) -> list[Any]:
     """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
     findings = (*step.checks, *(carried.finding for carried in step.carried))
     return [item for finding in findings for item in getattr(finding, name)]

@@ -26,7 +26,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.engine.confirmation import PreparedConfirmation, prepare
+from runbook_lib.engine.confirmation import PreparedConfirmation, prepare_confirmation
 from runbook_lib.engine.tenant_run import Run, open_known
 from runbook_lib.errors import SettingsError
 
@@ -137,7 +137,7 @@ def confirm_by_link(
     Raises `SettingsError` if the link was used meanwhile; if this person cannot
     confirm the step, the link stays usable.
     """
-    confirmation = prepare(
+    confirmation = prepare_confirmation(
         find_procedure(link.connector),
         link.step,
         by=by,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib.config.attestations import answered, doubtful_days
+from runbook_lib.config.attestations import doubtful_days, read_answer
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.core.journal import timestamp
@@ -58,7 +58,7 @@ def subject_of(run: RunView, step: Step) -> list[str]:
     return [f"{items[name].label} {as_text(values[name])}" for name in named]
 
 
-def prepare(
+def prepare_confirmation(
     procedure: Procedure,
     step: str,
     *,
@@ -77,7 +77,7 @@ def prepare(
     """
     Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
-    `answered` documents `answer`, `due` and `until`. A second person confirms the first person's
+    `read_answer` documents `answer`, `due` and `until`. A second person confirms the first person's
     attestation, or withdraws it (`is_no`) with `note` as the reason. `origin` is where it is given,
     `link` the SHA-256 of a second person's link.
 
@@ -125,7 +125,7 @@ def prepare(
         by=by,
         at=at,
         note=note,
-        **(confirmed if confirmed or is_no else answered(state.step, given, named, at=at)),
+        **(confirmed if confirmed or is_no else read_answer(state.step, given, named, at=at)),
         origin=origin,
         link=link,
     )

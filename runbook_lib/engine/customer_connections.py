@@ -23,7 +23,7 @@ from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import Failure, explain_refusal
 from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.files import locked
+from runbook_lib.core.files import hold_lock
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.customer_rows import (
@@ -270,7 +270,7 @@ class ConsoleAccounts:
             "Another process is asking for these connections.",
             next_step="Wait until it has ended.",
         )
-        with locked(self._lock, busy=busy):
+        with hold_lock(self._lock, busy=busy):
             return self._open(ask)
 
     def _open(self, act: Callable[[], _T]) -> _T:
@@ -643,7 +643,7 @@ class ConsoleAccounts:
         self._saved_at = self._monotonic()
 
 
-def document(
+def survey_document(
     survey: Survey, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
 ) -> dict[str, Any]:
     """

@@ -29,7 +29,7 @@ from distributed.security import Security
 from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.files import remove, write_once
 from runbook_lib.engine.pools import CompletedRequest, Groups, not_started
-from runbook_lib.engine.process import ProcessRequest, refused, run_apart
+from runbook_lib.engine.process import ProcessRequest, refused_event, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
@@ -214,7 +214,7 @@ def perform_on_worker(
     if not (folder / UNSEALED_NAME).is_file():
         reason = f"The worker {worker.address} does not find {folder}."
         return CompletedRequest(
-            request, refused(reason, "Give all workers the same evidence folder."), 0
+            request, refused_event(reason, "Give all workers the same evidence folder."), 0
         )
     if request.is_once:
         mark = _marks(folder, token) / f"{request.tenant}.{request.connector}"
@@ -223,7 +223,7 @@ def perform_on_worker(
             reason = (
                 "Its worker was lost. It did not run again: a check may have used something up."
             )
-            return CompletedRequest(request, refused(reason, _RESUME), 0)
+            return CompletedRequest(request, refused_event(reason, _RESUME), 0)
     seconds, withheld = limits
     began = time.monotonic()
     try:
@@ -247,12 +247,12 @@ def _done(future: Any, request: ProcessRequest) -> CompletedRequest:
             return _lost(request)
         return done
     reason = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
-    return CompletedRequest(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused_event(reason, _RESUME), 0)
 
 
 def _lost(request: ProcessRequest) -> CompletedRequest:
     reason = "The connection to the Dask scheduler or to all of its workers was lost."
-    return CompletedRequest(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused_event(reason, _RESUME), 0)
 
 
 def connector_versions() -> list[tuple[str, str]]:

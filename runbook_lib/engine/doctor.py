@@ -23,8 +23,8 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import (
-    elsewhere,
     evidence_folder,
+    folders_elsewhere,
     is_sandbox,
     project_folder,
 )
@@ -209,7 +209,7 @@ def _evidence_folder(evidence: str) -> ExaminedItem:
         folder = evidence_folder(evidence)
     except SettingsError as error:
         return ExaminedItem("Evidence folder", str(error), error.exit_code)
-    if elsewhere(folder):
+    if folders_elsewhere(folder):
         folder = Path(os.path.abspath(folder))  # noqa: PTH100  (without `..`)
     try:
         nearest = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())

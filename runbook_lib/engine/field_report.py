@@ -277,16 +277,16 @@ def known_responses() -> KnownResponses:
     return KnownResponses(calls, frozenset(codes), frozenset(headers))
 
 
-def flattened(shape: Any, place: str = "") -> Iterator[tuple[str, str]]:
+def flatten_shape(shape: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path of each part of a shape, such as `data[].id`, with its type."""
     if isinstance(shape, dict):
         yield place, "object"
         for key, inner in shape.items():
-            yield from flattened(inner, f"{place}.{key}" if place else key)
+            yield from flatten_shape(inner, f"{place}.{key}" if place else key)
     elif isinstance(shape, list):
         yield place, "list"
         for row in shape:
-            yield from flattened(row, f"{place}[]")
+            yield from flatten_shape(row, f"{place}[]")
     else:
         yield place, _TYPES.get(str(shape)[:1], _UNKNOWN_TYPE)
 
@@ -425,7 +425,7 @@ def _above(path: str) -> Iterator[str]:
 
 def _by_path(shape: Any) -> dict[str, set[str]]:
     kinds: dict[str, set[str]] = {}
-    for path, kind in flattened(shape):
+    for path, kind in flatten_shape(shape):
         kinds.setdefault(path, set()).add(kind)
     return kinds
 

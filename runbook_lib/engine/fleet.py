@@ -194,7 +194,7 @@ class DueSideEffect:
     names: Sequence[str]
 
 
-def prepare(request: FleetRequest) -> Fleet:
+def prepare_fleet(request: FleetRequest) -> Fleet:
     """
     Return the fleet, validated as a whole; nothing is written.
 
@@ -408,7 +408,7 @@ class Fleet:
         except BaseException:
             list(pool.stop())
             raise
-        groups = [[self._request_of(job) for job in group] for group in grouped(self.jobs)]
+        groups = [[self._request_of(job) for job in group] for group in group_by_app(self.jobs)]
         try:
             for done in pool.run(groups):
                 result = self.tenant_result(done)
@@ -570,7 +570,7 @@ def _with_archive_outcome(
     return replace(result, exit_code=code, reason=reason, next_step=advice)
 
 
-def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
+def group_by_app(jobs: Iterable[Job]) -> list[list[Job]]:
     """Return the jobs by app, the largest groups first; one whose app is not known is alone."""
     groups: dict[object, list[Job]] = {}
     for job in jobs:

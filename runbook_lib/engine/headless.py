@@ -27,7 +27,7 @@ from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
-from runbook_lib.engine.notebooks import build, notebook_name
+from runbook_lib.engine.notebooks import build_notebook, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.bundle import (
@@ -35,9 +35,9 @@ from runbook_lib.evidence.bundle import (
     Seal,
     SealedBundle,
     bundle_name,
-    draft,
-    resource,
-    seal,
+    describe_file,
+    draft_bundle,
+    seal_bundle,
 )
 from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.reports.step_table import StepTable, step_table, table_html
@@ -357,14 +357,14 @@ def execute_and_seal(
     """Execute the notebook unless it cannot start, seal the evidence, and return the result."""
     try:
         with (
-            draft(run.journal.path.parent, run.run_id) as folder,
+            draft_bundle(run.journal.path.parent, run.run_id) as folder,
             _notebook(run.procedure) as source,
         ):
             # The inputs of the build: the notebook before execution, and the lock file.
-            materials = [resource(source, f"notebooks/{source.name}")]
+            materials = [describe_file(source, f"notebooks/{source.name}")]
             lock = project_folder() / "requirements.lock"
             if lock.is_file():
-                materials.append(resource(lock, lock.name))
+                materials.append(describe_file(lock, lock.name))
             broken = ""
             if not_run is None:
                 broken = _execute(run, source, folder / source.name, request, listener)
@@ -378,7 +378,7 @@ def execute_and_seal(
                     run.open_session(), authority, content
                 ),
             )
-            sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
+            sealed = seal_bundle(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")
@@ -401,7 +401,7 @@ def _notebook(procedure: Procedure) -> Iterator[Path]:
         yield path
         return
     with scratch_folder() as built:
-        yield build(procedure, built)
+        yield build_notebook(procedure, built)
 
 
 def _execute(

@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.workspace import evidence_folder
-from runbook_lib.core.files import locked, write_parts
+from runbook_lib.core.files import hold_lock, write_parts
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
-from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, entries, problem_document
+from runbook_lib.engine.watch.digest import (
+    ProblemPhase,
+    WatchedView,
+    digest_entries,
+    problem_document,
+)
 from runbook_lib.engine.watch.watch_state import WatchState, read_state
 from runbook_lib.errors import BusyError, RunbookError, SettingsError, describe_error, reason_of
 from runbook_lib.evidence.fleet_result import FleetNotes, notes_in
@@ -45,7 +50,7 @@ def build_index(
             return None, ""
         list_tenants(folder, file=file, alone=alone)
         busy = BusyError("Another process builds the page.", next_step="It is built again later.")
-        with locked(folder / "index.lock", seconds=_LOCK_TIMEOUT_SECONDS, busy=busy):
+        with hold_lock(folder / "index.lock", seconds=_LOCK_TIMEOUT_SECONDS, busy=busy):
             read = read_tenants(str(folder), now)
             _write(folder, read, now)
     except RunbookError as error:
@@ -99,7 +104,7 @@ def _changes(state: WatchState, read: TenantsOverview, now: datetime) -> list[di
     ended = [problem for problem in recent if problem.ended_on and not problem.is_superseded]
     changes = []
     for phase, problems in ((ProblemPhase.NEW, began), (ProblemPhase.ENDED, ended)):
-        for entry in entries(phase, problems, views):
+        for entry in digest_entries(phase, problems, views):
             document = problem_document(entry.first, views[entry.first.tenant])
             changes.append(
                 {

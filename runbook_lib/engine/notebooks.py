@@ -47,7 +47,7 @@ def notebook_name(procedure: Procedure) -> str:
     return f"{procedure.id}.ipynb"
 
 
-def build(procedure: Procedure, folder: Path) -> Path:
+def build_notebook(procedure: Procedure, folder: Path) -> Path:
     """Write the notebook of `procedure` into `folder`, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / notebook_name(procedure)

@@ -29,9 +29,9 @@ from runbook_lib.engine.process import (
     GRACE_SECONDS,
     ProcessRequest,
     answer_request,
-    inherited,
+    inherited_environment,
     last_event,
-    refused,
+    refused_event,
     request_document,
 )
 from runbook_lib.errors import describe_error, reason_of
@@ -124,7 +124,7 @@ class _Tenant:
             late = self._seconds if self.is_late else 0
             event = last_event(self._event, self.process.exitcode or 0, late)
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-            event = refused(*describe_error(error))
+            event = refused_event(*describe_error(error))
         return CompletedRequest(self.request, event, round(time.monotonic() - self._began, 3))
 
 
@@ -188,8 +188,8 @@ def not_started(error: Exception) -> dict[str, Any]:
     """Return the last event of a run whose process could not be started, or broke."""
     if isinstance(error, OSError):
         reason = f"A process could not be started: {reason_of(error)}."
-        return refused(reason, "Free memory or processes, or use fewer --workers.")
-    return refused(*describe_error(error))
+        return refused_event(reason, "Free memory or processes, or use fewer --workers.")
+    return refused_event(*describe_error(error))
 
 
 def start_process(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
@@ -212,7 +212,7 @@ def start_process(theirs: Connection, withheld: Collection[str]) -> ForkServerPr
 @contextmanager
 def _environment_without(names: Collection[str]) -> Iterator[None]:
     """Keep variables from a server that is started meanwhile."""
-    passed_on = inherited(os.environ, names)
+    passed_on = inherited_environment(os.environ, names)
     removed = {name: text for name, text in os.environ.items() if name not in passed_on}
     for name in removed:
         del os.environ[name]

@@ -139,7 +139,7 @@ def run_apart(
     event = None
     with subprocess.Popen(
         [sys.executable, "-m", "runbook_lib.engine.process"],
-        env=inherited(os.environ, withheld),
+        env=inherited_environment(os.environ, withheld),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -195,17 +195,17 @@ def last_event(
         return event
     if late_seconds:
         msg = f"The run took longer than {late_seconds:g} seconds, and was stopped."
-        return refused(msg, _TOO_SLOW)
+        return refused_event(msg, _TOO_SLOW)
     why = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return refused(f"The run's process ended without a result ({why}).", _AGAIN)
+    return refused_event(f"The run's process ended without a result ({why}).", _AGAIN)
 
 
-def refused(reason: str, next_step: str = "") -> dict[str, Any]:
+def refused_event(reason: str, next_step: str = "") -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
     return {"event": "refused", "message": reason, "next_step": next_step}
 
 
-def inherited(environ: Mapping[str, str], withheld: Collection[str]) -> dict[str, str]:
+def inherited_environment(environ: Mapping[str, str], withheld: Collection[str]) -> dict[str, str]:
     """Return the part of `environ` that a run's process gets, without the variables `withheld`."""
     left_out = {*_NOT_INHERITED, *withheld}
     return {name: text for name, text in environ.items() if name not in left_out}
@@ -303,11 +303,13 @@ def answer_request(
             )
             return _finished(run_tenant(request, listener))
     except KeyboardInterrupt:
-        return refused("Interrupted.", "The journal is intact: seal again to go on from there.")
+        return refused_event(
+            "Interrupted.", "The journal is intact: seal again to go on from there."
+        )
     except Exception as error:  # noqa: BLE001  (the last event says what broke)
         reason, advice = describe_error(error)
         code = {"code": int(error.exit_code)} if isinstance(error, RunbookError) else {}
-        return {**refused(reason, advice), **code}
+        return {**refused_event(reason, advice), **code}
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, ValidationError, convert, structs, to_builtins
 
 from runbook_lib.config.fleet_file import FleetFile, FleetTenant, read_fleet_file
 from runbook_lib.connectors.registry import DEFAULT, broken_connectors, working_procedures
-from runbook_lib.core.files import locked, read_plain, write_whole
+from runbook_lib.core.files import hold_lock, read_plain, write_whole
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.errors import FleetFileError, RunbookError, SettingsError, reason_of
 
@@ -111,7 +111,7 @@ def list_tenants(evidence: Path, *, file: Path | None = None, alone: Iterable[Na
 
 @contextmanager
 def _locked(evidence: Path) -> Iterator[None]:
-    with locked(evidence / "tenants.lock", seconds=_LOCK_TIMEOUT_SECONDS):
+    with hold_lock(evidence / "tenants.lock", seconds=_LOCK_TIMEOUT_SECONDS):
         yield
 
 

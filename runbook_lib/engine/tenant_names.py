@@ -45,7 +45,7 @@ def tenant_names(evidence: str = "") -> list[str]:
     return list(dict.fromkeys(name for name, _ in tenants_of(evidence)))
 
 
-def listed(names: Sequence[str]) -> str:
+def list_some_names(names: Sequence[str]) -> str:
     """Return the names as text; of many only the first."""
     more = len(names) - _MOST_LISTED
     shown = ", ".join(names[:_MOST_LISTED])
@@ -56,10 +56,12 @@ def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:
     """Return a message that a tenant is not known, with the known ones and how to begin it."""
     known = tenants_of(evidence)
     if connectors := [connector for name, connector in known if name == tenant]:
-        return f"The tenant {tenant} has only {listed(connectors)}: name it with --connector."
+        return (
+            f"The tenant {tenant} has only {list_some_names(connectors)}: name it with --connector."
+        )
     names = tenant_names(evidence)
     near = suggestion(tenant, names)
-    others = f" There are {listed(names)}: name one with --tenant." if names else ""
+    others = f" There are {list_some_names(names)}: name one with --tenant." if names else ""
     begin = begin or f"To begin it, run: runbook lab --tenant {tenant}"
     return f"There is no record yet of a tenant called {tenant}.{near}{others} {begin}"
 
@@ -80,7 +82,7 @@ class TenantQuestion:
         self._evidence = evidence
         self.world = "SANDBOX" if is_sandbox(settings.values) else "PRODUCTION"
         names = tenant_names(evidence)
-        self.known = f"There are: {listed(names)}." if names else ""
+        self.known = f"There are: {list_some_names(names)}." if names else ""
 
     def read(self, answer: str) -> str:
         """

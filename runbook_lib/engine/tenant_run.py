@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import convert, structs
 
-from runbook_lib.config.credential_stores import CredentialStore, recall
+from runbook_lib.config.credential_stores import CredentialStore, load_stored_credentials
 from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import (
     Settings,
@@ -82,7 +82,7 @@ from runbook_lib.core.run_state import (
     HistoryReader,
     RunState,
     StepState,
-    obstacle,
+    blocking_failure,
 )
 from runbook_lib.engine.check_runner import (
     CheckResult,
@@ -151,7 +151,7 @@ def open_run(
     reader = HistoryReader(journal, stored)
     history = reader.read()
     read = [item for item in inputs_of(procedure) if item.name not in withheld]
-    settings = recall(read, settings, history.index.credentials)
+    settings = load_stored_credentials(read, settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         # A second kernel joins the open walkthrough.
         unfinished = history.run(history.unfinished_run)
@@ -381,7 +381,7 @@ class Run(RunView):
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
         prepared = PreparedChecks(self.subject(self.history), lambda: ((), ""))
-        if not obstacle(step, self.state.steps):
+        if not blocking_failure(step, self.state.steps):
             performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
         subject = prepared.subject

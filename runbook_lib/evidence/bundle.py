@@ -29,7 +29,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import HistoryReader, RunState, rests_on
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.errors import RemoteError, TimestampError
-from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end
+from runbook_lib.evidence.chain import STATEMENT_NAME, announce_bundle, chain_end
 from runbook_lib.evidence.journal_excerpt import (
     CARRIED_NAME,
     copy_carried,
@@ -102,7 +102,7 @@ def bundle_name(started_on: str, run_id: str) -> str:
 
 
 @contextmanager
-def draft(beside: Path, run_id: str) -> Iterator[Path]:
+def draft_bundle(beside: Path, run_id: str) -> Iterator[Path]:
     """Yield an empty hidden folder in `beside` for a run's files; remove it if not sealed."""
     folder = beside / f"{DRAFT_PREFIX}{run_id}"
     with scratch_folder(owns=folder):
@@ -144,7 +144,7 @@ def write_record(
     return record
 
 
-def seal(
+def seal_bundle(
     folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
 ) -> SealedBundle:
     """
@@ -180,18 +180,18 @@ def seal(
             journal=JournalEnd(lines=excerpt.lines, head=excerpt.head, end=after.end + size),
             fleet_run=record.fleet_run.id if record.fleet_run else "",
         )
-        final = announce(reader, folder, record.run_id, sealed)
+        final = announce_bundle(reader, folder, record.run_id, sealed)
     return SealedBundle(final, link.sequence, unstamped)
 
 
-def resource(path: Path, name: str) -> Resource:
+def describe_file(path: Path, name: str) -> Resource:
     """Return digest and size of the file at `path`, under the name `name`."""
     with path.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
         return Resource(name, checksum, os.fstat(file.fileno()).st_size)
 
 
-def sums(resources: Iterable[Resource]) -> str:
+def checksum_text(resources: Iterable[Resource]) -> str:
     """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
     return "".join(f"{resource.sha256}  {resource.name}\n" for resource in resources)
 
@@ -227,7 +227,7 @@ def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainL
     (folder / PROVENANCE_NAME).write_bytes(envelope)
     text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)
     _write(folder / INSTRUCTIONS_NAME, text)
-    _write(folder / SUMS_NAME, sums(_resources(folder)))
+    _write(folder / SUMS_NAME, checksum_text(_resources(folder)))
     predicate = result_predicate(
         record, link=link, configuration=seal_with.materials, timestamp_authority=authority
     )
@@ -254,7 +254,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _resources(folder: Path) -> list[Resource]:
-    return [resource(path, path.relative_to(folder).as_posix()) for path in _files(folder)]
+    return [describe_file(path, path.relative_to(folder).as_posix()) for path in _files(folder)]
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from shlex import quote
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import (
+    hold_lock,
     is_there,
-    locked,
     open_plain,
     read_plain,
     remove,
@@ -55,7 +55,7 @@ def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, LineRef]]:
     `JournalError` if another process keeps the lock for two minutes.
     """
     folder = reader.journal.path.parent
-    with sealing(folder):
+    with lock_sealing(folder):
         name_announced(folder, reader.read().index.sealed)
         announced = reader.read().index.sealed
         known = {bundle.run_id for bundle in announced}
@@ -149,11 +149,13 @@ def finish_interrupted(folder: Path) -> None:
     if not any(folder.glob(f"{SEALED_PREFIX}*")):
         return
     reader = open_history(folder)
-    with sealing(folder):
+    with lock_sealing(folder):
         name_announced(folder, reader.read().index.sealed)
 
 
-def announce(reader: HistoryReader, drafted: Path, run_id: str, sealed: BundleSealed) -> Path:
+def announce_bundle(
+    reader: HistoryReader, drafted: Path, run_id: str, sealed: BundleSealed
+) -> Path:
     """
     Announce the complete folder `drafted` of a run as `sealed`, and give it its name.
 
@@ -192,13 +194,13 @@ def last_copied(sealed: BundleSealed) -> LineRef:
 
 
 @contextmanager
-def sealing(folder: Path) -> Iterator[None]:
+def lock_sealing(folder: Path) -> Iterator[None]:
     """Lock sealing in `folder`; raises `JournalError` after two minutes of waiting."""
     path = folder / "sealing.lock"
     busy = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
+            stack.enter_context(hold_lock(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
         except OSError as error:
             raise JournalError(
                 f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."

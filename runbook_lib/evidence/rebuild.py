@@ -33,7 +33,7 @@ from runbook_lib.errors import (
     reason_of,
 )
 from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
+from runbook_lib.evidence.chain import SEALED_PREFIX, lock_sealing, name_announced
 from runbook_lib.evidence.journal_excerpt import copy_lines, excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
@@ -124,7 +124,7 @@ def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
     """
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
-    with sealing(home):
+    with lock_sealing(home):
         bundles, unused = _verified(home, trust)
         parts = [verified.excerpt for verified in bundles.values()]
         wanted = {excerpt.first - 1 for excerpt in parts} | {excerpt.lines for excerpt in parts}

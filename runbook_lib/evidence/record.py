@@ -31,7 +31,7 @@ from runbook_lib.core.model import (
     Time,
     Value,
     Wait,
-    invalid,
+    describe_invalid_field,
     json_schema,
 )
 from runbook_lib.core.run_state import RunState
@@ -259,7 +259,7 @@ def parse_record(content: bytes) -> Record:
         return convert(document, Record)
     except ValidationError as error:
         raise ContentError(
-            f"It is not a valid record: {invalid(error, '')}.", file=RECORD_NAME
+            f"It is not a valid record: {describe_invalid_field(error, '')}.", file=RECORD_NAME
         ) from None
 
 

@@ -22,7 +22,7 @@ from runbook_lib.core.step_record import (
     StepRecord,
     earlier_line,
     exchange_detail,
-    gathered,
+    gather_from_checks,
     step_record,
 )
 from runbook_lib.core.templates import template_environment
@@ -55,13 +55,13 @@ def step_bundle(
     if record.needs_person:
         notes.append(("Not confirmed by anybody yet", record.sentence))
     for name, label in _NOTES.items():
-        notes += [(label, text) for text in gathered(record, name)]
+        notes += [(label, text) for text in gather_from_checks(record, name)]
     pastes = [{"label": paste.label, "value": paste.value(values)} for paste in state.step.pastes]
     html = _html(
         "step",
         step=record,
         notes=notes,
-        tables=gathered(record, "tables"),
+        tables=gather_from_checks(record, "tables"),
         # A practice run's sandbox has stopped when somebody reads this.
         links=[link.shown({} if is_sandbox else values) for link in state.step.links],
         pastes=[paste for paste in pastes if paste["value"]],
@@ -149,7 +149,7 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
     mark = "SANDBOX " if is_sandbox else ""
     lines = [f"{mark}{ICONS[step.outcome]} {label_of(step)}: {with_times(step.reason)}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
-    for table in gathered(step, "tables"):
+    for table in gather_from_checks(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
         f"  {error.shown[0]}: {error.meaning} What to do: {error.advice}"

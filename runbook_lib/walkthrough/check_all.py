@@ -34,20 +34,20 @@ class CheckPlan:
     changed: tuple[tuple[StepState, StepState], ...] = ()
 
 
-def lacking(run: RunView, step: Step) -> tuple[Input, ...]:
+def find_missing_inputs(run: RunView, step: Step) -> tuple[Input, ...]:
     """Return the inputs that this step's checks need and were not given, each once."""
     items = {item.name: item for check in step.checks for item in run.lacking(check)}
     return tuple(items.values())
 
 
-def plan(run: RunView) -> CheckPlan:
+def plan_checks(run: RunView) -> CheckPlan:
     """Plan *Check everything now*."""
     steps: list[Step] = []
     with_side_effect: list[Step] = []
     blocked: list[tuple[Step, tuple[Input, ...]]] = []
     for step in run.procedure.steps:
         if all(run.lacking(check) for check in step.checks):
-            blocked += [(step, lacking(run, step))] if step.checks else []
+            blocked += [(step, find_missing_inputs(run, step))] if step.checks else []
         else:
             (with_side_effect if step.side_effect else steps).append(step)
     return CheckPlan(tuple(steps), tuple(with_side_effect), tuple(blocked))
@@ -72,7 +72,7 @@ def check_everything(
     return replace(planned, changed=tuple(changed))
 
 
-def summary(run: RunView, done: CheckPlan) -> str:
+def summarize_checks(run: RunView, done: CheckPlan) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
     checked = [run.state.steps[step.id] for step in done.steps]
@@ -86,7 +86,7 @@ def summary(run: RunView, done: CheckPlan) -> str:
             *(f"Now {label}: {', '.join(steps)}." for label, steps in changes.items()),
             *(
                 f"{', '.join(state.number for state in states)}: {reason}"
-                for (_, reason), states in reasons_of(unclear).items()
+                for (_, reason), states in group_reasons(unclear).items()
                 if len(states) > 1
             ),
             *(
@@ -95,13 +95,13 @@ def summary(run: RunView, done: CheckPlan) -> str:
             ),
             *(
                 f"Not checked: {', '.join(steps)}; {label} is not given."
-                for label, steps in missing(run, done)
+                for label, steps in describe_missing_inputs(run, done)
             ),
         ]
     )
 
 
-def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepState]]:
+def group_reasons(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepState]]:
     """
     Return why these steps are where they are: outcome and reason, once for all steps that share it.
 
@@ -118,7 +118,7 @@ def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepSt
     return reasons
 
 
-def missing(run: RunView, done: CheckPlan) -> list[tuple[str, list[str]]]:
+def describe_missing_inputs(run: RunView, done: CheckPlan) -> list[tuple[str, list[str]]]:
     """Return each input that was not given, with the numbers of the steps that lack it."""
     numbers = run.procedure.numbers
     absent: dict[str, list[str]] = {}

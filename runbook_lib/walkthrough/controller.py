@@ -28,21 +28,27 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
-from runbook_lib.walkthrough.check_all import CheckPlan, check_everything, lacking, plan, summary
+from runbook_lib.walkthrough.check_all import (
+    CheckPlan,
+    check_everything,
+    find_missing_inputs,
+    plan_checks,
+    summarize_checks,
+)
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.input_fields import (
-    accept,
-    credential,
-    doubt,
-    effect,
-    problem,
-    sentence,
+    accept_values,
+    as_sentence,
+    describe_effect,
+    find_credential,
+    find_doubt,
+    find_problem,
 )
 from runbook_lib.walkthrough.panel_registry import PanelRegistry
 from runbook_lib.walkthrough.panel_status import PanelStatus, PanelStatuses
-from runbook_lib.walkthrough.sealing import doubts, pack_bundle, seal_evidence, sealing_message
+from runbook_lib.walkthrough.sealing import find_doubts, pack_bundle, seal_evidence, sealing_message
 from runbook_lib.walkthrough.typed_remarks import TypedRemarks
 from runbook_lib.walkthrough.views import is_watched
 
@@ -93,7 +99,7 @@ class Walkthrough:
                 )
                 self._statuses.all_steps = PanelStatus(message=message)
             else:
-                steps = plan(self.run).steps
+                steps = plan_checks(self.run).steps
                 states = self.run.state.steps
                 self._check_changed([step for step in steps if states[step.id].checked_on])
         except Exception as error:  # noqa: BLE001  (what was known before stays on screen)
@@ -261,7 +267,7 @@ class Walkthrough:
     def _check_all(self) -> None:
         try:
             self._statuses.all_steps = PanelStatus(
-                message=summary(self.run, self._check_all_steps())
+                message=summarize_checks(self.run, self._check_all_steps())
             )
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
@@ -269,7 +275,7 @@ class Walkthrough:
         self.panels.draw()
 
     def _check_all_steps(self) -> CheckPlan:
-        planned = plan(self.run)
+        planned = plan_checks(self.run)
 
         def check(number: int, step: Step, snapshot: RunningChecks) -> None:
             def perform() -> str:
@@ -304,7 +310,7 @@ class Walkthrough:
         try:
             before = self.run.state
             if not is_confirmed:
-                statuses.doubts = doubts(self.run, self._check_all_steps())
+                statuses.doubts = find_doubts(self.run, self._check_all_steps())
             if statuses.doubts:
                 statuses.sealing = PanelStatus()
             else:
@@ -332,8 +338,12 @@ class Walkthrough:
     def problem(self, name: str, text: str) -> dict[str, str]:
         """Return an input's problem, the doubt about it, and the steps that saving it undoes."""
         item = {item.name: item for item in self.run.procedure.inputs}[name]
-        undone = effect(self.run, item, text)
-        return {"problem": problem(item, text), "doubt": doubt(item, text), "effect": undone}
+        undone = describe_effect(self.run, item, text)
+        return {
+            "problem": find_problem(item, text),
+            "doubt": find_doubt(item, text),
+            "effect": undone,
+        }
 
     def save_credential(self, step: Step, name: str, store: str, inputs: dict[str, Any]) -> None:
         """
@@ -341,7 +351,7 @@ class Walkthrough:
 
         A typed value is accepted first, so that the newest is saved.
         """
-        item = credential(step, name)
+        item = find_credential(step, name)
 
         def save() -> str:
             self._accept_inputs(step, inputs)
@@ -351,7 +361,7 @@ class Walkthrough:
 
     def forget_credential(self, step: Step, name: str) -> None:
         """Remove a credential everywhere."""
-        item = credential(step, name)
+        item = find_credential(step, name)
         self._start_action(step, lambda: self._credentials.forget(item))
 
     def secret_to_copy(self, step: Step) -> str:
@@ -419,7 +429,7 @@ class Walkthrough:
         return " ".join(
             f"Next, checked automatically: {other.title}."
             for other in following
-            if not lacking(self.run, other)
+            if not find_missing_inputs(self.run, other)
         )
 
     def _report_no_redirect(self, step: Step) -> None:
@@ -448,7 +458,7 @@ class Walkthrough:
             self._refresh_following(step)
         if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
-        is_checked = state.findings or not lacking(self.run, step)
+        is_checked = state.findings or not find_missing_inputs(self.run, step)
         self._statuses.update(step.id, result="Checked." if is_checked else "Not checked.")
         return ""
 
@@ -464,14 +474,16 @@ class Walkthrough:
         if not inputs:
             return
         tried = [state.step for state in self.run.state.steps.values() if state.checked_on]
-        before = {other: lacking(self.run, other) for other in tried}
-        refused, doubtful = accept(self.run, inputs, sure)
+        before = {other: find_missing_inputs(self.run, other) for other in tried}
+        refused, doubtful = accept_values(self.run, inputs, sure)
         problems = [
-            *({"input": name, "problem": sentence(why)} for name, why in refused.items()),
+            *({"input": name, "problem": as_sentence(why)} for name, why in refused.items()),
             *({"input": name, "doubt": why} for name, why in doubtful.items()),
         ]
         self._statuses.count(step.id, "taken", refused=problems)
-        for other in (other for other in tried if lacking(self.run, other) != before[other]):
+        for other in (
+            other for other in tried if find_missing_inputs(self.run, other) != before[other]
+        ):
             if other.side_effect and not all(self.run.lacking(check) for check in other.checks):
                 continue
             if other != step:
@@ -539,7 +551,8 @@ class Walkthrough:
         watched = [
             state.step
             for step_id, state in self.run.state.steps.items()
-            if is_watched(state, lacking(self.run, state.step)) and self.panels.has_panel(step_id)
+            if is_watched(state, find_missing_inputs(self.run, state.step))
+            and self.panels.has_panel(step_id)
         ]
         if watched:
             self.panels.draw(*(step.id for step in watched))

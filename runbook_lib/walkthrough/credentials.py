@@ -12,7 +12,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from runbook_lib.config.credential_stores import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.credential_stores import (
+    CredentialStore,
+    EnvFileStore,
+    KeyringStore,
+    load_stored_credentials,
+)
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import DEFAULT, known_variables
 from runbook_lib.core.procedure import Input
@@ -132,7 +137,7 @@ class SavedCredentials:
             return before
         # A keyring that is locked for a moment has lost nothing.
         in_keyring = {name: secret for name, secret in before.items() if name in references}
-        return {**in_keyring, **recall(self._items, settings, references).secrets}
+        return {**in_keyring, **load_stored_credentials(self._items, settings, references).secrets}
 
 
 def _has_setting(path: Path) -> bool:

@@ -14,7 +14,7 @@ from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SettingsError
 
 
-def problem(item: Input, text: str) -> str:
+def find_problem(item: Input, text: str) -> str:
     """Return the problem of an input's text, with an example; empty if it is valid."""
     if not text.strip():
         return ""
@@ -24,12 +24,12 @@ def problem(item: Input, text: str) -> str:
         else:
             item.parse(text)
     except ValueError as error:
-        message = sentence(str(error))
+        message = as_sentence(str(error))
         return message if item.example in message else f"{message}; for example {item.example}"
     return ""
 
 
-def doubt(item: Input, text: str) -> str:
+def find_doubt(item: Input, text: str) -> str:
     """Return why this value is likely to be refused by the remote system; empty without a doubt."""
     try:
         return "" if item.secret or not text.strip() else item.doubt(item.parse(text))
@@ -37,7 +37,7 @@ def doubt(item: Input, text: str) -> str:
         return ""
 
 
-def effect(run: RunView, item: Input, text: str) -> str:
+def describe_effect(run: RunView, item: Input, text: str) -> str:
     """Return which steps must be done again once this value is saved; empty if no step must."""
     if not text.strip():
         return ""
@@ -49,12 +49,12 @@ def effect(run: RunView, item: Input, text: str) -> str:
     return f"If you save this, do these steps again: {steps}." if steps else ""
 
 
-def sentence(reason: str) -> str:
+def as_sentence(reason: str) -> str:
     """Return a reason as a sentence, to show below its field."""
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
-def accept(
+def accept_values(
     run: Run, values: Mapping[str, Any], sure: Collection[str] = ()
 ) -> tuple[dict[str, str], dict[str, str]]:
     """
@@ -89,7 +89,7 @@ def accept(
     return refused, doubtful
 
 
-def credential(step: Step, name: str) -> Input:
+def find_credential(step: Step, name: str) -> Input:
     """Return the step's credential `name`; raises `SettingsError` if it has none."""
     for item in step.inputs:
         if item.name == name and item.secret:

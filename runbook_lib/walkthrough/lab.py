@@ -33,7 +33,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.headless import RunRequest
-from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
+from runbook_lib.engine.notebooks import build_notebook, is_outdated, notebook_name
 from runbook_lib.engine.practice import (
     practice,
     practice_environment,
@@ -284,7 +284,7 @@ def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]
             backup = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
             path.replace(backup)
             say(f"{path.name} was built from another procedure; yours is kept as {backup.name}.")
-        return build(procedure, folder)
+        return build_notebook(procedure, folder)
     except OSError as error:
         reason = f"{reason_of(error)} ({error.filename or folder})"
         msg = f"The notebook cannot be written: {reason}."

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.advice import is_checkable, later, next_step
-from runbook_lib.engine.tenant_names import listed, tenant_names
+from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step
+from runbook_lib.engine.tenant_names import list_some_names, tenant_names
 from runbook_lib.engine.tenant_run import Run, logged_in
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
 from runbook_lib.text import as_text
-from runbook_lib.walkthrough.check_all import lacking
+from runbook_lib.walkthrough.check_all import find_missing_inputs
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.panel_status import PanelStatuses
@@ -70,7 +70,7 @@ class PanelRegistry:
             if isinstance(item.default, tuple)
         }
         names = tenant_names(str(run.evidence))
-        self._others = listed([name for name in names if name != run.tenant])
+        self._others = list_some_names([name for name in names if name != run.tenant])
         self._header: Display | None = None
         self._panels: dict[str, Display] = {}
         # The steps whose card was shown: until then a panel has only its line.
@@ -140,7 +140,7 @@ class PanelRegistry:
             has_confirm_page=self._has_confirm_page,
             following=following,
             user=self._user,
-            later=later(state, passed),
+            later=blockers_by_step(state, passed),
             too_early=frozenset(
                 name for name, step in state.steps.items() if not is_checkable(state, step)
             ),
@@ -157,7 +157,7 @@ class PanelRegistry:
             if step_id in statuses:
                 step = state.steps[step_id]
                 status = statuses[step_id]
-                lacks = lacking(run, step.step)
+                lacks = find_missing_inputs(run, step.step)
                 if is_current(step, context):
                     self._with_card.add(step_id)
                 if step_id in self._with_card:

@@ -19,7 +19,7 @@ from runbook_lib.engine.process import ProcessRequest, ProcessResult, run_in_pro
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough.check_all import CheckPlan, missing, reasons_of
+from runbook_lib.walkthrough.check_all import CheckPlan, describe_missing_inputs, group_reasons
 
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> ProcessResult:
@@ -36,7 +36,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
         raise SealingError(message, next_step=advice) from None
 
 
-def doubts(run: RunView, done: CheckPlan) -> list[str]:
+def find_doubts(run: RunView, done: CheckPlan) -> list[str]:
     """
     Return the reasons why done steps are no longer done, after every step was checked again.
 
@@ -53,12 +53,12 @@ def doubts(run: RunView, done: CheckPlan) -> list[str]:
     return [
         *(
             f"{_named(states)}: now {label}. {reason}"
-            for (label, reason), states in reasons_of(lost).items()
+            for (label, reason), states in group_reasons(lost).items()
         ),
         *(
             f"{label} is missing. Enter it in step {steps[0]}, or these are no longer verified: "
             f"{', '.join(steps)}."
-            for label, steps in missing(run, replace(done, blocked=unproven))
+            for label, steps in describe_missing_inputs(run, replace(done, blocked=unproven))
         ),
     ]
 
@@ -76,7 +76,7 @@ def sealing_message(sealed: ProcessResult, seen: RunState, after: RunState) -> s
     if still_open:
         first += f" Open steps: {', '.join(still_open)}."
     lines = [first]
-    for (label, reason), steps in reasons_of(changed).items():
+    for (label, reason), steps in group_reasons(changed).items():
         earlier = " or ".join(dict.fromkeys(before[step.step.id] for step in steps))
         lines.append(f"{_named(steps)}: {label} when sealed, {earlier} before. {reason}")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.config.attestations import answered, doubtful_days, due_day
+from runbook_lib.config.attestations import doubtful_days, due_day, read_answer
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
@@ -57,7 +57,7 @@ class TypedRemarks:
         said: dict[str, Any] = {}
         if is_done:
             said = self._run.state.steps[step.id].second_attestation(fields["by"])
-            said = said or answered(step, given, step.title, at=fields["at"])
+            said = said or read_answer(step, given, step.title, at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
         return Attestation(
             kind=kind,

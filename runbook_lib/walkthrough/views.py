@@ -40,7 +40,7 @@ from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import (
     KnownErrorRecord,
     exchange_detail,
-    gathered,
+    gather_from_checks,
     known_errors_of,
     step_record,
 )
@@ -210,7 +210,7 @@ def line_view(
         "more_to_do": more_to_do,
         # Warnings about accepted values stay in sight, also before the first check.
         "warnings": _warnings(state, context),
-        "limits": gathered(record, "limits"),
+        "limits": gather_from_checks(record, "limits"),
         "is_next": _is_next(step, context),
         "is_current": is_current(state, context),
         "is_settled": state.is_settled,
@@ -258,15 +258,15 @@ def step_view(
         else "",
         "assigned": _assigned(state),
         "remarks": [with_times(text) for text in record.remarks],
-        "quotes": gathered(record, "quotes"),
-        "changes": gathered(record, "changes"),
+        "quotes": gather_from_checks(record, "quotes"),
+        "changes": gather_from_checks(record, "changes"),
         "tables": [
             {
                 "caption": table.caption,
                 "columns": list(table.columns),
                 "rows": [list(row) for row in table.rows],
             }
-            for table in gathered(record, "tables")
+            for table in gather_from_checks(record, "tables")
         ],
         "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
@@ -368,7 +368,7 @@ def _line_text(state: StepState, context: PanelContext) -> str:
 
 def _warnings(state: StepState, context: PanelContext) -> list[str]:
     """Return warnings about the step's values, and the warnings of its checks."""
-    found = gathered(step_record(state), "warnings")
+    found = gather_from_checks(step_record(state), "warnings")
     return list(dict.fromkeys([*state.step.doubts(context.values), *found]))
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.walkthrough.widgets import PANEL_MIME
 from tests.browser.conftest import own_windows
 from tests.browser.jupyter import (
@@ -51,7 +51,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[L
         variables = {"XDG_DATA_HOME": str(keys_home), "RUNBOOK_ENV_FILE": str(settings)}
         lab = PlainLab(folder / "project", settings, variables=variables, token=TOKEN)
         lab.leave_out("RUNBOOK_CYCLR_SERVICE_DOMAIN")
-        build(PROCEDURE, lab.project / WORKING_COPIES)
+        build_notebook(PROCEDURE, lab.project / WORKING_COPIES)
         lab.show_only(*STEPS)
         with lab:
             yield lab

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
-from runbook_lib.evidence.archive.archive import archive_bundle, fetched
+from runbook_lib.evidence.archive.archive import archive_bundle, fetch_evidence
 from runbook_lib.evidence.archive.stores import _Objects, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -166,7 +166,7 @@ def archived_as(evidence: Path) -> dict[str, bytes]:
 
 
 def verdicts(url: str, trust: TrustAnchors) -> list[Verdict]:
-    with fetched(url) as folder:
+    with fetch_evidence(url) as folder:
         return list(verify_tree(folder, trust))
 
 
@@ -315,7 +315,7 @@ def test_a_name_with_parent_folders_is_refused(s3: Any, bundle: Path, tmp_path: 
     archive_bundle(bundle, URL)
     open_store(URL).make("acme/../../../../outside.txt", b"x")
 
-    with refused(ContentError, "object-not-evidence"), fetched(URL):
+    with refused(ContentError, "object-not-evidence"), fetch_evidence(URL):
         pass  # pragma: no cover
 
 
@@ -346,7 +346,7 @@ def test_an_address_without_objects_is_an_error(s3: Any) -> None:
     """An address without objects raises `SettingsError`."""
     s3.put_object(Bucket="evidence", Key="partner2/acme/x", Body=b"")
 
-    with refused_naming(SettingsError, URL), fetched(URL):
+    with refused_naming(SettingsError, URL), fetch_evidence(URL):
         pass  # pragma: no cover
 
 
@@ -403,7 +403,7 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
     """Return the two operations on an archive: writing to it and reading from it."""
 
     def read() -> None:
-        with fetched(url):
+        with fetch_evidence(url):
             pass  # pragma: no cover
 
     return [lambda: archive_bundle(bundle, url), read]

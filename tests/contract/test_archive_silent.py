@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import ExitCode, StoreUnavailableError
-from runbook_lib.evidence.archive.archive import archive_bundle, fetched
+from runbook_lib.evidence.archive.archive import archive_bundle, fetch_evidence
 from runbook_lib.evidence.archive.stores import TransferLimits
 from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
@@ -158,7 +158,7 @@ def test_the_store_works_without_a_fault(evidence: Path, store: SilentStore) -> 
     for bundle in bundles_below(evidence):
         archive_bundle(bundle, URL)
 
-    with fetched(URL) as folder:
+    with fetch_evidence(URL) as folder:
         assert len(bundles_below(folder)) == 2
 
 

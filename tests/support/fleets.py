@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.engine import pools
-from runbook_lib.engine.fleet import Fleet, FleetRequest, prepare
+from runbook_lib.engine.fleet import Fleet, FleetRequest, prepare_fleet
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.remote.threads import run_in_thread
 from tests.unit.engine.sealed_fleets import sealed
@@ -91,7 +91,7 @@ def fleet(*tables: str, **more: Any) -> Fleet:
     path = Path("tenants.toml")
     if tables:
         path.write_text("".join(tables))
-    return prepare(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
+    return prepare_fleet(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
 
 
 ABC = (table("a"), table("b"), table("c"))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.evidence.bundle import resource, sums
+from runbook_lib.evidence.bundle import checksum_text, describe_file
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
     PROVENANCE,
@@ -47,7 +47,7 @@ def sign_provenance(bundle: Path, key: SigningKey, subjects: list[Any], predicat
 def resources(bundle: Path, statement: dict[str, Any]) -> list[Resource]:
     """Return the files of a statement, as they are now, without the list of digests."""
     names = [subject["name"] for subject in statement["subject"]]
-    return [resource(bundle / name, name) for name in names if name != "SHA256SUMS"]
+    return [describe_file(bundle / name, name) for name in names if name != "SHA256SUMS"]
 
 
 def resign_everything(
@@ -57,8 +57,8 @@ def resign_everything(
     made = payload(bundle / PROVENANCE_FILE)
     sign_provenance(bundle, provenance_key or key, resources(bundle, made), made["predicate"])
     listed = resources(bundle, statement)
-    (bundle / "SHA256SUMS").write_text(sums(listed))
-    every = [*listed, resource(bundle / "SHA256SUMS", "SHA256SUMS")]
+    (bundle / "SHA256SUMS").write_text(checksum_text(listed))
+    every = [*listed, describe_file(bundle / "SHA256SUMS", "SHA256SUMS")]
     sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
 
 

@@ -22,7 +22,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
 from tests.support.attestations import attested
 from tests.support.post import Post
@@ -94,7 +94,7 @@ class NotifiedDesk:
             PROCESS_COOL_DOWNS._cool_downs.clear()
             alone = FleetTenant("acme", PROCEDURE, self.given, {})
             options = {"env_file": "watch.env", "clock": self.now, "is_alone": True}
-            with watching([alone], **options) as cycle:
+            with open_cycle([alone], **options) as cycle:
                 for act in (cycle.poll, cycle.poll_customers, cycle.shown, cycle.send):
                     lines: list[Any] = [*act()]
                     assert act == cycle.shown or lines == []

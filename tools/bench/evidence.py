@@ -29,7 +29,7 @@ from runbook_lib.core.model import EventType, JournalEntry, Mode
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import HistoryReader, fold
 from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.evidence.bundle import Seal, draft, seal
+from runbook_lib.evidence.bundle import Seal, draft_bundle, seal_bundle
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
     create_key,
@@ -165,10 +165,10 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, runs
             replay(mine, journal, run_id=run_id, tenant=f"t{tenant}")
             reader = HistoryReader(journal)
             state = fold(reader.read(), Subject(PROCEDURE, {}), run_id)
-            with draft(journal.path.parent, run_id) as folder:
+            with draft_bundle(journal.path.parent, run_id) as folder:
                 for notebook in bundle.glob("*.ipynb"):
                     shutil.copy(notebook, folder)
-                seal(folder, state, reader, Redactor(), Seal(key, ()))
+                seal_bundle(folder, state, reader, Redactor(), Seal(key, ()))
     return evidence
 
 

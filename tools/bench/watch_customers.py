@@ -31,7 +31,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place
 
@@ -96,7 +96,7 @@ def poll_daily(settings: str, polls: int) -> None:
         patch.setattr(HTTPTransport, "handle_request", handled)
         for _ in range(polls):
             tenant = FleetTenant("acme", PROCEDURE, {}, {})
-            with watching([tenant], env_file=settings, clock=clock) as cycle:
+            with open_cycle([tenant], env_file=settings, clock=clock) as cycle:
                 problems = [*cycle.poll()]
                 seen.clear()
                 began = process_time()

@@ -32,7 +32,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place, _tenants, sandboxes
@@ -180,7 +180,7 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         seen.clear()
         opened.clear()
         began = process_time()
-        with watching(tenants, evidence=evidence, clock=clock) as cycle:
+        with open_cycle(tenants, evidence=evidence, clock=clock) as cycle:
             problems = [*cycle.poll(), *cycle.poll_customers()]
             changes = len([*cycle.shown()])
             problems += [*cycle.send(), *cycle.seal()]

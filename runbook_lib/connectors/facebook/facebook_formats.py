@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from runbook_lib.config import formats
-from runbook_lib.core.credential_form import implausible
+from runbook_lib.core.credential_form import why_implausible
 
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
@@ -114,7 +114,7 @@ def graph_version(text: str) -> str:
 def is_token(text: str) -> bool:
     """Return whether `text` has the form of a Facebook access token, a user's or an app's."""
     match = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
-    return bool(match) and not implausible(text)
+    return bool(match) and not why_implausible(text)
 
 
 def _split_permissions(text: str) -> tuple[str, ...]:

@@ -182,6 +182,6 @@ def end_of(context: CheckContext, data: JSONObject) -> datetime | None:
     return end
 
 
-def until(end: datetime | None) -> str:
+def describe_validity(end: datetime | None) -> str:
     """Return the end of a token's validity in words."""
     return "without an end" if end is None else f"until {end:%Y-%m-%dT%H:%M:%SZ}"

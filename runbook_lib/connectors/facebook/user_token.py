@@ -31,10 +31,10 @@ from runbook_lib.connectors.facebook.permissions import (
 )
 from runbook_lib.connectors.facebook.tokens import (
     carried_permissions,
+    describe_validity,
     end_of,
     inspect_token,
     listed_scopes,
-    until,
 )
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import STATED, weigh_absence
@@ -139,10 +139,13 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         if ends_on is not None:
             facts[name] = ends_on.date().isoformat()
         if ends_on is not None and ends_on - context.now < _ENDS_SOON:
-            warnings.append(f"{title} ends soon: {until(ends_on)}. The person must consent again.")
+            warnings.append(
+                f"{title} ends soon: {describe_validity(ends_on)}. The person must consent again."
+            )
     return verified(
         code="token-valid",
-        reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
+        reason=f"The token is this app's, valid {describe_validity(end)}, and grants "
+        f"{', '.join(wanted)}.",
         facts=facts,
         warnings=tuple(warnings),
         tables=tables,

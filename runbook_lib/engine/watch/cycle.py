@@ -30,8 +30,8 @@ from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
     DigestEntry,
     ProblemPhase,
-    due,
-    entries,
+    digest_entries,
+    due_problems,
     problem_document,
 )
 from runbook_lib.engine.watch.poll import (
@@ -40,7 +40,7 @@ from runbook_lib.engine.watch.poll import (
     open_watched,
     poll_tenant,
 )
-from runbook_lib.engine.watch.send import AddressBook, Sender, refusals, told_terminal
+from runbook_lib.engine.watch.send import AddressBook, Sender, receivers_that_refused, told_terminal
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     Delivery,
@@ -73,7 +73,7 @@ _MIN_ID_LETTERS = 8
 
 
 @contextmanager
-def watching(
+def open_cycle(
     tenants: Sequence[FleetTenant],
     *,
     is_alone: bool = False,
@@ -202,12 +202,12 @@ class WatchCycle:
         state = self._state
         terminal, told = told_terminal(state, now)
         problems = self._problems()
-        due_problems = due(terminal, problems, told, now)
-        due_problems.pop(ProblemPhase.FAILING, None)
+        to_report = due_problems(terminal, problems, told, now)
+        to_report.pop(ProblemPhase.FAILING, None)
         shown = [
             entry
             for phase in (ProblemPhase.NEW, ProblemPhase.ENDED)
-            for entry in entries(phase, due_problems.get(phase, ()), self._book.views)
+            for entry in digest_entries(phase, to_report.get(phase, ()), self._book.views)
         ]
         yield from shown
         rows = [
@@ -262,7 +262,7 @@ class WatchCycle:
         return ()
 
     def _find_refusals(self) -> list[str]:
-        return [reason for _, reason in refusals(self._state, self._book)]
+        return [reason for _, reason in receivers_that_refused(self._state, self._book)]
 
     @property
     def _state(self) -> WatchState:

@@ -178,7 +178,7 @@ def _join_names(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-def entries(
+def digest_entries(
     phase: ProblemPhase, problems: Iterable[Problem], views: Mapping[str, WatchedView]
 ) -> list[DigestEntry]:
     """Return an entry for each cause, what lasts before the news."""
@@ -221,7 +221,7 @@ def known_to(problem: Problem) -> str:
     return with_times(f"{problem.acknowledged_by} has known since {since} UTC{until}{note}")
 
 
-def due(
+def due_problems(
     receiver: WatchReceiver,
     problems: Iterable[Problem],
     deliveries: Mapping[str, Delivery],
@@ -248,7 +248,7 @@ def due(
     return due_problems
 
 
-def compose(
+def compose_digest(
     receiver: WatchReceiver,
     problems: Sequence[Problem],
     views: Mapping[str, WatchedView],
@@ -263,12 +263,14 @@ def compose(
     `views` are the receiver's own tenants, `problems` their problems. The first digest lists the
     watched tenants; the `notices` come first.
     """
-    told = due(receiver, problems, deliveries, now)
+    told = due_problems(receiver, problems, deliveries, now)
     is_first = not receiver.introduced_on
     if not (is_first or any(told.values())):
         return None
     shown = [
-        entry for phase in ProblemPhase for entry in entries(phase, told.get(phase, ()), views)
+        entry
+        for phase in ProblemPhase
+        for entry in digest_entries(phase, told.get(phase, ()), views)
     ]
     on = timestamp(now)
     reported = {
@@ -322,7 +324,9 @@ def compose(
     )
 
 
-def accepted(digest: Digest, deliveries: Mapping[str, Delivery], now: datetime) -> list[Delivery]:
+def accepted_deliveries(
+    digest: Digest, deliveries: Mapping[str, Delivery], now: datetime
+) -> list[Delivery]:
     """Return a delivery for each problem, now that the receiver accepted the digest."""
     on = timestamp(now)
     told = []

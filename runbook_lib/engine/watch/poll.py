@@ -35,9 +35,9 @@ from runbook_lib.engine.watch.problems import (
     ProblemText,
     explained_by,
     join_causes,
-    judge,
+    judge_outage,
+    judge_poll,
     open_problems,
-    outage,
 )
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
@@ -259,7 +259,7 @@ class _Poll:
         was_silent = bool(row.unanswered_since)
         was_in_doubt = bool(row.unconfirmed)
         before = row.current
-        verdict = judge(row, poll, known, self._problem_text(step_state, finding), self.now)
+        verdict = judge_poll(row, poll, known, self._problem_text(step_state, finding), self.now)
         self.verdicts.append(verdict)
         is_now_undecided = bool(row.unanswered_since) and not (was_silent or poll.is_silent)
         is_now_in_doubt = bool(row.unconfirmed) and not was_in_doubt
@@ -324,7 +324,7 @@ class _Poll:
             )
             known = self._open.get(key)
             text = self._problem_text(step, None, reason)
-            self.verdicts.append(judge(row, poll, known, text, self.now))
+            self.verdicts.append(judge_poll(row, poll, known, text, self.now))
 
     def _report_outage(self) -> None:
         procedure = self.run.procedure
@@ -334,7 +334,7 @@ class _Poll:
         required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
         explained = explained_by(self.problems, needs, required)
         known = self._open.get(("", OUTAGE_CHECK))
-        verdict_problem = outage(self.key, self.rows.values(), known, explained, self.now)
+        verdict_problem = judge_outage(self.key, self.rows.values(), known, explained, self.now)
         if verdict_problem:
             self._apply(PollVerdict(began=verdict_problem))
 

@@ -102,10 +102,10 @@ def is_alike(first: PolledCheck, other: PolledCheck) -> bool:
         other.code,
         _names(other),
     )
-    return is_same and not differing(first, other)
+    return is_same and not differing_values(first, other)
 
 
-def differing(first: PolledCheck, other: PolledCheck) -> dict[str, str]:
+def differing_values(first: PolledCheck, other: PolledCheck) -> dict[str, str]:
     """Return the values of `one` that `other` has otherwise, unless both are as expected."""
     names = _names(first) & _names(other) - set(first.expected).intersection(other.expected)
     return {
@@ -115,7 +115,7 @@ def differing(first: PolledCheck, other: PolledCheck) -> dict[str, str]:
     }
 
 
-def confirm(
+def confirm_result(
     watched: WatchedStep, poll: CheckPoll, before: Outcome | None, now: datetime
 ) -> PolledCheck | None:
     """
@@ -160,7 +160,7 @@ def confirm(
     return known
 
 
-def judge(
+def judge_poll(
     watched: WatchedStep,
     poll: CheckPoll,
     known: Problem | None,
@@ -172,7 +172,7 @@ def judge(
 
     `known` is the open problem of the check.
     """
-    replaced = confirm(watched, poll, known.before if known else None, now)
+    replaced = confirm_result(watched, poll, known.before if known else None, now)
     current = watched.current
     if current is None:
         return PollVerdict()
@@ -228,7 +228,7 @@ def join_causes(
         known.append((verdict.moved, problem.cause))
 
 
-def outage(
+def judge_outage(
     tenant: str,
     steps: Iterable[WatchedStep],
     known: Problem | None,
@@ -342,7 +342,7 @@ def _begin(
 
 def describe(check: PolledCheck, other: PolledCheck | None) -> str:
     """Return the outcome in words, with the values that `other` has otherwise."""
-    values = differing(check, other) if other else {}
+    values = differing_values(check, other) if other else {}
     named = ", ".join(f"{name}: {value}" for name, value in values.items())
     return f"{LABELS[check.outcome]} ({named})" if named else LABELS[check.outcome]
 
@@ -353,7 +353,7 @@ def _is_over(problem: Problem, current: PolledCheck, poll: CheckPoll) -> bool:
 
 
 def _moved(current: PolledCheck, replaced: PolledCheck) -> frozenset[tuple[str, str]]:
-    changed = differing(current, replaced)
+    changed = differing_values(current, replaced)
     return frozenset((replaced.facts[name], value) for name, value in changed.items())
 
 

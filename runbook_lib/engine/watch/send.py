@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from runbook_lib.core.files import locked
+from runbook_lib.core.files import hold_lock
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.digest import WatchedView, accepted, compose
+from runbook_lib.engine.watch.digest import WatchedView, accepted_deliveries, compose_digest
 from runbook_lib.engine.watch.watch_state import (
     LOCK_TIMEOUT_SECONDS,
     Delivery,
@@ -130,7 +130,7 @@ class Sender:
         busy = BusyError(
             "Another watch is sending.", next_step="The next cycle sends what is left."
         )
-        with locked(folder / "watch-send.lock", seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
+        with hold_lock(folder / "watch-send.lock", seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
             problems = [
                 problem
                 for key in self.book.views
@@ -213,7 +213,7 @@ class Sender:
                 for notice in self.state.notices.read()
                 if not row.introduced_on or notice.on > row.introduced_on
             ]
-            digest = compose(row, problems, addressee.views, told, now, notices=notices)
+            digest = compose_digest(row, problems, addressee.views, told, now, notices=notices)
             if digest:
                 self.state.digests.write([digest])
             return digest
@@ -250,7 +250,7 @@ class Sender:
         now = self._clock()
         state = self.state
         told = {d.problem: d for d in state.deliveries.read(receiver=row.receiver)}
-        state.deliveries.write(accepted(digest, told, now))
+        state.deliveries.write(accepted_deliveries(digest, told, now))
         row.introduced_on = timestamp(now)
         row.refusal = ""
         state.receivers.write([row])
@@ -273,7 +273,7 @@ class Sender:
             self._silent.add(digest.server)
 
 
-def refusals(state: WatchState, book: AddressBook) -> list[tuple[list[str], str]]:
+def receivers_that_refused(state: WatchState, book: AddressBook) -> list[tuple[list[str], str]]:
     """Return the receivers of this cycle that did not accept their last digest, and why."""
     refused_tenants: dict[str, tuple[list[str], str]] = defaultdict(lambda: ([], ""))
     known = {row.receiver: row for row in state.receivers.read() if row.refusal}

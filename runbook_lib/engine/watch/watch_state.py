@@ -26,7 +26,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from runbook_lib.core.files import kind_of, locked
+from runbook_lib.core.files import hold_lock, kind_of
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
@@ -489,7 +489,7 @@ def polled_alone(folder: Path, *, seconds: float = 0.0) -> AbstractContextManage
     """Hold the lock of a watch in a folder; raises `BusyError` if another process does for long."""
     message = f"Another watch is running in {folder}."
     busy = BusyError(message, next_step="Wait until it has ended.")
-    return locked(folder / "watch.lock", seconds=seconds, busy=busy)
+    return hold_lock(folder / "watch.lock", seconds=seconds, busy=busy)
 
 
 @contextmanager
@@ -505,7 +505,7 @@ def open_state(folder: Path, now: datetime) -> Iterator[WatchState]:
         connection = _connect(path)
     except DamagedWatchStateError:
         # NOTE: if two processes see it, one moves it aside and the other finds the new one.
-        with locked(folder / "watch-aside.lock", seconds=LOCK_TIMEOUT_SECONDS):
+        with hold_lock(folder / "watch-aside.lock", seconds=LOCK_TIMEOUT_SECONDS):
             connection, notice = _replace_damaged(path, now)
     with closing(connection):
         state = WatchState(connection, path)

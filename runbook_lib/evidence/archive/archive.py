@@ -231,7 +231,7 @@ def _copy_all(
 
 
 @contextmanager
-def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]:
+def fetch_evidence(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]:
     """
     Yield the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
 

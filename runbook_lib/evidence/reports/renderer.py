@@ -29,7 +29,7 @@ from runbook_lib.core.outcome import (
     label_of,
     tally,
 )
-from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gathered
+from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gather_from_checks
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.text import pluralize
@@ -99,7 +99,7 @@ def environment() -> Environment:
         answers=_answers,
         advice=advice_of,
         earlier_line=earlier_line,
-        limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
+        limits=lambda step: list(dict.fromkeys(gather_from_checks(step, "limits"))),
         tally=tally,
         as_is=Markup,  # a page's own script, or the base64 of a picture
     )

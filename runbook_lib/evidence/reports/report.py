@@ -26,7 +26,7 @@ from runbook_lib.core.model import (
     host_in,
 )
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
-from runbook_lib.core.step_record import StepRecord, gathered
+from runbook_lib.core.step_record import StepRecord, gather_from_checks
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
 from runbook_lib.evidence.reports.phrases import listed, plain, read_in
@@ -193,7 +193,7 @@ def _limits(run: Record) -> dict[str, list[StepRecord]]:
     limits: dict[str, list[StepRecord]] = {}
     for step in run.steps:
         if not step.needs_person:
-            for limit in dict.fromkeys(gathered(step, "limits")):
+            for limit in dict.fromkeys(gather_from_checks(step, "limits")):
                 limits.setdefault(limit, []).append(step)
     return limits
 

@@ -58,12 +58,12 @@ class Verdict:
         return {**document, **verified}
 
 
-def judged(path: Path, look: Callable[[], Verdict]) -> Verdict:
+def verdict_or_refusal(path: Path, look: Callable[[], Verdict]) -> Verdict:
     """Return the verdict of `look`, or the refusal of what it raises."""
     try:
         return look()
     except (EvidenceError, JournalError, OSError) as error:
-        return refusal(path, error)
+        return refused_verdict(path, error)
     except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
         return Verdict(
@@ -72,7 +72,7 @@ def judged(path: Path, look: Callable[[], Verdict]) -> Verdict:
         )
 
 
-def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:
+def refused_verdict(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:
     """Return the verdict for an error, also for one of reading."""
     if isinstance(error, EvidenceError):
         return Verdict(path, error=error)

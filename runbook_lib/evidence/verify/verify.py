@@ -30,7 +30,7 @@ from runbook_lib.evidence.bundle import (
     SUMS_NAME,
     TIMESTAMP_NAME,
     UNSIGNED,
-    sums,
+    checksum_text,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.journal_excerpt import (
@@ -349,7 +349,7 @@ def _check_listing(
 ) -> None:
     """Raise if a file that repeats the statement differs from it."""
     listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
-    if contents[SUMS_NAME] != sums(listed).encode():
+    if contents[SUMS_NAME] != checksum_text(listed).encode():
         raise ContentError("It differs from the statement's list.", file=SUMS_NAME)
     if _read(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
         raise ContentError("Its envelope is not the statement's.", file=SIGSTORE_NAME)

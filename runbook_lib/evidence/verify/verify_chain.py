@@ -25,7 +25,12 @@ from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.journal_excerpt import excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name, unfinished_in
-from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
+from runbook_lib.evidence.verify.verdict import (
+    NOT_UNDERSTOOD,
+    Verdict,
+    refused_verdict,
+    verdict_or_refusal,
+)
 from runbook_lib.evidence.verify.verify import (
     StatementClaims,
     TrustAnchors,
@@ -64,7 +69,7 @@ def verify_home(home: Path, trust: TrustAnchors) -> Iterator[Verdict]:
     try:
         folders = bundles_in(home)
     except (EvidenceError, OSError) as error:
-        yield refusal(home, error)
+        yield refused_verdict(home, error)
         return
     bundles: dict[str, VerifiedBundle | None] = {}
     for folder in folders:
@@ -80,7 +85,7 @@ def verify_home(home: Path, trust: TrustAnchors) -> Iterator[Verdict]:
             yield verdict
         yield _chain(home, bundles, _journal(home, end, bundles) if unfinished else journal)
     except (EvidenceError, JournalError, OSError) as error:
-        yield refusal(home, error)
+        yield refused_verdict(home, error)
     except NOT_UNDERSTOOD as error:
         problem = f"Its bundles together cannot be understood ({type(error).__name__})."
         yield Verdict(home, error=ContentError(problem))
@@ -96,7 +101,7 @@ def verdict_on(folder: Path, trust: TrustAnchors, name: str) -> Verdict:
             raise ContentError(f"It is the bundle {own}, under another name.")
         return Verdict(folder, verified=verified)
 
-    return judged(folder, look)
+    return verdict_or_refusal(folder, look)
 
 
 def _journal(
@@ -188,7 +193,7 @@ def verdict_alone(folder: Path, trust: TrustAnchors) -> Verdict:
         ]
         return Verdict(folder, verified=replace(bundle, notes=(*bundle.notes, *notes)))
 
-    return judged(folder, look)
+    return verdict_or_refusal(folder, look)
 
 
 def _verified_beside(folder: Path, trust: TrustAnchors) -> VerifiedBundle:

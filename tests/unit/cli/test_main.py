@@ -25,7 +25,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.doctor import Examination, ExaminedItem
 from runbook_lib.engine.headless import _parameters
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from tests.support.attestations import attested
@@ -509,7 +509,7 @@ def test_notebooks_are_built_and_checked(folder: Path) -> None:
 def test_only_the_stale_notebook_is_named(folder: Path) -> None:
     """`notebooks --check` names only the notebooks that differ."""
     runbook("notebooks")
-    path = build(PROCEDURE, folder / "notebooks")
+    path = build_notebook(PROCEDURE, folder / "notebooks")
     path.write_text("{}", encoding="utf-8")
 
     assert runbook("notebooks", "--check").stdout == f"stale: {path.name}\n"

@@ -8,7 +8,12 @@ from pathlib import Path
 import dotenv
 import pytest
 
-from runbook_lib.config.credential_stores import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.credential_stores import (
+    CredentialStore,
+    EnvFileStore,
+    KeyringStore,
+    load_stored_credentials,
+)
 from runbook_lib.config.settings import Settings, read_env_file
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
@@ -32,7 +37,7 @@ def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKey
     reference = KeyringStore().save("acme", APP_SECRET, SECRET)
 
     assert SECRET.reveal() not in reference
-    found = recall([APP_SECRET, OTHER], Settings(), {"app_secret": reference})
+    found = load_stored_credentials([APP_SECRET, OTHER], Settings(), {"app_secret": reference})
     assert found.secrets["app_secret"].reveal() == SECRET.reveal()
     assert "other_secret" not in found.secrets
 
@@ -58,7 +63,9 @@ def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
     memory.is_broken = False
 
     assert memory.stored == {}
-    assert recall([APP_SECRET], Settings(), {"app_secret": reference}).secrets == {}
+    assert (
+        load_stored_credentials([APP_SECRET], Settings(), {"app_secret": reference}).secrets == {}
+    )
 
 
 def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
@@ -70,7 +77,10 @@ def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
 
     assert ".env" in caught.value.diagnostics()
     assert "canary" not in str(caught.value)
-    assert recall([APP_SECRET], Settings(), {"app_secret": "keyring:a/b"}).secrets == {}
+    assert (
+        load_stored_credentials([APP_SECRET], Settings(), {"app_secret": "keyring:a/b"}).secrets
+        == {}
+    )
 
 
 def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
@@ -78,7 +88,7 @@ def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
     reference = KeyringStore().save("acme", APP_SECRET, SECRET)
     given = Settings({}, {"app_secret": Secret("given-now")})
 
-    secrets = recall([APP_SECRET], given, {"app_secret": reference}).secrets
+    secrets = load_stored_credentials([APP_SECRET], given, {"app_secret": reference}).secrets
 
     assert secrets["app_secret"].reveal() == "given-now"
 

@@ -13,7 +13,13 @@ import keyring.errors
 import pytest
 
 from runbook_lib.config import formats
-from runbook_lib.config.settings import read_env_file, resolve, settings_file, typed, variables_of
+from runbook_lib.config.settings import (
+    convert_value,
+    read_env_file,
+    resolve,
+    settings_file,
+    variables_of,
+)
 from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
@@ -215,8 +221,8 @@ def test_an_unknown_name_without_a_similar_one_gets_no_suggestion() -> None:
 )
 def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: Any) -> None:
     """A value is read in each of its usual forms."""
-    assert typed(wanted, value) == expected
-    assert type(typed(wanted, value)) is type(expected)
+    assert convert_value(wanted, value) == expected
+    assert type(convert_value(wanted, value)) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: 
 def test_a_value_of_the_wrong_type_is_refused(wanted: Input, value: Any, said: str) -> None:
     """The error names the parameter, its label and the accepted type; odd text is not quoted."""
     with pytest.raises(SettingsError) as caught:
-        typed(wanted, value)
+        convert_value(wanted, value)
     assert said in str(caught.value)
     assert "invisible" not in said or value not in str(caught.value)
 

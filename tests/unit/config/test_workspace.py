@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from runbook_lib.config.workspace import (
-    elsewhere,
     evidence_folder,
+    folders_elsewhere,
     has_notebooks,
     project_folder,
     refuse_twin,
@@ -199,14 +199,14 @@ def test_folders_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The project's if that is another one, and the evidence's if it is not below."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    assert elsewhere(Path("evidence")) == ""
-    assert elsewhere(tmp_path / "work" / "mine") == ""
+    assert folders_elsewhere(Path("evidence")) == ""
+    assert folders_elsewhere(tmp_path / "work" / "mine") == ""
     said = f"Project folder: {tmp_path}/work. Evidence folder: {tmp_path}/mine."
-    assert elsewhere(Path("../mine")) == said
+    assert folders_elsewhere(Path("../mine")) == said
 
     left(tmp_path, "notebooks")
     said = f"Project folder: {tmp_path}. Evidence folder: {tmp_path}/evidence."
-    assert elsewhere(evidence_folder()) == said
+    assert folders_elsewhere(evidence_folder()) == said
 
 
 def project_folder_from(place: Path, has_notebooks: Callable[[Path], bool] = has_notebooks) -> Path:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
+from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step, waits_for
 from runbook_lib.core.model import RunOutcome
 from runbook_lib.core.run_state import RunState
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
@@ -162,7 +162,7 @@ def test_each_gate_says_what_to_do_once_it_is_late(name: str) -> None:
 def test_a_step_is_later_with_what_it_waits_for() -> None:
     """Only an untouched step is later, with the steps that block it."""
     signs = "5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a unclear, 13 to do, 15 blocked"
-    waits = later(state_of(signs))
+    waits = blockers_by_step(state_of(signs))
 
     numbers = {MARKETING.numbers[step_id]: text for step_id, text in waits.items()}
     assert numbers == {
@@ -221,7 +221,7 @@ def test_a_step_passed_because_of_a_fault_comes_again() -> None:
 
     assert passed is not None
     assert (passed.step.number, numbered(state)) == ("5a", "5")
-    assert "5a" not in {MARKETING.numbers[name] for name in later(state, {step_id})}
+    assert "5a" not in {MARKETING.numbers[name] for name in blockers_by_step(state, {step_id})}
     last = next_step(state_of("5 unclear"), {step_id})
     assert last is not None
     assert last.step.number == "5"

@@ -27,7 +27,7 @@ from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
 from runbook_lib.connectors.facebook.user_token import lead_data_is_readable
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.credential_form import implausible, is_issued_token
+from runbook_lib.core.credential_form import is_issued_token, why_implausible
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import GENESIS, Journal
 from runbook_lib.core.masking import masked
@@ -42,7 +42,7 @@ from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_reco
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.walkthrough.input_fields import problem
+from runbook_lib.walkthrough.input_fields import find_problem
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
@@ -108,14 +108,14 @@ NAMES = [name for name in WORDS if "-" not in name or name[0].isdigit()]
 
 def test_no_word_of_the_runbook_is_a_credential() -> None:
     """Each word of journal, record, notebook and settings is refused."""
-    assert [text for text in NAMES if not implausible(text)] == []
+    assert [text for text in NAMES if not why_implausible(text)] == []
 
 
 @pytest.mark.parametrize("text", ["facebook_marketing", *SHORT, *MONOTONE])
 def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
     """A short, repetitive or common word is refused in any case, without being quoted."""
     for each in (text, text.upper(), text.title()):
-        reason = implausible(each)
+        reason = why_implausible(each)
         assert reason.startswith(wording("setting-invalid.ordinary-word"))
         assert len(each) < 5 or each not in reason
 
@@ -123,7 +123,7 @@ def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["marketin", "correct horse", "31415926535", "Facebook_Marketing"])
 def test_a_plain_credential_is_refused(text: str) -> None:
     """A word or two, or a number, is refused, and the reason says what to choose instead."""
-    assert wording("setting-invalid.mix-letters") in implausible(text)
+    assert wording("setting-invalid.mix-letters") in why_implausible(text)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_plain_credential_is_refused(text: str) -> None:
 )
 def test_a_plausible_credential_is_accepted(text: str) -> None:
     """The rule is a minimum, not a measure of strength."""
-    assert implausible(text) == ""
+    assert why_implausible(text) == ""
 
 
 def test_the_credentials_of_the_sandbox_are_accepted() -> None:
@@ -150,7 +150,7 @@ def test_the_credentials_of_the_sandbox_are_accepted() -> None:
     with Sandbox("approved") as sandbox:
         given = sandbox.description
     for name in ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token"):
-        assert implausible(str(given[name])) == ""
+        assert why_implausible(str(given[name])) == ""
     assert is_token(str(given["page_access_token"]))
 
 
@@ -356,7 +356,7 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
 
         lines, texts = structure_of(run)
         assert lines == structure_of(plain)[0]
-        if not implausible(secret):
+        if not why_implausible(secret):
             assert [text for text in texts if secret in text] == []
             assert [text for text in strings_of(run) - HARMLESS if secret in text] == []
 
@@ -412,7 +412,7 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
     before = run.settings
 
     for text in ("verified", "short", "step.checked"):
-        said = problem(USER_ACCESS_TOKEN, text)
+        said = find_problem(USER_ACCESS_TOKEN, text)
         assert said.startswith(wording("setting-invalid.ordinary-word-at-field"))
         with refused(ValueError, "ordinary-word-refused") as caught:
             run.set_secret(USER_ACCESS_TOKEN, text)

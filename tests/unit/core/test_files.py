@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.files import draft_beside, locked, open_plain, read_plain, write_once
+from runbook_lib.core.files import draft_beside, hold_lock, open_plain, read_plain, write_once
 from runbook_lib.errors import BusyError
 from tests.support.wording import refused, refused_naming
 
@@ -33,7 +33,7 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
     path = Path("odd")
     ODD[kind](path)
 
-    for act in (lambda: read_plain(path, 100), lambda: locked(path).__enter__()):
+    for act in (lambda: read_plain(path, 100), lambda: hold_lock(path).__enter__()):
         with refused(OSError, "not-a-regular-file", kind=kind):
             act()
 
@@ -42,13 +42,13 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     """The second caller gets the given error, or `TimeoutError`; afterwards the lock is free."""
     path = tmp_path / "new.lock"
     busy = BusyError("Another has it.")
-    with locked(path):
+    with hold_lock(path):
         for expected, given in ((BusyError, busy), (TimeoutError, None)):
-            with pytest.raises(expected), locked(path, busy=given):
+            with pytest.raises(expected), hold_lock(path, busy=given):
                 pytest.fail("two have the lock")
-    with refused_naming(ValueError, "mine"), locked(path, busy=busy):
+    with refused_naming(ValueError, "mine"), hold_lock(path, busy=busy):
         raise ValueError("mine")
-    with locked(path, busy=busy):
+    with hold_lock(path, busy=busy):
         pass
 
 

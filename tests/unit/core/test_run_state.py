@@ -37,7 +37,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
-from runbook_lib.core.run_state import History, RunState, StepState, fold, obstacle
+from runbook_lib.core.run_state import History, RunState, StepState, blocking_failure, fold
 from runbook_lib.errors import ChainError, ExitCode
 from tests.support.journals import entry
 from tests.support.wording import refused, wording
@@ -263,12 +263,12 @@ def test_only_a_failure_is_an_obstacle(outcome: Outcome) -> None:
     """A step that waits, is inconclusive or is not run blocks no other."""
     state = Lines().checked("a", outcome).fold()
 
-    assert obstacle(PROCEDURE.steps[1], state.steps) == ""
+    assert blocking_failure(PROCEDURE.steps[1], state.steps) == ""
 
 
 def test_an_unknown_requirement_is_no_obstacle() -> None:
     """A required step without a state blocks nothing."""
-    assert obstacle(PROCEDURE.steps[1], {}) == ""
+    assert blocking_failure(PROCEDURE.steps[1], {}) == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from runbook_lib.core.model import Finding, Mode, NotRunReason, Outcome
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.evidence.bundle import Seal, draft, seal
+from runbook_lib.evidence.bundle import Seal, draft_bundle, seal_bundle
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
@@ -51,9 +51,9 @@ def sealed(
     before(run)
     state = run.finish()
     key = key or key_from_settings(run.settings, is_sandbox=run.is_sandbox)
-    with draft(run.journal.path.parent, run.run_id) as folder:
+    with draft_bundle(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n')
-        done = seal(folder, state, run.history_reader, run.redactor, Seal(key, ()))
+        done = seal_bundle(folder, state, run.history_reader, run.redactor, Seal(key, ()))
     return {
         "event": "finished",
         "outcome": str(state.outcome),

@@ -18,7 +18,12 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey, csv_text, document
+from runbook_lib.engine.customer_connections import (
+    ConsoleAccounts,
+    Survey,
+    csv_text,
+    survey_document,
+)
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
@@ -77,7 +82,7 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
 
 def shown(survey: Survey, folder: Path, **more: Any) -> dict[str, Any]:
     run = console_run(Console({}), folder)
-    return document(survey, run, more.get("failures", {}), more.get("cycles", {}))
+    return survey_document(survey, run, more.get("failures", {}), more.get("cycles", {}))
 
 
 def many(count: int) -> dict[str, bool | None]:

@@ -13,7 +13,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine import doctor
 from runbook_lib.engine.doctor import Examination, ExaminedItem
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
 from runbook_lib.remote.client import HTTPClient
@@ -64,7 +64,7 @@ def item_of(subject: str, env_file: str = "", evidence: str = "") -> ExaminedIte
 
 def test_a_machine_that_is_ready_is_well(env: Path, folder: Path) -> None:
     """If everything is ready, every item is well and the exit code is 0; nothing is changed."""
-    build(PROCEDURE, folder / "notebooks")
+    build_notebook(PROCEDURE, folder / "notebooks")
 
     examination = examine()
 
@@ -128,7 +128,7 @@ def test_a_doubtful_value_is_a_warning(env: Path) -> None:
 
 def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
     """Outputs and another file layout do not make a notebook stale; another content does."""
-    path = build(PROCEDURE, folder / "notebooks")
+    path = build_notebook(PROCEDURE, folder / "notebooks")
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")

@@ -18,7 +18,7 @@ from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.engine import pools
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
-from runbook_lib.engine.fleet import grouped
+from runbook_lib.engine.fleet import group_by_app
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import (
@@ -112,7 +112,7 @@ def test_one_app_is_one_group(processes: Processes) -> None:
         without.format("x"), without.format("y"), table("a"), table("b", APP), table("c", APP)
     ).jobs
 
-    names = [[job.tenant.tenant for job in group] for group in grouped(jobs)]
+    names = [[job.tenant.tenant for job in group] for group in group_by_app(jobs)]
     assert names == [["b", "c"], ["x"], ["y"], ["a"]]
 
 

@@ -28,7 +28,7 @@ from runbook_lib.engine.headless import (
     RunResult,
     run_tenant,
 )
-from runbook_lib.engine.notebooks import build, notebook_name
+from runbook_lib.engine.notebooks import build_notebook, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import AttestationError, EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
@@ -243,7 +243,7 @@ def test_a_run_sealed_by_a_person_is_recorded_as_such(kernel: Kernel) -> None:
 
 def test_the_projects_notebook_is_executed(kernel: Kernel) -> None:
     """The project's notebook is executed unchanged."""
-    path = build(PROCEDURE, Path.cwd() / "notebooks")
+    path = build_notebook(PROCEDURE, Path.cwd() / "notebooks")
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
     kernel.run()
@@ -264,7 +264,7 @@ def test_without_a_project_a_notebook_is_built_for_the_run(kernel: Kernel) -> No
 
 def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
     """A headless run does not execute the copy that a person edited in the walkthrough."""
-    copy = build(PROCEDURE, Path.cwd() / "walkthrough")
+    copy = build_notebook(PROCEDURE, Path.cwd() / "walkthrough")
     copy.write_text("{}", encoding="utf-8")
 
     kernel.run()

@@ -18,7 +18,7 @@ from nbconvert import HTMLExporter
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import (
-    build,
+    build_notebook,
     is_outdated,
     is_stale,
     notebook_name,
@@ -63,7 +63,7 @@ def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
 
 def test_build_writes_one_notebook(tmp_path: Path) -> None:
     """`build` creates the folder and one notebook, which is neither stale nor outdated."""
-    path = build(PROCEDURE, tmp_path / "new")
+    path = build_notebook(PROCEDURE, tmp_path / "new")
 
     assert list((tmp_path / "new").iterdir()) == [path]
     assert path.name == "facebook_marketing.ipynb"
@@ -127,7 +127,7 @@ def test_an_edit_makes_a_notebook_stale_or_outdated(
     tmp_path: Path, edit: Callable[[Document], object], found: str
 ) -> None:
     """It is stale if its cells differ, and outdated too if it is another procedure's."""
-    path = edited(build(PROCEDURE, tmp_path), edit)
+    path = edited(build_notebook(PROCEDURE, tmp_path), edit)
 
     assert path.read_text(encoding="utf-8") != notebook_text(PROCEDURE)
     assert is_stale(PROCEDURE, path) is (found != "fresh")
@@ -148,7 +148,7 @@ def test_a_broken_file_is_stale_and_outdated(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     """A file that is missing, or not UTF-8 or JSON, is stale and outdated, and raises nothing."""
-    path = build(PROCEDURE, tmp_path)
+    path = build_notebook(PROCEDURE, tmp_path)
     spoil(path)
 
     assert is_stale(PROCEDURE, path)
@@ -157,7 +157,7 @@ def test_a_broken_file_is_stale_and_outdated(
 
 def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
     """A changed step text makes the notebook stale and outdated."""
-    path = build(PROCEDURE, tmp_path)
+    path = build_notebook(PROCEDURE, tmp_path)
     section = PROCEDURE.sections[0]
     step = replace(section.steps[0], prose="Other words.")
     altered = replace(section, steps=(step, *section.steps[1:]))
@@ -314,7 +314,7 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
     tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
     assert tagged == CODE_CELLS[:1]
 
-    path = build(PROCEDURE, tmp_path)
+    path = build_notebook(PROCEDURE, tmp_path)
     shown = papermill.inspect_notebook(str(path))
     named = {item.name: item for item in PROCEDURE.settings if item.name in shown}
     assert [*shown] == ["tenant", *PROCEDURE.notebook_parameters]

@@ -22,7 +22,7 @@ from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list
 from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
 from runbook_lib.engine.watch.cycle import acknowledge
-from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, entries
+from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, digest_entries
 from runbook_lib.engine.watch.watch_state import ProblemKind, read_state
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
@@ -406,7 +406,9 @@ def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
         assert state
         known = [problem for key in views for problem in state.problems.read(tenant=key)]
     lasting = [problem for problem in known if problem.kind is ProblemKind.FAILED]
-    told = {entry.title: entry.tenants for entry in entries(ProblemPhase.NEW, lasting, views)}
+    told = {
+        entry.title: entry.tenants for entry in digest_entries(ProblemPhase.NEW, lasting, views)
+    }
 
     assert told == {
         APP_OFF: ["birch"],
@@ -453,7 +455,7 @@ def test_a_digest_has_the_title_and_the_day_of_the_list(
     with world.state() as state:
         problems = state.problems.read()
     view = WatchedView("facebook_marketing/acme", "acme", "facebook_marketing", "", False)
-    (entry,) = entries(ProblemPhase.NEW, problems, {view.key: view})
+    (entry,) = digest_entries(ProblemPhase.NEW, problems, {view.key: view})
     (item,) = state_of().items
 
     assert entry.title == item.title == expected

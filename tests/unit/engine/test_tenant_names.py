@@ -13,7 +13,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_names import (
     TenantQuestion,
     chosen_tenant,
-    listed,
+    list_some_names,
     tenants_of,
 )
 from runbook_lib.engine.tenant_reader import read_tenants
@@ -87,7 +87,7 @@ def test_an_empty_folder_has_no_tenant() -> None:
 )
 def test_only_the_first_of_many_tenants_are_named(many: int, sentence: str) -> None:
     """A sentence names at most ten tenants, and where the others are listed."""
-    assert listed([f"t{number}" for number in range(many)]) == sentence
+    assert list_some_names([f"t{number}" for number in range(many)]) == sentence
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.evidence.archive import stores
-from runbook_lib.evidence.bundle import Seal, SealedBundle, draft, seal
+from runbook_lib.evidence.bundle import Seal, SealedBundle, draft_bundle, seal_bundle
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -112,10 +112,10 @@ def trust(key: SigningKey) -> TrustAnchors:
 
 def seal_run(run: Run, key: SigningKey, **options: Any) -> SealedBundle:
     """Seal a run, with a file in place of its executed notebook."""
-    with draft(run.journal.path.parent, run.run_id) as folder:
+    with draft_bundle(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n', encoding="utf-8")
         seal_with = Seal(key, MATERIALS, **options)
-        return seal(folder, run.state, run.history_reader, run.redactor, seal_with)
+        return seal_bundle(folder, run.state, run.history_reader, run.redactor, seal_with)
 
 
 def ended_run(

@@ -19,7 +19,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
-from runbook_lib.evidence.bundle import bundle_name, draft, verify_instructions, write_record
+from runbook_lib.evidence.bundle import bundle_name, draft_bundle, verify_instructions, write_record
 from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate
@@ -293,7 +293,7 @@ def test_a_draft_is_empty_and_hidden_and_removed(tmp_path: Path) -> None:
     old.mkdir()
     (old / "left.txt").write_text("x")
 
-    with draft(tmp_path, "0a1b2c3d") as path:
+    with draft_bundle(tmp_path, "0a1b2c3d") as path:
         assert path == old
         assert list(path.iterdir()) == []
         (path / "new.txt").write_text("x")
@@ -305,7 +305,7 @@ def test_a_draft_is_removed_when_something_breaks(tmp_path: Path) -> None:
     """A draft is removed after an exception."""
 
     def break_off() -> None:
-        with draft(tmp_path / "new" / "tenant", "0a1b2c3d") as path:
+        with draft_bundle(tmp_path / "new" / "tenant", "0a1b2c3d") as path:
             (path / "half.txt").write_text("x")
             raise KeyboardInterrupt
 

@@ -15,7 +15,7 @@ from tornado.web import Application
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.notebook import lab_extension
 from runbook_lib.notebook.lab_extension import save_panels_as_text
@@ -98,7 +98,7 @@ def test_only_a_notebook_as_it_was_built_is_trusted(
     folder: Path, change: str, is_trusted: bool
 ) -> None:
     """A notebook whose sources differ, or that has outputs, must be trusted by a person."""
-    path = build(PROCEDURE, folder / "walkthrough")
+    path = build_notebook(PROCEDURE, folder / "walkthrough")
     document = json.loads(path.read_text(encoding="utf-8"))
     if change == "source":
         document["cells"][2]["source"] = "import os"

@@ -18,7 +18,7 @@ import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import ExaminedItem
-from runbook_lib.engine.notebooks import build
+from runbook_lib.engine.notebooks import build_notebook
 from tests.support.odd_files import FILES, FOLDERS, Shelf, ends_well, put, remove, time_limit
 from tests.support.wording import wording
 
@@ -101,8 +101,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / ".env").write_text("RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
         (path / "requirements.lock").write_text("httpx\n")
-        build(PROCEDURE, path / "notebooks")
-        build(PROCEDURE, path / "walkthrough")
+        build_notebook(PROCEDURE, path / "notebooks")
+        build_notebook(PROCEDURE, path / "walkthrough")
         assert CliRunner().invoke(main, COMMANDS["run"]).exit_code == 3
     return path
 

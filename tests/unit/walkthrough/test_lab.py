@@ -24,7 +24,7 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine import practice as practising
 from runbook_lib.engine.headless import RunRequest
-from runbook_lib.engine.notebooks import build, is_outdated, is_stale, notebook_name
+from runbook_lib.engine.notebooks import build_notebook, is_outdated, is_stale, notebook_name
 from runbook_lib.engine.practice import Practice
 from runbook_lib.errors import SettingsError
 from runbook_lib.walkthrough import lab
@@ -182,7 +182,7 @@ def test_the_built_notebook_is_never_opened_or_written(
     server: Server, folder: Path, copies: Path
 ) -> None:
     """A person works in a copy; the notebook in `notebooks/` is neither opened nor written."""
-    built = build(PROCEDURE, folder / "notebooks")
+    built = build_notebook(PROCEDURE, folder / "notebooks")
     old = built.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     built.write_text(old, encoding="utf-8")
 
@@ -364,7 +364,7 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     assert not (copies / "nowhere").exists()
 
 
-@pytest.mark.parametrize(("place", "fails"), [(lab, "build"), (Path, "replace")])
+@pytest.mark.parametrize(("place", "fails"), [(lab, "build_notebook"), (Path, "replace")])
 def test_a_notebook_that_cannot_be_written_is_an_error(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, place: object, fails: str
 ) -> None:
@@ -467,7 +467,7 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     server: Server, copies: Path, left: str | None
 ) -> None:
     """An outdated copy is renamed with its content, and a new one is built."""
-    path = build(PROCEDURE, copies)
+    path = build_notebook(PROCEDURE, copies)
     heard = list[str]()
     text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     path.write_text(text, encoding="utf-8")
@@ -483,7 +483,7 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
 
 def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
     """A copy with a person's outputs, parameters and notes is not changed."""
-    path = build(PROCEDURE, copies)
+    path = build_notebook(PROCEDURE, copies)
     heard = list[str]()
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1]["source"] = 'service_domain = "acme-h.cyclr.com"'
@@ -501,8 +501,8 @@ def test_a_fresh_copy_is_not_written(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fresh copy is not written again, so the folder may be read-only."""
-    build(PROCEDURE, copies)
-    monkeypatch.setattr(lab, "build", raising(AssertionError("built")))
+    build_notebook(PROCEDURE, copies)
+    monkeypatch.setattr(lab, "build_notebook", raising(AssertionError("built")))
 
     assert opened() == 0
 

@@ -14,15 +14,15 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.step_record import step_record
-from runbook_lib.walkthrough.input_fields import sentence
+from runbook_lib.walkthrough.input_fields import as_sentence
 from tests.support.attestations import attested
 from tests.support.wording import wording
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, MakeHarness
 from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, settled, verified
 
-NO_APP_ID = sentence(wording("setting-invalid.app-id-digits"))
-NO_APP_SECRET = sentence(wording("setting-invalid.app-secret-length", length=32))
+NO_APP_ID = as_sentence(wording("setting-invalid.app-id-digits"))
+NO_APP_SECRET = as_sentence(wording("setting-invalid.app-secret-length", length=32))
 TRUE_OR_FALSE = f"it {wording('setting-invalid.takes-true-or-false', value='perhaps')}"
 DID_YOU_MEAN = wording("setting-invalid.did-you-mean", name="ads_read")
 CONTAINS_FACEBOOK = wording("findings.name-contains", word="facebook")

@@ -13,7 +13,7 @@ from msgspec import structs
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.advice import NextStep, later, next_step
+from runbook_lib.core.advice import NextStep, blockers_by_step, next_step
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
@@ -127,7 +127,7 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"status": PanelStatus(), "plan": None, "title": "One"}
     known |= {"tenant": "acme", "sandbox": False}
     given = {name: more.pop(name) for name in known if name in more}
-    context = make_context(later=later(state), following=next_step(state), **more)
+    context = make_context(later=blockers_by_step(state), following=next_step(state), **more)
     return header_view(state, context, **{**known, **given})
 
 

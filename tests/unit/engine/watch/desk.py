@@ -21,7 +21,7 @@ from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.channels import CHANNELS
 from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.engine.watch.digest import DigestEntry
 from runbook_lib.engine.watch.poll import PollResult, open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import (
@@ -253,7 +253,7 @@ class Desk:
         """Watch tenants once after that many seconds; return the lines about it."""
         self.offset += after
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
-        with watching(named, env_file="watch.env", clock=self.now, **more) as cycle:
+        with open_cycle(named, env_file="watch.env", clock=self.now, **more) as cycle:
             lines = [*cycle.poll(), *cycle.poll_customers()]
             self.shown: list[DigestEntry] = [*cycle.shown()]
             for act in (cycle.send, cycle.ping, cycle.seal, cycle.forget_old):

@@ -16,7 +16,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
-from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, entries
+from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, digest_entries
 from runbook_lib.engine.watch.poll import PollResult, key_of
 from runbook_lib.engine.watch.watch_state import Problem, WatchedStep, open_state
 from runbook_lib.errors import ExitCode
@@ -111,7 +111,7 @@ def test_they_are_one_entry_with_their_names(office: Office) -> None:
     office.poll(DAY)
     assert len(office.changes(6 * MINUTE)) == 50
     view = WatchedView(KEY, "acme", "facebook_marketing", "", is_sandbox=False)
-    (entry,) = entries(ProblemPhase.NEW, office.problems.values(), {KEY: view})
+    (entry,) = digest_entries(ProblemPhase.NEW, office.problems.values(), {KEY: view})
 
     assert entry.headline == f"acme: {wording('status.customers-signed-out', customers=50)}"
     text = "\n".join(entry.lines())

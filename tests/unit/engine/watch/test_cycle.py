@@ -19,7 +19,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
-from runbook_lib.engine.watch.cycle import acknowledge, watching
+from runbook_lib.engine.watch.cycle import acknowledge, open_cycle
 from runbook_lib.engine.watch.poll import PollResult, poll_tenant
 from runbook_lib.engine.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
@@ -238,7 +238,7 @@ def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
     Path("other.env").write_text(f"SECRET={wrong}\n")
     fleet = [_begun(f"t{number}") for number in range(5)]
     fleet += [_begun("other", app_secret="dotenv:other.env#SECRET")]
-    with watching(fleet, env_file="watch.env") as cycle:
+    with open_cycle(fleet, env_file="watch.env") as cycle:
         assert [*cycle.poll()] == []
 
     assert len(opened) > 1

@@ -16,8 +16,8 @@ from runbook_lib.engine.watch.problems import (
     explained_by,
     is_alike,
     join_causes,
-    judge,
-    outage,
+    judge_outage,
+    judge_poll,
 )
 from runbook_lib.engine.watch.watch_state import (
     PolledCheck,
@@ -74,7 +74,7 @@ class Seen:
         """Poll once; return what began (`+`), ended (`-`), was replaced (`~`) or is news (`*`)."""
         self.now += timedelta(minutes=minutes)
         known = next((p for p in self.problems.values() if p.is_open), None)
-        verdict = judge(self.row, POLLS[letter], known, TEXT, self.now)
+        verdict = judge_poll(self.row, POLLS[letter], known, TEXT, self.now)
         marks = ""
         for problem in (verdict.ended, verdict.began):
             if problem:
@@ -254,15 +254,15 @@ def test_an_outage_is_one_problem_after_a_day_and_ends_once() -> None:
         WatchedStep("t", "b", "b", unanswered_since=on, unanswered="Refused."),
     ]
     later = NOON + timedelta(days=1)
-    assert outage("t", rows, None, (), later - timedelta(seconds=1)) is None
-    outage_problem = outage("t", rows, None, {("b", "b")}, later)
+    assert judge_outage("t", rows, None, (), later - timedelta(seconds=1)) is None
+    outage_problem = judge_outage("t", rows, None, {("b", "b")}, later)
     assert outage_problem
     assert (outage_problem.reason, rows[1].unanswered_since) == ("Down.", timestamp(later))
-    assert outage("t", rows, outage_problem, (), later) is None
-    ended = outage("t", [], outage_problem, (), later)
+    assert judge_outage("t", rows, outage_problem, (), later) is None
+    ended = judge_outage("t", [], outage_problem, (), later)
     assert ended
     assert (ended.id, ended.ended_on) == (outage_problem.id, timestamp(later))
-    assert outage("t", [], None, (), later) is None
+    assert judge_outage("t", [], None, (), later) is None
 
 
 def test_a_failure_explains_what_needs_or_requires_the_same() -> None:

@@ -21,7 +21,7 @@ from runbook_lib.errors import (
     SettingsError,
 )
 from runbook_lib.evidence.archive import archive, stores
-from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetched
+from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetch_evidence
 from runbook_lib.evidence.archive.stores import FolderStore, Store, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
@@ -135,7 +135,7 @@ def test_a_tenant_is_verified_from_its_archive(
     """Bundles and chain are verified from the archive, without a journal."""
     archive_all(evidence, str(target))
 
-    with fetched(str(target / "acme" / "p")) as folder:
+    with fetch_evidence(str(target / "acme" / "p")) as folder:
         verdicts = list(verify_tree(folder, trust))
     assert [verdict.error for verdict in verdicts] == [None] * 3
     assert verdicts[-1].length == 2
@@ -162,7 +162,7 @@ def test_an_interrupted_copy_is_resumed(
         assert len(contents(target)) == number
         assert not list(target.rglob("statement.dsse.json"))
         made.clear()
-    with fetched(str(target)) as folder:  # an incomplete copy is rejected
+    with fetch_evidence(str(target)) as folder:  # an incomplete copy is rejected
         first = errors_of(folder, trust)[0]
         assert isinstance(first, ContentError)
         assert first.file == "statement.dsse.json"
@@ -432,7 +432,7 @@ def test_an_object_store_is_verified_at_any_level(
     """An object store can be verified at the level of the tree, a tenant or a bundle."""
     archive_all(evidence, "memory://bucket/evidence")
 
-    with fetched(f"memory://bucket/evidence{place.format(bundle=bundle.name)}/") as folder:
+    with fetch_evidence(f"memory://bucket/evidence{place.format(bundle=bundle.name)}/") as folder:
         verdicts = list(verify_tree(folder, trust))
     assert [verdict.error for verdict in verdicts] == [None] * (1 if "{" in place else 3)
     assert verdicts[0].path.name == bundle.name
@@ -453,7 +453,7 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
 
     monkeypatch.setattr(Store, "fetch", note)
 
-    with fetched("memory://bucket/evidence"):
+    with fetch_evidence("memory://bucket/evidence"):
         assert asked == ["memory://bucket/evidence"]
 
 
@@ -470,9 +470,9 @@ def test_keys_are_not_looked_for_above_the_bucket(
         memory_file(f"/{bundle.name}/{path.name}", path.read_bytes())
         memory_file(f"/acme/p/{bundle.name}/{path.name}", path.read_bytes())
 
-    with fetched(f"memory://{bundle.name}") as folder:
+    with fetch_evidence(f"memory://{bundle.name}") as folder:
         assert errors_of(folder, trust) == [None]
-    with fetched("memory://acme") as folder:
+    with fetch_evidence("memory://acme") as folder:
         assert errors_of(folder, trust) == [None, None]
     assert opened == [f"memory://{bundle.name}", "memory://acme"]
 
@@ -489,7 +489,7 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, trust: Trust
     archive_all(evidence, "memory://bucket")
     memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
 
-    with fetched("memory://bucket") as folder:
+    with fetch_evidence("memory://bucket") as folder:
         first, second, chain = errors_of(folder, trust)
     assert "report.html" in str(first)
     assert second is None
@@ -527,7 +527,7 @@ def test_an_object_name_that_leaves_the_folder_is_refused(
 
 
 def not_fetched(kind: type[RunbookError], said: str) -> None:
-    with refused(kind, said), fetched("memory://bucket"):
+    with refused(kind, said), fetch_evidence("memory://bucket"):
         pass  # pragma: no cover
 
 
@@ -562,7 +562,7 @@ def test_too_much_is_not_fetched(
     for empty in ("x", "y"):
         memory_file(f"/bucket/acme/{empty}", b"")
     monkeypatch.setattr(stores, "_MOST_OBJECTS", 3)
-    with fetched("memory://bucket") as folder:
+    with fetch_evidence("memory://bucket") as folder:
         assert len(list((folder / "acme").iterdir())) == 3
 
     monkeypatch.setattr(*limit)
@@ -576,7 +576,7 @@ def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: TrustA
     (place / "report.html").replace(target / "report.html")
     (place / "report.html").symlink_to(target / "report.html")
 
-    with fetched(f"file://{place}") as folder:
+    with fetch_evidence(f"file://{place}") as folder:
         (error,) = errors_of(folder, trust)
     assert folder == place
     assert "link" in str(error)

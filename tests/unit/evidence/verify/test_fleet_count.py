@@ -14,7 +14,7 @@ from click.testing import Result
 
 from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import pools
-from runbook_lib.engine.fleet import FleetRequest, prepare
+from runbook_lib.engine.fleet import FleetRequest, prepare_fleet
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
@@ -38,7 +38,7 @@ def run_fleet(evidence: Path = EVIDENCE, **more: Any) -> FleetResult:
     request = FleetRequest(
         file=Path("tenants.toml"), evidence=str(evidence), workers=1, environ=ENVIRON, **more
     )
-    return prepare(request).run(lambda _: None)
+    return prepare_fleet(request).run(lambda _: None)
 
 
 def alone(evidence: Path) -> Path:

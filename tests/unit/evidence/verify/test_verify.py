@@ -23,7 +23,7 @@ from runbook_lib.errors import (
     FormatError,
     SignatureError,
 )
-from runbook_lib.evidence.bundle import resource, sums
+from runbook_lib.evidence.bundle import checksum_text, describe_file
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
     ChainLink,
@@ -475,7 +475,7 @@ def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
     """Sign a statement about the current files."""
     statement = payload(bundle / STATEMENT)
     names = [each["name"] for each in statement["subject"]]
-    subjects = [resource(bundle / name, name).descriptor() for name in names]
+    subjects = [describe_file(bundle / name, name).descriptor() for name in names]
     sign_again(bundle, key, {**statement, "subject": subjects})
 
 
@@ -490,7 +490,7 @@ def test_large_attachments_need_little_memory(
         (bundle / name).parent.mkdir(exist_ok=True)
         (bundle / name).write_bytes(bytes([number]) * 10 * 2**20)
         for each in (statement, made):
-            each["subject"].append(resource(bundle / name, name).descriptor())
+            each["subject"].append(describe_file(bundle / name, name).descriptor())
     sign_provenance(bundle, key, resources(bundle, made), made["predicate"])
     resign_everything(bundle, key, statement)
 
@@ -517,7 +517,7 @@ def test_a_provenance_of_other_files_is_refused(
     made = payload(bundle / PROVENANCE_FILE)
     sign_provenance(bundle, key, resources(bundle, made)[1:], made["predicate"])
     listed = resources(bundle, payload(bundle / STATEMENT))
-    (bundle / "SHA256SUMS").write_text(sums(listed))
+    (bundle / "SHA256SUMS").write_text(checksum_text(listed))
     sign_as_they_are(bundle, key)
 
     assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
