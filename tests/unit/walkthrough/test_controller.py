@@ -113,8 +113,8 @@ def test_a_step_is_checked_in_another_thread(make_harness: MakeHarness) -> None:
     ("outcome", "said"),
     [
         (Outcome.VERIFIED, ""),
-        (Outcome.FAILED, "Fix the problem, then check again."),
-        (Outcome.NOT_RUN, "Do it, then check it or confirm that it is done."),
+        (Outcome.FAILED, wording("advice.fix-problem")),
+        (Outcome.NOT_RUN, wording("status.do-the-step")),
         (
             Outcome.INCONCLUSIVE,
             ("Do what the reason says, then check again; confirm it if you have seen it yourself."),
@@ -165,8 +165,8 @@ def test_steps_do_not_wait_for_one_another(make_harness: MakeHarness) -> None:
         # An unexpected one is shown by its type alone.
         (
             KeyError(APP_SECRET),
-            "The runbook itself broke (KeyError).",
-            "Report it as a defect.",
+            wording("screens.runbook-broke", error="KeyError"),
+            wording("screens.report-a-defect"),
         ),
     ],
 )
