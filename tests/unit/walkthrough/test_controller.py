@@ -110,26 +110,23 @@ def test_a_step_is_checked_in_another_thread(make_harness: MakeHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "advice"),
     [
         (Outcome.VERIFIED, ""),
         (Outcome.FAILED, wording("advice.fix-problem")),
         (Outcome.NOT_RUN, wording("status.do-the-step")),
-        (
-            Outcome.INCONCLUSIVE,
-            ("Do what the reason says, then check again; confirm it if you have seen it yourself."),
-        ),
+        (Outcome.INCONCLUSIVE, wording("advice.do-as-the-reason-says")),
     ],
 )
 def test_a_result_says_what_to_do_about_it(
-    make_harness: MakeHarness, outcome: Outcome, said: str
+    make_harness: MakeHarness, outcome: Outcome, advice: str
 ) -> None:
     """Beside what a check found stands what to do next."""
     harness = make_harness(
         make_step("a", lambda _: Finding(outcome=outcome, code="a-code", reason="So."))
     )
     view = harness.perform("a")
-    assert (view["result"], view["reason"], view["to_do"]) == ("Checked.", "So.", said)
+    assert (view["result"], view["reason"], view["to_do"]) == ("Checked.", "So.", advice)
     assert view["message"] == ""
 
 
