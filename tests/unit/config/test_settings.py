@@ -234,12 +234,16 @@ def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: 
     assert type(convert_value(wanted, value)) is type(expected)
 
 
+TRUE_OR_FALSE = wording("setting-invalid.takes-true-or-false-only")
+NOT_BOOL = wording("confirmation-invalid.takes-text", type="bool")
+
+
 @pytest.mark.parametrize(
     ("wanted", "value", "said"),
     [
-        (FLAG, "maybe", "install (Install): it takes true or false"),
-        (FLAG, 2, wording("setting-invalid.takes-true-or-false-only")),
-        (DOMAIN, True, "service_domain (Domain): it takes text, not bool"),
+        (FLAG, "maybe", f"install (Install): it {TRUE_OR_FALSE}"),
+        (FLAG, 2, TRUE_OR_FALSE),
+        (DOMAIN, True, f"service_domain (Domain): it {NOT_BOOL}"),
         (DOMAIN, 1.5, wording("confirmation-invalid.takes-text", type="float")),
         (DOMAIN, ["a.b"], wording("confirmation-invalid.takes-text", type="list")),
         (DOMAIN, {"a": 1}, wording("confirmation-invalid.takes-text", type="dict")),

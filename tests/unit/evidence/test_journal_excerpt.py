@@ -238,7 +238,9 @@ def another_number(record: Document) -> None:
 
 UNLISTED = wording("content-altered.unlisted-lines")
 OTHER_LINE = wording("content-altered.other-line", number="{}")
-MISSING_4 = "The check check of fb-01-verified refers to the exchange 4, which is missing."
+MISSING_4 = wording(
+    "content-altered.check-exchange-missing", check="check", step="fb-01-verified", number=4
+)
 ORDER = wording("content-altered.carried-order")
 NOT_VALID = wording("content-altered.not-a-valid-record", where=field_invalid("it"))
 UNNAMED = wording("content-altered.no-author")
