@@ -43,7 +43,7 @@ def translated(error: Exception) -> ArchiveError:
         (
             caused(PermissionError(SECRET), "RequestTimeTooSkewed"),
             "archive-unavailable.wrong-clock",
-            "Set the clock",
+            wording("advice.set-clock"),
         ),
         (
             caused(OSError(SECRET), "PermanentRedirect"),
