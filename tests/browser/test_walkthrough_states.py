@@ -86,7 +86,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         walk.reads(slow_step, "Otherwise wait a few minutes and check again")
         slow = walk.panel(slow_step)
         slow.get_by_text("More", exact=True).click()
-        slow.get_by_text("Requests and answers").click()
+        slow.get_by_text("Requests and responses").click()
         expect(slow.get_by_text("→ 400")).to_have_count(3)
         for step in steps:
             for _ in range(4):
