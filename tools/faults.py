@@ -864,7 +864,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/journal_excerpt.py",
-        "return said == recorded",
+        "return claimed == recorded",
         "return True",
         "evidence/test_journal_excerpt.py",
         "a note in the record is not compared with its line",

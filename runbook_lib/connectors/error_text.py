@@ -1,8 +1,8 @@
 """
 Pasted texts as plain words: without markup, escapes, colours and the secrets of an address.
 
-Pure. It may be a page's text or its HTML, an address with the error in its query, the JSON of an
-answer, or a log with such an answer in it.
+Pure. It may be a page's text or its HTML, an address with the error in its query, the JSON of a
+response, or a log with such a response in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MESSAGE = re.compile(
     r"""(?:"((?:[^"\\]|\\.){1,2000})"|'((?:[^'\\]|\\.){1,2000})')""",
     re.IGNORECASE,
 )
-# An answer without rows, as the texts name it.
+# A response without rows, as the texts name it.
 EMPTY_LIST = 'An empty list: {"data":[]}'
 _NO_ROWS = re.compile(r"""\s*\{\s*['"]data['"]\s*:\s*\[\s*\]""")
 _INVISIBLE = re.compile(

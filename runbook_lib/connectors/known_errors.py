@@ -296,22 +296,22 @@ def has_full_text_search() -> bool:
     return _make_index(()) is not None
 
 
-def rank_seen(errors: Iterable[KnownError], reason: str, answers: Iterable[object]) -> list[Any]:
+def rank_seen(errors: Iterable[KnownError], reason: str, responses: Iterable[object]) -> list[Any]:
     """
-    Return each error with the place where it was seen; sorted by `reason`, `answer`, nowhere.
+    Return each error with the place where it was seen; sorted by `reason`, `response`, nowhere.
 
-    `reason` explains a step's outcome; `answers` are the responses of remote systems, as JSON
+    `reason` explains a step's outcome; `responses` are those of remote systems, as JSON
     documents or text.
     """
     known = KnownErrors(errors)
     if not known.errors:
         return []
     in_reason = known.decide(read_error(reason))
-    in_answers = [known.decide(read_error(str(answer))) for answer in answers if answer]
-    seen = {answer.errors[0].id: "answer" for answer in in_answers if _names_one_error(answer)}
+    decided = [known.decide(read_error(str(response))) for response in responses if response]
+    seen = {found.errors[0].id: "response" for found in decided if _names_one_error(found)}
     if _names_one_error(in_reason):
         seen[in_reason.errors[0].id] = "reason"
-    places = ("reason", "answer", "")
+    places = ("reason", "response", "")
     pairs = [(error, seen.get(error.id, "")) for error in known.errors]
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
 

@@ -1,4 +1,4 @@
-"""Recognise checks that could not tell, because a remote system failed or did not answer. Pure."""
+"""Recognise checks that could not tell, because a remote system failed or did not respond. Pure."""
 
 from __future__ import annotations
 

@@ -421,12 +421,12 @@ class KnownError:
 
 
 # Pairs each known error with the place where it was seen, seen ones first: in the `reason` of a
-# step, in an `answer` of a remote system (a JSON document or text), or nowhere.
+# step, in a `response` of a remote system (a JSON document or text), or nowhere.
 RankSeen = Callable[[Iterable[KnownError], str, Iterable[object]], list[Any]]
 
 
 def unrecognised(
-    errors: Iterable[KnownError], _reason: str, _answers: Iterable[object]
+    errors: Iterable[KnownError], _reason: str, _responses: Iterable[object]
 ) -> list[Any]:
     """Return each known error as seen nowhere, for steps whose connector recognises no texts."""
     return [(error, "") for error in errors]

@@ -241,16 +241,16 @@ class Redactor:
         return rebuild(document, item)
 
     def find_secret(
-        self, text: str, *, bare_hex: bool = True, said: Container[str] = frozenset()
+        self, text: str, *, bare_hex: bool = True, remote_words: Container[str] = frozenset()
     ) -> int:
         """
         Return the position of a known secret, or of a word of such a shape, in `text`; else -1.
 
         A word that only looks like a client secret does not count without `bare_hex`, or if it
-        is in `said`, unless it is recognised.
+        is in `remote_words`, unless it is recognised.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
-        shapes = self._find_shapes(text, said, bare_hex=bare_hex)
+        shapes = self._find_shapes(text, remote_words, bare_hex=bare_hex)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
 
     def _mask_text(self, text: str, *, bare_hex: bool) -> str:
@@ -287,12 +287,12 @@ class Redactor:
         return item
 
     def _find_shapes(
-        self, text: str, said: Container[str] = frozenset(), *, bare_hex: bool
+        self, text: str, remote_words: Container[str] = frozenset(), *, bare_hex: bool
     ) -> Iterator[tuple[int, int]]:
         yield from _find_tokens(text)
         for start, end in bare_hex_in(text):
             word = text[start:end]
-            is_shown = not bare_hex or word in self._allowed or word in said
+            is_shown = not bare_hex or word in self._allowed or word in remote_words
             if not is_shown or self._recognise(word):
                 yield start, end
 

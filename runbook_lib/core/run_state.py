@@ -306,7 +306,7 @@ class RunState:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions of the software that it ran on."""
 
-    answers: Mapping[str, int] = field(default_factory=dict)
+    response_counts: Mapping[str, int] = field(default_factory=dict)
     """Number of responses of each host."""
 
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
@@ -355,7 +355,7 @@ class RunState:
         }
         return tuple(
             HostCalls(host=host, calls=calls, share=shares.get(host))
-            for host, calls in sorted(self.answers.items())
+            for host, calls in sorted(self.response_counts.items())
         )
 
     @property
@@ -554,7 +554,7 @@ def fold(
         bases=bases,
         started=started.data if started else None,
         started_on=started.at if started else "",
-        answers=run.calls if run else {},
+        response_counts=run.calls if run else {},
         providers=subject.procedure.providers,
         unverifiable=subject.procedure.unverifiable,
         gates=tuple(gate.step for gate in subject.procedure.plan.gates)

@@ -128,9 +128,9 @@ class KnownErrorRecord(ModelStruct):
     """A public address, or the kind of reading and its date."""
 
     seen: Annotated[
-        Literal["reason", "answer", ""], Meta(description="where this text was seen in this run")
+        Literal["reason", "response", ""], Meta(description="where this text was seen in this run")
     ]
-    """The place where this run saw it: the step's reason, an answer, or nowhere."""
+    """The place where this run saw it: the step's reason, a response, or nowhere."""
 
 
 class StepRecord(ModelStruct):
@@ -330,11 +330,11 @@ def _carried_check(earlier: EarlierResult) -> CarriedCheck:
 
 
 def known_errors_of(state: StepState) -> tuple[KnownErrorRecord, ...]:
-    """Return the step's known errors; those in its reason, a quote or an answer come first."""
+    """Return the step's known errors; those in its reason, a quote or a response come first."""
     step = state.step
     quotes = [quote for finding in state.findings for quote in finding.quotes]
     own_words = " ".join([state.conclusion.reason, *quotes])
-    answers = [exchange.response for exchange in state.exchanges.values()]
+    responses = [exchange.response for exchange in state.exchanges.values()]
     here = step_name(state.number, step.title)
     return tuple(
         KnownErrorRecord(
@@ -347,7 +347,7 @@ def known_errors_of(state: StepState) -> tuple[KnownErrorRecord, ...]:
             source=error.source,
             seen=seen,
         )
-        for error, seen in step.rank_seen(step.known_errors, own_words, answers)
+        for error, seen in step.rank_seen(step.known_errors, own_words, responses)
     )
 
 
@@ -376,7 +376,7 @@ def earlier_line(carried: CarriedCheck) -> str:
 
 
 def exchange_detail(exchange: Exchange) -> str:
-    """Return the request and the answer of one exchange as indented JSON."""
-    shown = {"sent": exchange.request, "headers": exchange.headers, "answer": exchange.response}
+    """Return the request and the response of one exchange as indented JSON."""
+    shown = {"sent": exchange.request, "headers": exchange.headers, "response": exchange.response}
     shown = {name: value for name, value in shown.items() if value}
     return json.dumps(shown, ensure_ascii=False, indent=2)

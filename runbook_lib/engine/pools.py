@@ -155,7 +155,8 @@ class LocalPool:
             for tenant in self._ended(_LOOK_SECONDS):
                 done = tenant.done()
                 self._running.remove(tenant)
-                waiting.extendleft([tenant.following] if tenant.following else [])
+                if tenant.following:
+                    waiting.appendleft(tenant.following)
                 yield done
 
     def stop(self) -> Iterator[CompletedRequest]:

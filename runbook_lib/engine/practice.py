@@ -90,12 +90,13 @@ def _others() -> str:
     names = []
     for name in connector_names():
         with suppress(SettingsError):
-            names += [name] if scenarios_of(find_procedure(name)) else []
+            if scenarios_of(find_procedure(name)):
+                names.append(name)
     return f" Or practise {' or '.join(names)} (--connector)." if names else ""
 
 
 def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
-    """Return the scenarios that `procedure` can be practised in, by name; maybe none."""
+    """Return the scenarios that `procedure` can be practised in, by name; perhaps none."""
     from facebook_cyclr_sandbox import serve  # noqa: PLC0415  (only for practice)
 
     names = {item.name: item.default for item in procedure.inputs}
@@ -135,7 +136,7 @@ def practise_tenant(
 
     The sandbox has the tenant's practice app; if another process creates one
     meanwhile, the sandbox is started again with that. Raises `SettingsError` for a scenario that
-    the procedure has not.
+    the procedure does not have.
     """
     while True:
         key = sandbox_key(request.procedure, request.evidence, request.tenant)
@@ -217,8 +218,8 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     """
     Serve the sandbox in `scenario` for as long as the context lasts.
 
-    A tenant's `key` is its sandbox's seed: it meets the same app each time.
-    Raises `SettingsError` for a scenario that `procedure` has not, before anything is written.
+    A tenant's `key` is its sandbox's seed: it meets the same app each time. Raises `SettingsError`
+    for a scenario that `procedure` does not have, before anything is written.
     """
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
 

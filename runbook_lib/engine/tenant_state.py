@@ -106,7 +106,8 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
     today = now.date()
     unusable = _unusable(known)
     items = [*_merged(_items(known, today, now))]
-    items += [unusable] if unusable else []
+    if unusable:
+        items.append(unusable)
     unchecked_since, unchecked = _unchecked(known, now)
     polled_on = known.watched.last_polled_on if known.watched else ""
     checked_on = max((step.checked_on for step in state.steps.values()), default="")

@@ -333,18 +333,18 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Step
 
 
 def _agrees(
-    said: AttestationDetails | StepCommented, recorded: AttestationDetails | StepCommented
+    claimed: AttestationDetails | StepCommented, recorded: AttestationDetails | StepCommented
 ) -> bool:
     """Return whether a journal line agrees with an attestation or a note of the record."""
     if not isinstance(recorded, Attestation):
-        return said == recorded
-    if not isinstance(said, AttestationDetails):
+        return claimed == recorded
+    if not isinstance(claimed, AttestationDetails):
         return False
-    then = said.binding
+    then = claimed.binding
     now = recorded.binding
     known = structs.replace(then, subject=now.subject)
     late = Attestation(
-        **{**structs.asdict(said), "binding": known}, kind=recorded.kind, step=recorded.step
+        **{**structs.asdict(claimed), "binding": known}, kind=recorded.kind, step=recorded.step
     )
     return (
         late == recorded

@@ -101,7 +101,7 @@ def refuse_leaks(
     """
     # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
     own, others = (
-        SecretSearch(partial(redactor.find_secret, bare_hex=is_own, said=remote_words))
+        SecretSearch(partial(redactor.find_secret, bare_hex=is_own, remote_words=remote_words))
         for is_own in (True, False)
     )
     for path in paths:

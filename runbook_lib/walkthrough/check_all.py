@@ -47,7 +47,8 @@ def plan_checks(run: RunView) -> CheckPlan:
     blocked: list[tuple[Step, tuple[Input, ...]]] = []
     for step in run.procedure.steps:
         if all(run.lacking(check) for check in step.checks):
-            blocked += [(step, find_missing_inputs(run, step))] if step.checks else []
+            if step.checks:
+                blocked.append((step, find_missing_inputs(run, step)))
         else:
             (with_side_effect if step.side_effect else steps).append(step)
     return CheckPlan(tuple(steps), tuple(with_side_effect), tuple(blocked))

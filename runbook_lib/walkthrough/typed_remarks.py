@@ -54,16 +54,16 @@ class TypedRemarks:
             raise SettingsError("Give a reason.", next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
         is_done = kind is AttestationKind.ATTESTED
-        said: dict[str, Any] = {}
+        details: dict[str, Any] = {}
         if is_done:
-            said = self._run.state.steps[step.id].second_attestation(fields["by"])
-            said = said or read_answer(step, given, step.title, at=fields["at"])
+            details = self._run.state.steps[step.id].second_attestation(fields["by"])
+            details = details or read_answer(step, given, step.title, at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
         return Attestation(
             kind=kind,
             seen=_text(typed, "seen"),
             attachments=tuple(store_attachment(folder, **file) for file in files),
-            **said,
+            **details,
             **fields,
         )
 

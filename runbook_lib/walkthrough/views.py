@@ -717,18 +717,18 @@ def _forms(state: StepState, context: PanelContext) -> list[FormView]:
             f"You may attach the answer of {context.vendor.developer_tools} to "
             f"{step.developer_tools} as JSON. The runbook keeps it, but does not read it."
         )
-    said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
+    shared: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
     question = step.question or f"What does {vendor} say?"
     done = step.attest_label or _DONE
     if state.conclusion.needs_another:
         option = _option("attest", _SEEN, state.sentence)
-        word = _form(name, _SEEN, option, **said)
+        word = _form(name, _SEEN, option, **shared)
     elif _is_question(step):
         chosen = "attest" if state.conclusion.needs_person else ""
         answers = _answers(step, context)
-        word = _form(name, question, *answers, act="Confirm", chosen=chosen, **said)
+        word = _form(name, question, *answers, act="Confirm", chosen=chosen, **shared)
     else:
-        word = _form(name, done, _done(step, done), **said)
+        word = _form(name, done, _done(step, done), **shared)
     first = state.attestation.by if state.attestation else ""
     no = f"This withdraws the confirmation of {first}."
     withdrawn = "The confirmation of this step is no longer true."

@@ -329,7 +329,7 @@ def _doubt_about_account(context: CheckContext, number: int) -> Finding | None:
     this connector. If the refusal may be of the token, this account is read once more with it.
     """
     account = context.text("account_api_id")
-    look = f"Check the connectors of account {account} in the Cyclr console."
+    advice = f"Check the connectors of account {account} in the Cyclr console."
     statuses_seen = []
     for label in ("account", "other account"):
         # NOTE: it has the form of Cyclr's account ids; another form may be refused for itself.
@@ -346,14 +346,14 @@ def _doubt_about_account(context: CheckContext, number: int) -> Finding | None:
             return inconclusive(
                 code="made-up-account-answered",
                 reason=f"Cyclr lists account connector {number} for a made-up account too, so "
-                f"nothing shows that it is in account {account}. {look}",
+                f"nothing shows that it is in account {account}. {advice}",
             )
     if len(set(statuses_seen)) > 1:
         answers = " and ".join(map(str, statuses_seen))
         return inconclusive(
             code="made-up-accounts-differ",
             reason=f"Cyclr answers differently ({answers}) for two made-up accounts, so nothing "
-            f"shows that account connector {number} is in account {account}. {look}",
+            f"shows that account connector {number} is in account {account}. {advice}",
         )
     if not may_refuse_caller(statuses_seen[0]):
         return None

@@ -54,7 +54,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
     """
     Resolve the service domain, verify its certificate and ask for the callback page.
 
-    The certificate names the host. No page documents the callback's answer, so a made-up page
+    The certificate names the host. No page documents the callback's response, so a made-up page
     beside it is the control. Verified needs both: an answer that a callback may give, and a
     different refusal of the made-up page. An answer that asks to come again, has no content or
     leads to another host shows no callback. A certificate that has ended, or is another host's,

@@ -73,7 +73,7 @@ _PATH_UNPROVEN = (
 _ENGLISH = frozenset(
     ("the", "is", "are", "not", "of", "to", "this", "has", "been", "invalid", "validating")
 )
-# Facebook's answers about a redirect URI.
+# Facebook's responses about a redirect URI.
 _ACCEPTED = "accepted"
 _REFUSED = "refused"
 _NOT_REFUSED = "not refused"

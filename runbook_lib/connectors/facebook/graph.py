@@ -69,7 +69,7 @@ MARKETING_CALENDAR = SunsetDates(
     "marketing_api_version_ends_on",
 )
 
-# Facebook answers in the caller's presumed language. It can translate names, too, so requests that
+# Facebook responds in the caller's presumed language. It can translate names, too, so requests that
 # read a name do not send this (Graph API: Localization).
 IN_ENGLISH: Mapping[str, str] = {"locale": "en_US"}
 
@@ -135,7 +135,7 @@ class Graph:
         """
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
-            # An answer may repeat it in the URL of the next page.
+            # A response may repeat it in the URL of the next page.
             redactor = self._session.redactor
             redactor.learn(Secret(proof), *redactor.credentials_of(self._app_secret))
             params["appsecret_proof"] = proof

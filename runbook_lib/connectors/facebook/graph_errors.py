@@ -1,4 +1,4 @@
-"""The errors that only Facebook answers, with the operator's next step."""
+"""The errors that only Facebook returns, with the operator's next step."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class GraphTokenError(TokenRequestError):
 
 
 class RefusedAppError(OAuthError):
-    """Facebook issues no app token for the App ID and App Secret; `refusal` is its own answer."""
+    """Facebook issues no app token for the App ID and App Secret; `refusal` is its response."""
 
     code = "app-credentials-refused"
     refuses = ("app_id",)

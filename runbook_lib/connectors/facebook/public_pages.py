@@ -145,7 +145,7 @@ def _open_made_up_page(context: CheckContext, url: str) -> PublicPage | None:
     """
     Return a made-up page of that host, or `None` if it leads elsewhere.
 
-    Raises `RemoteError` if the host does not answer: then there is no control.
+    Raises `RemoteError` if the host does not respond: then there is no control.
     """
     parts = urlsplit(url)
     made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()

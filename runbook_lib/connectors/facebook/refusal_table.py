@@ -21,7 +21,7 @@ SECRET_REFUSED = KnownRefusal(
 # NOTE: code 101 does not discriminate: Facebook gives it for a blocked app and for another
 # product's ID, too. It names the App ID as doubtful, and never fails a step.
 APP_ID_DOUBTED = KnownRefusal(code="app-id-not-recognised", error_codes=frozenset({101}))
-# The token endpoint and every call with a token of the app answer so (readings, 2022 to 2026).
+# The token endpoint and every call with a token of the app respond so (readings, 2022 to 2026).
 APP_DEACTIVATED = KnownRefusal(
     code="app-deactivated",
     error_codes=frozenset({200}),

@@ -17,7 +17,7 @@ _LONGEST = 86_400
 _SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 _TIER = re.compile(r"[a-z_]{1,40}")
 
-# The headers of Facebook's answers that the record keeps.
+# The headers of Facebook's responses that the record keeps.
 HEADERS = (
     "facebook-api-version",
     "x-ad-account-usage",

@@ -197,7 +197,8 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     if readable := next(active, None):
         graph.get(readable.identifier("id"), token, fields="id")
         facts["access_tier"] = graph.access_tier or "not named"
-        warnings += (_LIMITED_TIER,) if graph.access_tier == _LIMITED else ()
+        if graph.access_tier == _LIMITED:
+            warnings = (*warnings, _LIMITED_TIER)
     rows = []
     for account in accounts:
         status = _cell_text(account.get("account_status"))

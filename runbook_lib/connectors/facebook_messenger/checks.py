@@ -194,14 +194,14 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
 
 
 def _refuses_everybody(context: CheckContext, refusal: int) -> bool:
-    """Return whether the host answers a made-up page as it answers the Verify Token."""
+    """Return whether the host responds to a made-up page as to the Verify Token."""
     address = urlsplit(context.text("webhook_url"))
     made_up = address._replace(path=f"{address.path}-{context.random_hex(8)}", query="").geturl()
     return fetch_page(context.session, made_up).status == refusal
 
 
 def _conclude_webhook(answer: int, made_up: list[int], again: int) -> Finding:
-    """Return the finding: answers to the Verify Token, to made-up ones, and to it once more."""
+    """Return the finding: responses to the Verify Token, to made-up ones, and to it once more."""
     address = "Compare its address with the one in Facebook's webhook settings."
     if not made_up:
         return inconclusive(

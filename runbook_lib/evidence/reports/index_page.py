@@ -208,8 +208,8 @@ def _alike(row: CauseRow) -> list[CauseRow]:
     parts: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
     for tenant, item in row.items:
         places = tuple((place.name, place.outcome) for place in item.places)
-        said = (item.title, item.reason, item.command, item.link, item.known_to)
-        parts[places, *said].append((tenant, item))
+        shared_texts = (item.title, item.reason, item.command, item.link, item.known_to)
+        parts[places, *shared_texts].append((tenant, item))
     return [CauseRow(pairs) for pairs in parts.values()]
 
 

@@ -72,7 +72,7 @@ def environment() -> Environment:
     made.globals.update(
         outcomes=list(Outcome),
         colours={str(outcome): row.colour for outcome, row in OUTCOMES.items()}
-        | {str(outcome): OUTCOMES[look].colour for outcome, look in LOOKS_LIKE.items()},
+        | {str(outcome): OUTCOMES[like].colour for outcome, like in LOOKS_LIKE.items()},
         meanings=MEANINGS,
         modes=MODES,
         in_part=IN_PART,

@@ -60,7 +60,7 @@ def run_report(
     """
     lines = [entry for entry in entries if entry.seq <= run.journal.lines]
     log = attestations_by_step(lines, run)
-    said = in_order_of_time(log)
+    attestations = in_order_of_time(log)
     until = run.finished_on or max((entry.at for entry in lines), default="")
     with read_in(until):
         return render(
@@ -76,8 +76,8 @@ def run_report(
             exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
             attestations_by_step=log,
-            said=said[-_MOST_ATTESTATIONS:],
-            earlier=max(0, len(said) - _MOST_ATTESTATIONS),
+            attestations=attestations[-_MOST_ATTESTATIONS:],
+            earlier=max(0, len(attestations) - _MOST_ATTESTATIONS),
             confirmations=[
                 (step, attestation)
                 for step in run.steps

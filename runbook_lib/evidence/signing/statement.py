@@ -115,7 +115,8 @@ def result_predicate(
     warned = []
     for step in record.steps:
         outcomes[step.outcome].append(step.id)
-        warned += [step.id] if step.needs_person or step.verified_on else []
+        if step.needs_person or step.verified_on:
+            warned.append(step.id)
     passed = [name for name in outcomes[Outcome.VERIFIED] if name not in warned]
     unfailed = "PASSED" if len(passed) == len(record.steps) else "WARNED"
     return {

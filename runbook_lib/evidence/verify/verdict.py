@@ -58,10 +58,10 @@ class Verdict:
         return {**document, **verified}
 
 
-def verdict_or_refusal(path: Path, look: Callable[[], Verdict]) -> Verdict:
-    """Return the verdict of `look`, or the refusal of what it raises."""
+def verdict_or_refusal(path: Path, verify: Callable[[], Verdict]) -> Verdict:
+    """Return the verdict of `verify`, or the refusal of what it raises."""
     try:
-        return look()
+        return verify()
     except (EvidenceError, JournalError, OSError) as error:
         return refused_verdict(path, error)
     except NOT_UNDERSTOOD as error:

@@ -94,14 +94,14 @@ def verify_home(home: Path, trust: TrustAnchors) -> Iterator[Verdict]:
 def verdict_on(folder: Path, trust: TrustAnchors, name: str) -> Verdict:
     """Return the verdict on the bundle in `folder`, whose final name is `name`."""
 
-    def look() -> Verdict:
+    def verify() -> Verdict:
         verified = verify_bundle(folder, trust)
         own = bundle_name(verified.run["started_on"], verified.run["run_id"])
         if has_bundle_name(Path(name)) and name != own:
             raise ContentError(f"It is the bundle {own}, under another name.")
         return Verdict(folder, verified=verified)
 
-    return verdict_or_refusal(folder, look)
+    return verdict_or_refusal(folder, verify)
 
 
 def _journal(
@@ -179,7 +179,7 @@ def verdict_alone(folder: Path, trust: TrustAnchors) -> Verdict:
     bundle = verdict.verified
     home = folder.parent
 
-    def look() -> Verdict:
+    def verify() -> Verdict:
         names = dict.fromkeys(earlier.bundle for earlier in bundle.earlier)
         beside = {name: home / name for name in names if is_there(home / name)}
         others = {name: _verified_beside(path, trust) for name, path in beside.items()}
@@ -193,7 +193,7 @@ def verdict_alone(folder: Path, trust: TrustAnchors) -> Verdict:
         ]
         return Verdict(folder, verified=replace(bundle, notes=(*bundle.notes, *notes)))
 
-    return verdict_or_refusal(folder, look)
+    return verdict_or_refusal(folder, verify)
 
 
 def _verified_beside(folder: Path, trust: TrustAnchors) -> VerifiedBundle:

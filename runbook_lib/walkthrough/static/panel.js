@@ -797,7 +797,7 @@ class Panel {
     this.details.hidden = !this.details.firstChild;
     redraw(this.behind, [view.exchanges, view.history, view.known_errors], () => [
       view.known_errors.length && !isSeen ? knownErrors() : "",
-      view.exchanges.length ? this.buildFold("asked", "Requests and answers", view.exchanges.map((exchange, number) => this.buildFold(
+      view.exchanges.length ? this.buildFold("asked", "Requests and responses", view.exchanges.map((exchange, number) => this.buildFold(
         `asked-${number}`, `${exchange.line} → ${exchange.status}, ${exchange.milliseconds} ms`
           + `${exchange.trace ? `, trace ${exchange.trace}` : ""}, ${exchange.sent_on}`, [element("pre", { tabindex: 0 }, exchange.detail)]))) : "",
       this.buildFold("history", "History", [element("div", { class: "rb-field-note" }, view.identity), element("ul", { class: "rb-notes" },

@@ -467,8 +467,8 @@ def test_seen_errors_come_first() -> None:
 
     assert pairs == [
         (BLOCKED, "reason"),
-        (SCOPES, "answer"),
-        (HELD, "answer"),
+        (SCOPES, "response"),
+        (HELD, "response"),
         (LACKS, ""),
         (ENDED, ""),
         (SPENT, ""),

@@ -17,7 +17,7 @@ KNOWN_ERROR = {
 
 
 @pytest.mark.parametrize(
-    ("seen_in", "advice"), [(["", "reason"], "Correct it."), (["answer", ""], ""), ([], "")]
+    ("seen_in", "advice"), [(["", "reason"], "Correct it."), (["response", ""], ""), ([], "")]
 )
 def test_advice_is_about_the_error_in_the_reason(seen_in: list[str], advice: str) -> None:
     """The advice belongs to the error that the reason names, and to no other."""

@@ -399,7 +399,7 @@ def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str)
     assert (shown["status"], shown["milliseconds"]) == (status, 42)
     assert (shown["trace"], shown["sent_on"]) == ("DPsOqE2Ubys", AT)
     detail = json.loads(shown["detail"])
-    assert (detail["sent"], detail["answer"]) == ({"fields": "id"}, {"id": "ü"})
+    assert (detail["sent"], detail["response"]) == ({"fields": "id"}, {"id": "ü"})
 
 
 def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:

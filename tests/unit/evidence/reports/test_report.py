@@ -309,7 +309,7 @@ KNOWN_ERROR: Document = {
 def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
     """An error that was seen is explained in the open; the others are collapsed."""
     others = [{**KNOWN_ERROR, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
-    seen = [KNOWN_ERROR, {**KNOWN_ERROR, "shown": ["Answered"], "seen": "answer"}]
+    seen = [KNOWN_ERROR, {**KNOWN_ERROR, "shown": ["Answered"], "seen": "response"}]
     given = step(outcome="failed", known_errors=[*seen, *others])
     page = report_of(given, outcome="failed")
     shown = page.step("fb-01-log-in")

@@ -401,7 +401,7 @@ describe("the display of a step", () => {
     const exchanges = [503, 503, 200].map((status) => ({ line: "GET https://x/y", status: `${status}`, milliseconds: 7,
       trace: status === 200 ? "T1" : "", sent_on: "noon", detail: "the detail" }));
     const { model, root } = shown({ exchanges, history: [{ at: "noon", event: "checked (a: verified)" }] });
-    assert.deepEqual(folds(root), ["Requests and answers", "GET https://x/y → 503, 7 ms, noon",
+    assert.deepEqual(folds(root), ["Requests and responses", "GET https://x/y → 503, 7 ms, noon",
       "GET https://x/y → 503, 7 ms, noon", "GET https://x/y → 200, 7 ms, trace T1, noon", "History"]);
     assert.match(root.textContent, /noon checked \(a: verified\)/);
     assert.ok(root.querySelector('[data-fold="history"]').closest(".rb-menu"));
