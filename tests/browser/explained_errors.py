@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.support.wording import wording
+
 
 class Explained(NamedTuple):
     """The steps to check in order, and the last one's texts: what is wrong, what to do next."""
@@ -36,7 +38,7 @@ EXPLAINED = {
     ),
     "review-declined": Explained(
         ("fb-12-submit-review",),
-        "is waiting or was declined",
+        wording("findings.waiting-or-declined"),
         "App Review > Requests shows",
     ),
     "partly-declined": Explained(
@@ -66,7 +68,7 @@ EXPLAINED = {
     ),
     "cyclr-ip-blocked": Explained(
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
-        "cannot test this from here",
+        wording("findings.address-not-allowed"),
         "Ask Cyclr to allow it",
     ),
     "rate-limited": Explained(
@@ -76,7 +78,7 @@ EXPLAINED = {
     ),
     "version-expired": Explained(
         ("fb-13-app-id-and-secret",),
-        "that version has ended",
+        wording("findings.version-has-ended"),
         "Set graph_version to a current one",
     ),
     "token-expired": Explained(

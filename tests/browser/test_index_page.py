@@ -18,6 +18,7 @@ from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
 from tests.support.hostile_index import hostile
 from tests.support.hostile_records import HOSTILE
+from tests.support.wording import wording
 from tests.unit.evidence.reports.sample_statuses import (
     LAST_RUN,
     RENEWAL,
@@ -181,14 +182,14 @@ def test_each_list_sorts_by_itself(page: Page) -> None:
     names = page.locator(".customers tbody th")
     expect(names).to_have_text(["Second", "First"])
     titles = page.locator(".changes tbody th > span:first-of-type")
-    expect(titles).to_have_text(["Another", "Facebook has deactivated the app"])
+    expect(titles).to_have_text(["Another", wording("findings.app-deactivated-briefly")])
     on = page.locator(".changes").get_by_role("columnheader", name="On")
     expect(on).to_have_attribute("aria-sort", "descending")
 
     table(page, "customers").get_by_role("button", name="Customer").click()
     expect(names).to_have_text(["First", "Second"])
     on.get_by_role("button").click()
-    expect(titles).to_have_text(["Facebook has deactivated the app", "Another"])
+    expect(titles).to_have_text([wording("findings.app-deactivated-briefly"), "Another"])
     due = table(page, "causes")
     due.get_by_role("button", name="Where").click()
     expect(due.locator("tbody td:nth-of-type(1)")).to_have_text(

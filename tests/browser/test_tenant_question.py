@@ -27,6 +27,7 @@ from tests.browser.jupyter import (
     serious_violations,
 )
 from tests.runs.conftest import settings_of
+from tests.support.wording import wording
 
 STEPS = ("fb-01-log-in", "fb-03-my-apps")
 _PATIENCE = 120_000
@@ -89,7 +90,7 @@ def test_the_question_is_a_form_in_the_header(walk: Walk, lab: Lab, axe: str) ->
     page.keyboard.type("Acme Corp")
     page.keyboard.press("Enter")
     alert = page.locator("#runbook-tenant").get_by_role("alert").filter(visible=True)
-    expect(alert).to_contain_text("is not a tenant name")
+    expect(alert).to_contain_text(wording("setting-invalid.not-a-tenant-name"))
     field.fill("https://acme-h.cyclr.com/")
     page.get_by_role("button", name="Open the walkthrough").click()
     expect(alert).to_contain_text("There is no record of acme-h.cyclr.com yet.")

@@ -27,6 +27,7 @@ from tests.browser.jupyter import (
 )
 from tests.browser.practising_person import NAME, WEBSITE, Person, png
 from tests.runs.conftest import outcomes, records, runbook
+from tests.support.wording import wording
 
 # Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
@@ -258,7 +259,7 @@ class TestFromNothingToACompleteRecord:
         # Two permissions serve one call, so only the dashboard shows the rest.
         assert walk.check(CALLS_STEP) == "not_run"
         walk.reads(CALLS_STEP, "none shows that it used ads_management, ads_read")
-        walk.reads(CALLS_STEP, "Only you can confirm the rest.")
+        walk.reads(CALLS_STEP, wording("walkthrough.only-you-can-confirm"))
         expect(walk.panel(CALLS_STEP).locator('[data-action="confirm-attest"]')).to_be_visible()
         expect(table.get_by_role("row").filter(has_text="leads_retrieval")).to_contain_text("made")
         expect(table.get_by_role("row")).to_have_count(10)

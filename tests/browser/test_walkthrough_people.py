@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, expect
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import new_lab, own_windows
 from tests.browser.jupyter import OPERATOR, Walk, keep_picture
+from tests.support.wording import wording
 
 _PATIENCE = 120_000
 FOUR_EYES_STEP = "fb-03-my-apps"
@@ -111,7 +112,7 @@ def test_a_second_person_confirms(pair: Pair) -> None:
     second = pair.second
     step = FOUR_EYES_STEP
     assert first.attest(step, by="First operator") == "waiting"
-    first.reads(step, "another person must confirm it")
+    first.reads(step, wording("confirm.another-person-must"))
     assert first.attest(step, by="first Operator ") == "waiting"
     confirming = second.panel(step)
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)

@@ -17,6 +17,7 @@ from runbook_lib.core.model import EventType
 from tests.browser.conftest import opened
 from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
 from tests.runs.conftest import settings_of
+from tests.support.wording import wording
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PATIENCE = 120_000
@@ -156,7 +157,7 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
     walk.fill(_NAME_STEP, app_display_name="Facebook Leads for Acme")
     walk.press(_NAME_STEP, "save")
     expect(panel).to_contain_text("Not saved yet: App Display Name.")
-    anyway = panel.get_by_role("button", name="Use it anyway")
+    anyway = panel.get_by_role("button", name=wording("walkthrough.use-it-anyway"))
     with walk.work(_NAME_STEP):
         anyway.click()
     expect(anyway).to_be_hidden()

@@ -34,6 +34,7 @@ from tests.browser.jupyter import (
 from tests.runs.conftest import settings_of
 from tests.support.attestations import attested
 from tests.support.ports import free_ports
+from tests.support.wording import wording
 
 APP_STEP = "fb-13-app-id-and-secret"
 # Those of the steps whose button *Check* is not there, or in a menu.
@@ -105,7 +106,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         expect(slow).to_have_attribute("data-outcome", "verified")
         flaky.state.faults.active.clear()
     assert walk.check(lost_step) == "inconclusive"
-    walk.reads(lost_step, "could not be reached")
+    walk.reads(lost_step, wording("findings.host-unreachable"))
     with Sandbox("cyclr-mismatch", port=port, seed=7) as failing:
         settings_of(failing, desk.env_file.parent)
         walk.restart_kernel()

@@ -32,6 +32,16 @@ def wording(key: str, /, **facts: object) -> str:
     return sentences()[section][name].format(**facts)
 
 
+def field_missing(field: str) -> str:
+    """Return the sentence about a field that a journal's line or a record lacks."""
+    return wording("messages.field-missing", field=field)
+
+
+def field_invalid(field: str) -> str:
+    """Return the sentence about a field that is not valid in a journal's line or a record."""
+    return wording("messages.field-invalid", field=field)
+
+
 @contextmanager
 def refused(
     error: type[AnyError], name: str, /, *, code: str = "", **facts: object

@@ -99,7 +99,7 @@ def test_the_environment_names_the_archive(tenant: Path, monkeypatch: pytest.Mon
     ("source", "target", "said"),
     [
         ("evidence/acme/p", "", "Name the archive"),
-        ("evidence/acme/p", "ftp://host", "This is not an archive"),
+        ("evidence/acme/p", "ftp://host", wording("setting-invalid.not-an-archive")),
         # Source and archive overlap, also through links.
         ("evidence", "evidence/sub", "overlaps"),
         ("evidence", "evidence", "overlaps"),

@@ -81,11 +81,17 @@ def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ((), "No key is trusted by default"),
-        (("--trusted-keys", "{keys}", "--tenant", "../x"), "is not a tenant name"),
-        (("--trusted-keys", "{keys}", "--tenant", ""), "is not a tenant name"),
+        ((), wording("setting-invalid.no-key-trusted")),
+        (
+            ("--trusted-keys", "{keys}", "--tenant", "../x"),
+            wording("setting-invalid.not-a-tenant-name"),
+        ),
+        (
+            ("--trusted-keys", "{keys}", "--tenant", ""),
+            wording("setting-invalid.not-a-tenant-name"),
+        ),
         (("--trusted-keys", "{keys}", "--connector", "../x"), "is not a connector name"),
-        (("--trusted-keys", "{keys}", "--tenant", "globex"), "There is no folder"),
+        (("--trusted-keys", "{keys}", "--tenant", "globex"), wording("setting-invalid.no-folder")),
         (
             ("--trusted-keys", "{keys}", "--connector", "facebook_mesenger"),
             "Did you mean facebook_messenger?",

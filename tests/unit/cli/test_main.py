@@ -41,6 +41,7 @@ from tests.support.wording import wording
 
 GIVEN = ("--set", f"service_domain={DOMAIN}")
 STAND_IN = "headless_stand_in.py"
+BROKE = wording("screens.runbook-broke", error="ZeroDivisionError").removesuffix(").")
 
 
 def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:
@@ -245,7 +246,7 @@ def test_the_default_scenario_is_approved(
         (OSError(), 3, "Cannot write to disk: OSError."),
         (BrokenPipeError(32, "Broken pipe"), 3, wording("screens.output-closed")),
         # A defect is named by type and line; its text, which may hold a secret, is not shown.
-        (ZeroDivisionError("canary"), 3, f"itself broke (ZeroDivisionError, {STAND_IN}, line "),
+        (ZeroDivisionError("canary"), 3, f"{BROKE}, {STAND_IN}, line "),
     ],
     ids=repr,
 )

@@ -60,9 +60,17 @@ def test_practice_is_marked() -> None:
         (LeakError("A secret was found."), 4, "A secret was found."),
         (ChainError("A line is missing."), 4, "A line is missing."),
         (JournalError("It is locked."), 3, "It is locked."),
-        (OSError(28, "No space left on device"), 3, "Cannot write to disk: No space left"),
+        (
+            OSError(28, "No space left on device"),
+            3,
+            wording("screens.cannot-write", reason="No space left on device"),
+        ),
         (KeyboardInterrupt(), 130, "Interrupted."),
-        (ZeroDivisionError("canary"), 3, "The runbook itself broke (ZeroDivisionError)."),
+        (
+            ZeroDivisionError("canary"),
+            3,
+            wording("screens.runbook-broke", error="ZeroDivisionError"),
+        ),
     ],
 )
 def test_without_evidence_there_is_an_error(

@@ -243,7 +243,7 @@ def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
     assert waits == [300, 300, 300]
     assert ended.exit_code == ExitCode.INTERRUPTED
-    assert wording("watch.not-a-mail-address") in ended.stderr
+    assert wording("ValueError.not-a-mail-address") in ended.stderr
     assert mistaken.exit_code == ExitCode.USAGE
 
 

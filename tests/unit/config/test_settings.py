@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,24 +165,31 @@ def test_the_nearest_source_of_a_value_wins(
     assert settle(**sources) == expected
 
 
+def meant(name: str) -> str:
+    return wording("setting-invalid.did-you-mean", name=name)
+
+
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        ({"given": {"servce_domain": "x"}}, r"called servce_domain\. Did you mean service_domain"),
+        (
+            {"given": {"servce_domain": "x"}},
+            (wording("setting-invalid.no-parameter", name="servce_domain"), "service_domain"),
+        ),
         (
             {"env_file": {"RUNBOOK_APP_SECRT": BAD_SECRET}},
-            r"RUNBOOK_APP_SECRT.*Did you mean RUNBOOK_APP_SECRET",
+            ("RUNBOOK_APP_SECRT", meant("RUNBOOK_APP_SECRET")),
         ),
         (
             {"environ": {"RUNBOOK_APP_SECRT": BAD_SECRET}},
-            r"The environment names RUNBOOK_APP_SECRT",
+            (wording("setting-invalid.environment-names", name="RUNBOOK_APP_SECRT"),),
         ),
-        ({**MINE, "environ": {f"{ALONE}X": "x"}}, f"Did you mean {ALONE}"),
+        ({**MINE, "environ": {f"{ALONE}X": "x"}}, (meant(ALONE),)),
         # A name without its provider is refused in both sources, even without a value.
         *(
             (
                 {**MARKETINGS, source: {"RUNBOOK_ARCHIVE": "x", old: value}},
-                rf"{old}, which is not a setting\. Did you mean {new}\?",
+                (wording("setting-invalid.not-a-setting", name=old), meant(new)),
             )
             for old, new in (
                 ("RUNBOOK_APP_SECRET", "RUNBOOK_FACEBOOK_APP_SECRET"),
@@ -195,9 +201,12 @@ def test_the_nearest_source_of_a_value_wins(
         ),
     ],
 )
-def test_an_unknown_name_is_refused_with_a_suggestion(sources: dict[str, Any], said: str) -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion(
+    sources: dict[str, Any], said: tuple[str, ...]
+) -> None:
     """A misspelt name is an error that suggests the nearest one; no value is quoted."""
-    assert re.search(said, refused(**sources))
+    message = refused(**sources)
+    assert [part for part in said if part not in message] == []
 
 
 def test_an_unknown_name_without_a_similar_one_gets_no_suggestion() -> None:
@@ -225,12 +234,16 @@ def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: 
     assert type(convert_value(wanted, value)) is type(expected)
 
 
+TRUE_OR_FALSE = wording("setting-invalid.takes-true-or-false-only")
+NOT_BOOL = wording("confirmation-invalid.takes-text", type="bool")
+
+
 @pytest.mark.parametrize(
     ("wanted", "value", "said"),
     [
-        (FLAG, "maybe", "install (Install): it takes true or false"),
-        (FLAG, 2, wording("setting-invalid.takes-true-or-false-only")),
-        (DOMAIN, True, "service_domain (Domain): it takes text, not bool"),
+        (FLAG, "maybe", f"install (Install): it {TRUE_OR_FALSE}"),
+        (FLAG, 2, TRUE_OR_FALSE),
+        (DOMAIN, True, f"service_domain (Domain): it {NOT_BOOL}"),
         (DOMAIN, 1.5, wording("confirmation-invalid.takes-text", type="float")),
         (DOMAIN, ["a.b"], wording("confirmation-invalid.takes-text", type="list")),
         (DOMAIN, {"a": 1}, wording("confirmation-invalid.takes-text", type="dict")),
@@ -257,7 +270,7 @@ def test_a_value_of_the_wrong_type_is_refused(wanted: Input, value: Any, said: s
 def test_a_secret_is_never_taken_from_a_parameter(value: object) -> None:
     """A secret as parameter is refused unquoted, since others can read it."""
     said = refused(given={"app_secret": value}, environ={"X": GOOD_SECRET})
-    assert "app_secret (App Secret) is a secret" in said
+    assert wording("setting-invalid.parameter-is-secret") in said
     assert "RUNBOOK_APP_SECRET" in said
     assert str(value) not in said
 
@@ -357,7 +370,7 @@ def test_a_secret_comes_by_reference(
         ),
         ("keyring:cyclr", wording("setting-invalid.nothing-stored", reference="keyring:cyclr")),
         ("file:{folder}/none", "cannot be read: No such file"),
-        ("file:{folder}", "it is a folder, not a regular file"),
+        ("file:{folder}", wording("OSError.not-a-regular-file", kind="a folder")),
         ("file:{folder}/empty", wording("setting-invalid.nothing-stored", reference="file:")),
         ("file:{folder}/binary", wording("setting-invalid.file-not-utf-8")),
         ("file:{folder}/bad", wording("setting-invalid.app-secret-length", length=32)),
@@ -413,8 +426,8 @@ def test_an_unreadable_keyring_is_an_error(
         (b'A="canary" trailing\n', "Line 1 of "),
         (b"A=1\n\nB='canary\n", "Line 3 of "),
         (b"=canary\n", "Line 1 of "),
-        (b"A=\xff\xfecanary\n", "is not UTF-8 text"),
-        ("A=canary\n".encode("utf-16"), "is not UTF-8 text"),
+        (b"A=\xff\xfecanary\n", wording("setting-invalid.settings-not-utf-8")),
+        ("A=canary\n".encode("utf-16"), wording("setting-invalid.settings-not-utf-8")),
     ],
 )
 def test_an_env_file_is_read_or_refused(tmp_path: Path, content: bytes, expected: Any) -> None:

@@ -110,6 +110,10 @@ def test_a_statement_fits_its_own_subject() -> None:
     assert mismatch(bind(STEP, NOW), STEP, subject(permissions=("b", "a"))) == ""
 
 
+ANOTHER_APP = wording("reasons.void-of-another-app", name="App ID", was=111, now=222)
+ANOTHER_SECRET = wording("reasons.void-of-another-secret", name="App Secret")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -118,20 +122,26 @@ def test_a_statement_fits_its_own_subject() -> None:
             wording("reasons.void-of-another-app", name="App ID", was=111, now=222),
         ),
         ({"app_id": ""}, wording("reasons.void-value-unknown", name="App ID", was=111)),
-        ({"permissions": ("a", "b", "c")}, "for Permissions a, b, not a, b, c"),
-        ({"permissions": ("a",)}, "for Permissions a, b, not a"),
+        (
+            {"permissions": ("a", "b", "c")},
+            wording("reasons.void-of-another-app", name="Permissions", was="a, b", now="a, b, c"),
+        ),
+        (
+            {"permissions": ("a",)},
+            wording("reasons.void-of-another-app", name="Permissions", was="a, b", now="a"),
+        ),
         (
             {"app_secret": "12345678:cd"},
             wording("reasons.void-of-another-secret", name="App Secret"),
         ),
         (
             {"app_secret": "99999999:ab"},
-            "for an earlier App Secret that the new fingerprint.key cannot recognise",
+            wording("reasons.void-not-recognised", name="App Secret"),
         ),
         ({"app_secret": ""}, wording("reasons.void-of-another-secret", name="App Secret")),
         (
             {"app_id": "222", "app_secret": "12345678:cd"},
-            "for App ID 111, not 222 and for another App Secret",
+            f"{ANOTHER_APP} and {ANOTHER_SECRET}",
         ),
     ],
 )
@@ -374,7 +384,10 @@ def test_a_refused_value_voids_nothing() -> None:
 @pytest.mark.parametrize(
     ("said_of", "why"),
     [
-        ({"app_id": "111"}, "for App ID 111, not 999"),
+        (
+            {"app_id": "111"},
+            wording("reasons.void-of-another-app", name="App ID", was=111, now=999),
+        ),
         ({"app_id": "999"}, "but App ID 999 was refused"),
         ({"app_id": ""}, "but App ID 999 was refused"),
     ],

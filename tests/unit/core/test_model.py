@@ -40,7 +40,7 @@ from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import ChainError, ExitCode, JournalError
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.support.journals import chained, lines_of, redact
-from tests.support.wording import refused, wording
+from tests.support.wording import field_invalid, field_missing, refused, wording
 
 AT = "2026-11-24T12:00:00.000Z"
 DIGEST = "0123456789abcdef" * 4
@@ -249,13 +249,13 @@ PARTS: dict[str, Any] = {
 }
 SPOILT = [
     *(
-        (kind, changed(data, path, removed), f"{place_of(path)} is missing")
+        (kind, changed(data, path, removed), field_missing(place_of(path)))
         for kind, data in WHOLE.items()
         for path in places(data)
         if is_required(kind, path) and path != ("format_version",)
     ),
     *(
-        (kind, changed(data, path, mistyped), f"{place_of(path)} is not valid")
+        (kind, changed(data, path, mistyped), field_invalid(place_of(path)))
         for kind, data in WHOLE.items()
         for path in places(data)
         if path != ("format_version",) and path[-1] not in ANYTHING
@@ -264,8 +264,8 @@ SPOILT = [
         (kind, {**data, "added": 1}, wording("journal-chain-broken.unknown-field-of-data"))
         for kind, data in WHOLE.items()
     ),
-    (EventType.STEP_CHECKED, "x", "data is not valid"),
-    (EventType.STEP_CHECKED, [], "data is not valid"),
+    (EventType.STEP_CHECKED, "x", field_invalid("data")),
+    (EventType.STEP_CHECKED, [], field_invalid("data")),
     *(
         (
             EventType.STEP_CHECKED,
@@ -274,15 +274,15 @@ SPOILT = [
         )
         for outcome in (MASK, "", "done", "attested", "skipped")
     ),
-    (EventType.RUN_FINISHED, {"outcome": MASK}, "data.outcome is not valid"),
-    (EventType.RUN_STARTED, {**RUN, "mode": MASK}, "data.mode is not valid"),
+    (EventType.RUN_FINISHED, {"outcome": MASK}, field_invalid("data.outcome")),
+    (EventType.RUN_STARTED, {**RUN, "mode": MASK}, field_invalid("data.mode")),
     *(
         (EventType.STEP_ATTESTED, {**WORD, "at": moment}, "data")
         for moment in (MASK, "2026-13-45T12:00:00Z", "2026-11-24T25:00:00Z", "2026-11-24")
     ),
-    (EventType.STEP_COMMENTED, {"by": "Operator", "at": AT}, "data.note is missing"),
+    (EventType.STEP_COMMENTED, {"by": "Operator", "at": AT}, field_missing("data.note")),
     *(
-        (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "data.due is not valid")
+        (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, field_invalid("data.due"))
         for due in (MASK, "soon", "2026-12-01T00:00:00Z")
     ),
     (MASK, {}, wording("journal-chain-broken.unknown-type")),
@@ -341,7 +341,7 @@ def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_
     (field,) = fields
     with refused(ChainError, "line-of-file-invalid", line=1, path=path) as caught:
         list(read_lines(path))
-    assert f"{field} is not valid" in str(caught.value)
+    assert field_invalid(field) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -539,12 +539,12 @@ def test_every_command_names_an_invalid_line(
 
     assert result.exit_code == ExitCode.REFUSED, result.output
     assert f"Line {len(lines)} of" in result.output
-    assert "is invalid" in result.output
+    assert wording("journal-chain-broken.is-invalid") in result.output
     assert tenant.read_bytes() == before
 
 
 def test_the_commands_accept_a_valid_journal(tenant: Path) -> None:
     """The same commands accept a valid journal."""
     for words in (COMMANDS["status"], COMMANDS["report"], COMMANDS["lab"]):
-        assert "is invalid" not in runbook(*words).output
+        assert wording("journal-chain-broken.is-invalid") not in runbook(*words).output
     assert json.loads(runbook(*COMMANDS["status of a machine"]).output)["tenant"] == "acme"

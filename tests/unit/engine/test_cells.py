@@ -442,7 +442,7 @@ def written(folder: Path) -> list[Any]:
             "import os; raise OSError(os.fsdecode(b'caf\\xe9'))",
             "a cell raised OSError: caf\ufffd",
         ),
-        ("import os; os._exit(0)", "the kernel died"),
+        ("import os; os._exit(0)", wording("fleet.kernel-died")),
     ],
 )
 def test_a_notebook_that_breaks_off_says_where(tmp_path: Path, last: str, broken: str) -> None:

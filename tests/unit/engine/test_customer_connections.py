@@ -181,7 +181,7 @@ def test_since_when_is_our_own_first_survey(survey: TakeSurvey, moment: Time) ->
     [
         (responds(500), "Cyclr answered 500."),
         (responds(403, {"Message": "No."}), "No."),
-        (responds(200, {"a": 1}), "not a list of objects"),
+        (responds(200, {"a": 1}), wording("unexpected-response.not-a-list")),
         (lambda _: httpx.Response(200, text='[{"Id": 2, "Na'), "not JSON"),
         (responds(200, [{"Id": "x", "Connector": {"Id": 7, "Name": CONNECTOR}}]), "Id is"),
         # The reader decides which of two values counts.

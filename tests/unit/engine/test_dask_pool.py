@@ -144,7 +144,7 @@ def test_each_request_is_run_and_groups_stay_together(
     groups = [[request_of("broken"), request_of("b")], [request_of("c"), request_of("d")]]
     done = sorted(event_of(done_request) for done_request in pool_of(address, tmp_path).run(groups))
 
-    broke = ("broken", "refused", "The runbook itself broke (ZeroDivisionError).")
+    broke = ("broken", "refused", wording("screens.runbook-broke", error="ZeroDivisionError"))
     assert done == sorted([broke, *((name, "finished", "7") for name in "bcd")])
     assert not runs.together & {frozenset(["broken", "b"]), frozenset("cd")}
     assert max(map(len, runs.together)) == 2

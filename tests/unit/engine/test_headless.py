@@ -591,7 +591,7 @@ def test_attestations_alone_do_not_complete_what_did_not_run(kernel: Kernel) -> 
 
 def test_outside_of_a_fleet_refused_settings_write_nothing(kernel: Kernel) -> None:
     """Only a fleet seals that a tenant did not run; a single run is refused as before."""
-    with pytest.raises(SettingsError, match="NOT_THERE"):
+    with refused(SettingsError, "nothing-stored", reference="env:NOT_THERE"):
         kernel.run(references={"app_secret": "env:NOT_THERE"})
 
     assert not Path("evidence").exists()

@@ -28,7 +28,7 @@ from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
-from tests.support.wording import wording
+from tests.support.wording import field_missing, wording
 from tests.unit.evidence.conftest import AT, Change, errors_of, lost, new, seal_run
 
 LINK = "fb-02-link"
@@ -432,7 +432,7 @@ def of_result(**fields: Any) -> Change:
             new("steps", 1, "carried", 0, "finding", reason="Other."),
             wording("content-altered.differs-from-line"),
         ),
-        (lost("steps", 1, "carried", 0, "bundle"), "bundle is missing"),
+        (lost("steps", 1, "carried", 0, "bundle"), field_missing("bundle")),
     ],
 )
 def test_a_record_that_differs_from_the_line_is_refused(

@@ -35,7 +35,7 @@ from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.attestations import assigned, attested, commented, withdrawn
 from tests.support.journals import announced, chained, copied, entry, lines_of
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
-from tests.support.wording import refused, refused_naming, wording
+from tests.support.wording import field_invalid, field_missing, refused, refused_naming, wording
 from tests.unit.evidence.conftest import (
     AT,
     Change,
@@ -238,9 +238,11 @@ def another_number(record: Document) -> None:
 
 UNLISTED = wording("content-altered.unlisted-lines")
 OTHER_LINE = wording("content-altered.other-line", number="{}")
-MISSING_4 = "The check check of fb-01-verified refers to the exchange 4, which is missing."
+MISSING_4 = wording(
+    "content-altered.check-exchange-missing", check="check", step="fb-01-verified", number=4
+)
 ORDER = wording("content-altered.carried-order")
-NOT_VALID = wording("content-altered.not-a-valid-record", where="it is not valid")
+NOT_VALID = wording("content-altered.not-a-valid-record", where=field_invalid("it"))
 UNNAMED = wording("content-altered.no-author")
 NO_LINE_OF_ANYBODY = wording("content-altered.no-line")
 NO_LINE = f"{NO_LINE_OF_ANYBODY} Operator said about"
@@ -251,35 +253,38 @@ OTHER_EXCHANGE = wording("content-altered.other-exchange", number=5)
     ("change", "said"),
     [
         # A record needs a valid part of the journal.
-        (new(journal=None), "journal is not valid."),
-        (new(journal={}), "journal.first is missing."),
-        (new(journal={"first": 1}), "journal.lines is missing."),
-        (new(journal={"lines": 3}), "journal.first is missing."),
-        (new(journal="x"), "journal is not valid."),
-        (new(journal=[]), "journal is not valid."),
+        (new(journal=None), field_invalid("journal")),
+        (new(journal={}), field_missing("journal.first")),
+        (new(journal={"first": 1}), field_missing("journal.lines")),
+        (new(journal={"lines": 3}), field_missing("journal.first")),
+        (new(journal="x"), field_invalid("journal")),
+        (new(journal=[]), field_invalid("journal")),
         # A carried line must be older than the bundle's own lines, and listed once.
-        (new(carried=None), "carried is not valid."),
-        (new(carried=[{"seq": 2}]), "carried[0].sha256 is missing."),
-        (new(carried=[listed(2, 1)]), "carried[0].sha256 is not valid."),
-        (new(carried=[listed(0)]), "carried[0].seq is not valid."),
+        (new(carried=None), field_invalid("carried")),
+        (new(carried=[{"seq": 2}]), field_missing("carried[0].sha256")),
+        (new(carried=[listed(2, 1)]), field_invalid("carried[0].sha256")),
+        (new(carried=[listed(0)]), field_invalid("carried[0].seq")),
         # An attested step needs an attestation, and its author in `attested_by`.
-        (new("steps", 1, attestation=None, attested_by=None), "it is not valid."),
+        (new("steps", 1, attestation=None, attested_by=None), field_invalid("it")),
         # A statement must be valid.
-        (new("steps", 6, attestation=3), "steps[6].attestation is not valid."),
-        (new("steps", 6, attestation=[]), "steps[6].attestation is not valid."),
-        (new("steps", 6, attestation={"kind": "attested"}), "steps[6].attestation.by is missing."),
-        (new("steps", 6, attestation={"kind": []}), "steps[6].attestation.kind is not valid."),
+        (new("steps", 6, attestation=3), field_invalid("steps[6].attestation")),
+        (new("steps", 6, attestation=[]), field_invalid("steps[6].attestation")),
+        (
+            new("steps", 6, attestation={"kind": "attested"}),
+            field_missing("steps[6].attestation.by"),
+        ),
+        (new("steps", 6, attestation={"kind": []}), field_invalid("steps[6].attestation.kind")),
         # A record that lacks a field is refused even if it is signed.
-        (lost("outcome"), "outcome is missing."),
-        (lost("run_id"), "run_id is missing."),
-        (lost("steps", 1, "attestation", "by"), "steps[1].attestation.by is missing."),
+        (lost("outcome"), field_missing("outcome")),
+        (lost("run_id"), field_missing("run_id")),
+        (lost("steps", 1, "attestation", "by"), field_missing("steps[1].attestation.by")),
     ],
 )
 def test_a_record_that_is_not_valid_is_refused(
     change: Change, said: str, refusal_after: Refused
 ) -> None:
     """An error about a record that is signed, and not valid, names the field."""
-    reason = wording("content-altered.not-a-valid-record", where=said.removesuffix("."))
+    reason = wording("content-altered.not-a-valid-record", where=said)
     assert refusal_after(2, change) == f"record.json: {reason}"
 
 

@@ -235,7 +235,9 @@ def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None
         json.dumps({"step": "fb-01-log-in", "data": "harmless"}),
         json.dumps({"step": "fb-13-app-id-and-secret", "data": CANARY, "then": "cy-02-client-id"}),
     ]
-    said = "There is a secret in journal.jsonl, fb-13-app-id-and-secret."
+    said = wording(
+        "secret-in-evidence.in-file", file="journal.jsonl", step="fb-13-app-id-and-secret"
+    )
     content = "\n".join(lines).encode() + b"\n"
 
     assert str(refusal(tmp_path / "journal.jsonl", redactor, content)) == said

@@ -184,7 +184,7 @@ def test_an_invalid_certificate_is_refused(
             certificate_error = certificate_error or caught.type
 
     assert certificate_error is error
-    assert "not trusted" in session.exchanges()[0].error
+    assert wording("host-unreachable.not-trusted") in session.exchanges()[0].error
 
 
 @pytest.mark.parametrize(

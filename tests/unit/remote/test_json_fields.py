@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.errors import MissingFieldError, UnexpectedResponseError
 from runbook_lib.remote.json_fields import JSONObject, json_objects
-from tests.support.wording import refused, refused_naming, wording
+from tests.support.wording import refused, wording
 
 Read = Callable[[JSONObject], Any]
 
@@ -122,9 +122,9 @@ def test_digits_are_an_id_in_either_type() -> None:
 @pytest.mark.parametrize(
     ("content", "gap"),
     [
-        ({}, "is left out"),
-        ({"f": None}, "is null"),
-        *(({"f": empty}, "is empty") for empty in ("", [], {})),
+        ({}, wording("messages.left-out")),
+        ({"f": None}, wording("messages.null")),
+        *(({"f": empty}, wording("messages.empty")) for empty in ("", [], {})),
         *(({"f": given}, "") for given in (0, False, "a", [None], {"a": None})),
     ],
 )
@@ -142,8 +142,9 @@ def test_a_default_is_for_absent_fields_only() -> None:
     assert empty.number("f", -1) == -1
     assert empty.moment("f", 0) is None
     assert empty.objects_at("f", ()) == []
+    problem = f"f {wording('messages.null')}"
     for read in (lambda: null.number("f", -1), lambda: null.objects_at("f", ())):
-        with refused_naming(UnexpectedResponseError, "f is null"):
+        with refused(UnexpectedResponseError, "field", system="Facebook", field=problem):
             read()
 
 

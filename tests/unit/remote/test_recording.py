@@ -15,7 +15,7 @@ from runbook_lib.remote.recording import recorded_body, recorded_shape
 from tests.support.wording import wording
 
 PERSON = "Ada of Somewhere"
-NOT_READ = "(fields that no check reads)"
+NOT_READ = wording("messages.fields-not-read")
 
 
 def response(body: Any, status: int = 200) -> Response:

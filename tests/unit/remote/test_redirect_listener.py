@@ -127,7 +127,8 @@ def test_both_families_are_listened_on(
     )
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert b"<h1>Back to the runbook</h1>" in answer
+    head = wording("screens.back-to-runbook")
+    assert f"<h1>{head}</h1>".encode() in answer
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
     assert set(listener.addresses) >= {"127.0.0.1", "::1"}
     listener.prove()

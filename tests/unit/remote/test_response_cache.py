@@ -17,7 +17,7 @@ from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.threads import run_in_thread
-from tests.support.wording import refused
+from tests.support.wording import refused, wording
 from tests.unit.fake_remote import FakeRemote, fails_with, open_session, responds
 
 URL = "https://api.example/x"
@@ -245,7 +245,8 @@ def test_each_waiting_caller_has_its_own_deadline() -> None:
 
     remote.released.set()
     assert late.result(30) == "late"
-    assert [exchange.error[:9] for exchange in second.exchanges()] == ["not sent:"]
+    (unsent,) = second.exchanges()
+    assert unsent.error.startswith(wording("messages.not-sent"))
 
 
 def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:

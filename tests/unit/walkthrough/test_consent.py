@@ -211,7 +211,7 @@ def test_another_tabs_address_is_refused_with_the_right_beginning(
         ("error=access_denied&error_reason=user_denied", "pressed Cancel"),
         ("error=server_error&error_description=Broken", "Facebook refused: Broken."),
         ("error_code=1349187&error_message=Not+Logged+In", "Facebook refused: Not Logged In."),
-        ("", "This address contains no code"),
+        ("", wording("authorization-refused.no-code")),
     ],
 )
 def test_a_refused_consent_is_reported(
@@ -230,7 +230,7 @@ def test_a_refused_consent_is_reported(
     ("remote", "advice"),
     [
         (responds(BAD_CODE, 400), "Sign in with Facebook again"),
-        (fails_with(), "Check the network"),
+        (fails_with(), wording("advice.check-network")),
         (responds("<html>"), "Run again"),
         (responds({"token_type": "bearer"}), "Run again"),
     ],

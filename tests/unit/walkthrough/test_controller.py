@@ -162,8 +162,8 @@ def test_steps_do_not_wait_for_one_another(make_harness: MakeHarness) -> None:
         # An unexpected one is shown by its type alone.
         (
             KeyError(APP_SECRET),
-            "The runbook itself broke (KeyError).",
-            "Report it as a defect.",
+            wording("screens.runbook-broke", error="KeyError"),
+            wording("screens.report-a-defect"),
         ),
     ],
 )

@@ -268,11 +268,14 @@ def test_sealing_shows_its_bundle(seal: Callable[[Any], WalkthroughHarness]) -> 
     assert view["bundle_name"] == "20261124-0a1b2c3d"
 
 
+BROKE = wording("screens.runbook-broke", error="ValueError")
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (SealingError("A key is missing.", next_step="Find it."), "A key is missing. Find it."),
-        (ValueError(APP_SECRET), "The runbook itself broke (ValueError). Report it as a defect."),
+        (ValueError(APP_SECRET), f"{BROKE} {wording('screens.report-a-defect')}"),
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(

@@ -163,7 +163,7 @@ def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> No
     ("kind", "words", "said"),
     [
         (NoteKind.COMMENTED, {"by": "A", "note": "  "}, "Write the comment."),
-        (NoteKind.COMMENTED, {"by": " ", "note": "n"}, "Enter your name"),
+        (NoteKind.COMMENTED, {"by": " ", "note": "n"}, wording("walkthrough.enter-your-name")),
         (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "tomorrow"}, "due takes a day"),
         (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "2020-01-01"}, "is before the day"),
         (NoteKind.ASSIGNED, {"by": "A", "to": "B\u202e"}, "Person"),

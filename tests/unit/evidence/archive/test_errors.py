@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence.archive.errors import store_error
-from tests.support.wording import refused
+from tests.support.wording import refused, wording
 
 SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # such errors may quote credentials
 
@@ -43,7 +43,7 @@ def translated(error: Exception) -> ArchiveError:
         (
             caused(PermissionError(SECRET), "RequestTimeTooSkewed"),
             "archive-unavailable.wrong-clock",
-            "Set the clock",
+            wording("advice.set-clock"),
         ),
         (
             caused(OSError(SECRET), "PermanentRedirect"),
@@ -71,7 +71,7 @@ def translated(error: Exception) -> ArchiveError:
             "archive-unavailable.not-reached",
             "Che",
         ),
-        (TimeoutError(SECRET), "archive-unavailable.not-reached", "Check the network"),
+        (TimeoutError(SECRET), "archive-unavailable.not-reached", wording("advice.check-network")),
         (failure("SlowDown"), "archive-unavailable.too-busy", "Wait"),
         (failure("Strange"), "archive-refused.driver-failed", "runbook archive"),
     ],

@@ -14,7 +14,7 @@ from runbook_lib.errors import ContentError
 from runbook_lib.evidence.reports.sealed_record import sealed_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.resigned_statements import payload, resign_everything
-from tests.support.wording import refused, refused_naming
+from tests.support.wording import field_invalid, field_missing, refused, refused_naming, wording
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 RUN = "00000003"
@@ -70,10 +70,10 @@ def test_a_bundle_that_is_gone_is_named(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"run_id": 7}, "run_id is not valid"),
-        ({"procedure": {}}, "procedure.id is missing"),
-        ({"journal": None}, "journal is not valid"),
-        ({"more": 1}, "it has a field that the runbook does not write"),
+        ({"run_id": 7}, field_invalid("run_id")),
+        ({"procedure": {}}, field_missing("procedure.id")),
+        ({"journal": None}, field_invalid("journal")),
+        ({"more": 1}, wording("journal-chain-broken.unknown-field")),
     ],
 )
 def test_a_signed_record_of_another_form_is_named_by_its_place(

@@ -260,21 +260,24 @@ def without_b() -> None:
     shutil.rmtree(EVIDENCE / "b")
 
 
+ONE_MISSING = wording("verify.one-of-two-missing")
 CHANGED = wording("verify.file-changed")
+NO_MORE = wording("verify.names-no-more")
+WITHOUT_BUNDLE = wording("verify.without-bundle")
 B_AND_C = "b (facebook_marketing), c (facebook_marketing)"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (table("a") + table("b"), "1 tenant of 2 is missing: b (facebook_marketing)."),
+        (table("a") + table("b"), f"{ONE_MISSING}: b (facebook_marketing)."),
         (
             table("a"),
-            f"{CHANGED} At least 1 missing tenant it names no more.",
+            f"{CHANGED} {NO_MORE}",
         ),
         (
             table("a") + table("b") + table("c"),
-            f"{CHANGED} Of those that it names now, these have no bundle: {B_AND_C}.",
+            f"{CHANGED} {WITHOUT_BUNDLE}: {B_AND_C}.",
         ),
     ],
     ids=["the same file", "a shorter file", "a longer file"],

@@ -595,7 +595,7 @@ def test_an_unreadable_bundle_is_rejected(
     ("signers", "note"),
     [
         ("aab", []),
-        ("aba", ["Number 3 (00000003) returns to the key {}, after {} had taken its place."]),
+        ("aba", [wording("verify.returns-to-key", number="3 (00000003)", key="{}", other="{}")]),
     ],
 )
 def test_a_chain_that_returns_to_an_earlier_key_is_noted(
