@@ -398,7 +398,7 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert wording("lab.press-start") in said[3]
     assert said[4] == wording(
         "lab.tenant-and-connector",
-        connector="Facebook Marketing API connector",
+        connector=PROCEDURE.title,
         tenant="sandbox-fresh",
     )
     assert said[5].startswith(wording("lab.if-no-browser-opens"))
@@ -805,7 +805,7 @@ def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     assert (
         wording(
             "kit.permission-without-use",
-            connector="Facebook Marketing API connector",
+            connector=PROCEDURE.title,
             permission="email",
         )
         in text
@@ -908,7 +908,7 @@ def test_tenants_are_listed() -> None:
     assert (table.exit_code, len(shown)) == (0, 2)
     for tenant in shown:
         assert wording("status.steps-done", steps=tenant["steps"]) in table.stdout
-        assert [item["title"] for item in tenant["open"]] == ["1 Log in to Facebook"]
+        assert [item["title"] for item in tenant["open"]] == [f"1 {FIRST.title}"]
         assert tenant["tenant"] in table.stdout
 
 

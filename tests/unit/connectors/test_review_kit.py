@@ -190,7 +190,7 @@ def test_a_permission_that_nothing_uses_is_warned_of() -> None:
         assert unused.usage.startswith("‹Say what")
         unknown = wording(
             "kit.permission-without-use",
-            connector="Facebook Marketing API connector",
+            connector=MARKETING.title,
             permission=name,
         )
         assert unknown in unused.warning
@@ -202,10 +202,7 @@ def test_a_permission_without_a_known_call_is_warned_of() -> None:
     """business_management is asked for by others, and no call of the connector needs it."""
     business = part(made("leads_retrieval"), "business_management")
 
-    assert (
-        wording("kit.no-known-call", connector="Facebook Marketing API connector")
-        in business.warning
-    )
+    assert wording("kit.no-known-call", connector=MARKETING.title) in business.warning
     assert wording("kit.depended-on-by", permission="leads_retrieval") in business.warning
     assert [call.is_test for call in business.calls] == [True]
     assert part(made("leads_retrieval"), "leads_retrieval").warning == ""

@@ -194,7 +194,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
             wording("no-trusted-signature.not-trusted"),
             4,
         ),
-        (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
+        (altered, f"record.json: {wording('content-altered.other-digest')}", 4),
         (lambda _: refused_event(ExitCode.USAGE), "No.", 3),
         (lambda _: refused_event(LeakError.exit_code), "No.", 4),
     ],

@@ -16,6 +16,7 @@ import pytest
 from icalendar import Calendar
 from msgspec import structs
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.index_builder import build_index
@@ -44,6 +45,9 @@ SECRET_STOPS = wording("findings.secret-stops")
 NO_DATA = wording("findings.no-data-until-sign-in")
 NO_CHECK = wording("findings.nothing-is-checked")
 NO_TEST = wording("findings.cannot-test-connection")
+LOG_IN = f"1 {PROCEDURE.step('fb-01-log-in').title}"
+SUBMIT = f"12 {PROCEDURE.step('fb-12-submit-review').title}"
+PUBLISH = f"12a {PROCEDURE.step('fb-12a-publish').title}"
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,15 @@ TABLE = (
         whom="you",
         others=(wording("status.calls-fail", customer="Seventh Customer"),),
     ),
-    ExpectedTenant(
-        "juniper", DUE, wording("inbox.overdue", title="12 Submit for review, and wait"), "", "you"
-    ),
-    ExpectedTenant("kite", DUE, "12a Publish the app", "", "you"),
-    ExpectedTenant("larch", DUE, "12a Publish the app", "", "you"),
+    ExpectedTenant("juniper", DUE, wording("inbox.overdue", title=SUBMIT), "", "you"),
+    ExpectedTenant("kite", DUE, PUBLISH, "", "you"),
+    ExpectedTenant("larch", DUE, PUBLISH, "", "you"),
     ExpectedTenant("spruce", DUE, "Token ends", "", "you"),
     ExpectedTenant("pine", wording("status.cannot-be-checked-since", day="23 Nov")),
     ExpectedTenant(
         "iris",
         wording("status.waiting-for", whom="Facebook"),
-        "12 Submit for review, and wait",
+        SUBMIT,
         "",
         "Facebook",
     ),
@@ -125,12 +127,12 @@ ROWS = (
     ("Due now", "maple, nutmeg", wording("status.customers-signed-out", customers=3)),
     ("Due now", "hazel", TOKEN_ENDED),
     ("Due now", "nutmeg", wording("status.calls-fail", customer="Seventh Customer")),
-    ("Due now", "juniper", wording("inbox.overdue", title="12 Submit for review, and wait")),
-    ("Due now", "kite, larch", "12a Publish the app"),
+    ("Due now", "juniper", wording("inbox.overdue", title=SUBMIT)),
+    ("Due now", "kite, larch", PUBLISH),
     ("Due now", "spruce", "Token ends"),
     ("Due now", "SANDBOX willow", APP_OFF),
     ("Due later", "tamarack", "Token ends"),
-    ("Waiting for others", "iris", "12 Submit for review, and wait"),
+    ("Waiting for others", "iris", SUBMIT),
 )
 every_tenant = pytest.mark.parametrize(
     "expected_tenant", TABLE, ids=[expected_tenant.tenant for expected_tenant in TABLE]
@@ -433,7 +435,7 @@ def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
             (),
             "4 Create App: Business type, name and purpose: contradicted by a check",
         ),
-        ({}, (assigned("fb-01-log-in", "Ann", due="2026-11-30"),), "1 Log in to Facebook"),
+        ({}, (assigned("fb-01-log-in", "Ann", due="2026-11-30"),), LOG_IN),
         (
             {},
             (attested("fb-01-log-in", until="2026-11-25"),),
@@ -533,11 +535,11 @@ def test_the_state_is_that_of_the_day_it_is_asked_for(world: made_up.World) -> N
     world.begin(replace(ACME, said=(attestation,)))
 
     assert [item.title for item in state_of(now=NOW).items] == [
-        wording("status.confirmation-ends", title="1 Log in to Facebook")
+        wording("status.confirmation-ends", title=LOG_IN)
     ]
     assert state_of(now=NOW).items[0].due == "2026-11-25"
     later = state_of(now=NOW + 3 * DAY)
-    assert titles(later) == [wording("status.confirm-again", title="1 Log in to Facebook")]
+    assert titles(later) == [wording("status.confirm-again", title=LOG_IN)]
 
 
 # --- Outages
@@ -754,7 +756,7 @@ def test_for_a_person_and_for_anybody(world: made_up.World) -> None:
     mine = output("inbox", "--for", "BEN ")
 
     assert mine.startswith(wording("inbox.items-for", name="BEN", items=2))
-    assert "12a Publish the app" in mine
+    assert PUBLISH in mine
     assert "beta" not in mine
     assert output("inbox", "--for", "Ann").startswith(
         f"{wording('inbox.nothing-for', name='Ann')}; 2 "

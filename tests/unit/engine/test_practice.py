@@ -31,7 +31,7 @@ from runbook_lib.engine.practice import (
     serve_until_interrupted,
 )
 from runbook_lib.errors import SettingsError
-from tests.support.wording import refused
+from tests.support.wording import refused, wording
 
 REAL = {
     "RUNBOOK_FACEBOOK_APP_SECRET": "real-secret",
@@ -121,7 +121,9 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
         practice("aproved", PROCEDURE, FingerprintKey()),
     ):
         pass
-    assert caught.value.diagnostics().startswith("Known scenarios: approved, fresh, ")
+    assert caught.value.diagnostics().startswith(
+        wording("run.known-scenarios", names="approved, fresh")
+    )
 
 
 class Runs:

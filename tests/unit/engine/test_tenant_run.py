@@ -291,7 +291,7 @@ UNREACHABLE = UnreachableError("It could not be reached.")
         pytest.param(
             [NEEDY],
             "not_run",
-            "Not checked: App ID, Service Domain not given.",
+            wording("walkthrough.not-checked", label="App ID, Service Domain"),
             [],
             id="a check without its inputs does not run; they are named by label",
         ),

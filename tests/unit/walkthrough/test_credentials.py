@@ -128,7 +128,7 @@ def test_a_credential_saved_by_another_kernel_is_known(
     harness.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     harness.walkthrough.start()
     assert (
-        wording("walkthrough.secret-not-known")
+        wording("walkthrough.enter-it-there")
         in harness.panels["hand"].view["copied_secret"]["unknown"]
     )
     other = WalkthroughHarness(make_run(tmp_path, app_step(), HAND_STEP))

@@ -132,12 +132,7 @@ def test_lab_names_the_page_and_how_to_begin_and_stop(server: Server) -> None:
 
     said = "\n".join(heard)
     assert wording("lab.press-start") in said
-    assert (
-        wording(
-            "lab.tenant-and-connector", connector="Facebook Marketing API connector", tenant="acme"
-        )
-        in said
-    )
+    assert wording("lab.tenant-and-connector", connector=PROCEDURE.title, tenant="acme") in said
     assert wording("lab.stop-with-ctrl-c") in said
 
 

@@ -209,7 +209,7 @@ LINKED = make_step(
     pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
 )
 HANDED = {"name": "app_secret", "label": "App Secret"}
-UNKNOWN = {**HANDED, "unknown": "Not known yet. Enter it in the step that asks for it."}
+UNKNOWN = {**HANDED, "unknown": wording("walkthrough.enter-it-there")}
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
 NEXT = {"following": NextStep(PLAIN, "")}

@@ -21,6 +21,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.review import decide
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
 from tests.support.attestations import attested, submitted
 from tests.support.post import Post, receiving
@@ -157,7 +158,7 @@ def test_a_decided_review_is_one_entry_of_one_digest(folder: Path, post: Post) -
     assert {problem["kind"] for problem in told} == {"changed"}
     assert {problem["place"].partition(" ")[0] for problem in told} == {"10", "11", "12"}
     news = wording("findings.review-approved", permissions=9)
-    following = wording("watch.next-step", title="12a Publish the app")
+    following = wording("watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}")
     assert mail["Subject"] == f"SANDBOX acme: {news}. {following}"
     assert "leads_retrieval: live" in change["now"]
     assert change["reason"] == wording("findings.all-live", permissions=9)

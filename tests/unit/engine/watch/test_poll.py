@@ -292,7 +292,9 @@ def test_good_news_names_what_and_how_many(
     assert {problem.kind for problem in news} <= {ProblemKind.CHANGED}
     assert [problem.title for problem in news] == ([title] if title else [])
     if title == APPROVED:
-        assert news[0].advice == wording("watch.next-step", title="12a Publish the app.")
+        assert news[0].advice == wording(
+            "watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}."
+        )
 
 
 def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:

@@ -152,7 +152,7 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
         desk.cycle(wait)
     ((_, _, digest),) = desk.post.sent
     news = wording("findings.review-approved", permissions=8)
-    following = wording("watch.next-step", title="12a Publish the app")
+    following = wording("watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}")
     assert digest.subject == f"SANDBOX acme: {news}. {following}"
 
 
@@ -417,7 +417,7 @@ def test_a_kill_repeats_a_digest_with_its_id_and_text(
         if moment == "before":
             patch.setattr(send_module, "send", killed)
         else:
-            patch.setattr(send_module, "accepted", killed)
+            patch.setattr(send_module, "accepted_deliveries", killed)
         with pytest.raises(KeyboardInterrupt):
             failing.cycle(DAY, THREE)
     failing.post.act = take
