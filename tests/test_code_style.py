@@ -16,6 +16,7 @@ FOLDERS = ("runbook_lib", "facebook_cyclr_sandbox", "tools", "tests")
 # A class with so many fields documents each at the field.
 MANY_FIELDS = 5
 _LITERALS = (ast.Tuple, ast.List, ast.Set)
+CLAUSES = ("test_what_", "test_who_", "test_of_", "test_where_")
 
 
 @cache
@@ -84,6 +85,13 @@ def imports_from_tests(tree: ast.AST) -> Iterator[str]:
             yield f"line {node.lineno}: {module}"
 
 
+def names_that_are_clauses(tree: ast.AST) -> Iterator[str]:
+    """Yield each test whose name begins like a clause, as `test_what_…`, and is no statement."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(CLAUSES):
+            yield f"line {node.lineno}: {node.name}"
+
+
 def _is_text(node: ast.AST) -> bool:
     is_constant = isinstance(node, ast.Constant) and isinstance(node.value, str)
     return is_constant or isinstance(node, ast.JoinedStr)
@@ -110,6 +118,7 @@ RULES = {
     "no text times a condition": texts_times_booleans,
     "one assignment a line": packed_assignments,
     "nothing imported from a test": imports_from_tests,
+    "a test's name is a statement": names_that_are_clauses,
 }
 BROKEN = {
     "a line for each field": "class Many:\n a: int\n 'A.'\n b: int\n c: int\n d: int\n e: int",
@@ -117,6 +126,7 @@ BROKEN = {
     "no text times a condition": "'mark ' * is_practice",
     "one assignment a line": "FIRST_WAIT, LONGEST_DAY = 5, 24",
     "nothing imported from a test": "from tests.unit.test_errors import helper",
+    "a test's name is a statement": "def test_what_is_kept(): ...",
 }
 
 

@@ -302,7 +302,7 @@ def test_the_documents_name_every_scenario() -> None:
     assert all(f"| `{scenario}` |" in DOCUMENTS["docs/sandbox.md"] for scenario in SCENARIOS)
 
 
-def test_what_the_sandbox_infers_or_does_not_know_is_listed() -> None:
+def test_inferred_and_unknown_responses_of_the_sandbox_are_listed() -> None:
     """docs/sandbox.md has the list of today; `make fidelity` writes it."""
     page = DOCUMENTS["docs/sandbox.md"]
     assert with_fidelity(page) == page

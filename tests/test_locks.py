@@ -108,7 +108,7 @@ def test_the_newest_is_tested_without_bounds_for_major_versions() -> None:
     assert {"httpx>=0.28", "hatchling>=1.27", "pytest>=8.3"} <= set(requirements)
 
 
-def test_what_is_newer_than_the_lock_is_named() -> None:
+def test_a_release_newer_than_the_lock_is_named() -> None:
     """A failure shows which package moved."""
     version = newest.locked_versions(text(LOCKS[0]))["httpx"]
 

@@ -342,7 +342,7 @@ FAULTS = (
         "remote/check_session.py",
         '"""\n        self.flush()\n        policy',
         '"""\n        policy',
-        "engine/test_look.py",
+        "engine/test_snapshot.py",
         "an answer is lost if the next request never ends",
     ),
     Fault(
@@ -363,21 +363,21 @@ FAULTS = (
         "engine/check_runner.py",
         "return ((), _BLOCKED) if side_effect and self._is_blocked(step) else perform()",
         "return perform()",
-        "engine/test_look.py",
+        "engine/test_snapshot.py",
         "something is spent for a step that is blocked",
     ),
     Fault(
         "engine/check_runner.py",
         "if self._alters(step) or late.intersection(step.requires):",
         "if late.intersection(step.requires):",
-        "engine/test_look.py",
+        "engine/test_snapshot.py",
         "a system is altered while others ask it",
     ),
     Fault(
         "engine/tenant_run.py",
         "            cache.clear()\n",
         "",
-        "engine/test_look.py",
+        "engine/test_snapshot.py",
         "an answer from before a change counts after it",
     ),
     Fault(

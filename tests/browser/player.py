@@ -39,7 +39,7 @@ _NEXT = re.compile(r"Next: (\S+) · ([^\n]*)")
 
 @dataclass
 class Next:
-    """What the header names as next: the step's number, its title, and what it advises."""
+    """The next step in the header: its number, its title and the advice."""
 
     number: str
     title: str
@@ -52,7 +52,7 @@ class Player:
 
     page: Page
     pressed: list[str] = field(default_factory=list)
-    """What was pressed, in order, each with the number of the step that was next."""
+    """The pressed buttons in order, each with the number of the step that was next."""
 
     # --- what the page shows -------------------------------------------------------------------
     @property

@@ -167,7 +167,7 @@ def test_the_first_window_shows_one_card(page: Page, axe: str) -> None:
 
 
 def test_whoever_comes_back_stands_at_the_step(page: Page) -> None:
-    """What to have at hand is not shown a second time, but by its button behind Progress."""
+    """The list of things to have ready is shown once more only by its button behind Progress."""
     begin = page.get_by_role("heading", name="Before you begin")
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
     expect(begin).to_be_hidden()
@@ -194,7 +194,7 @@ def test_one_card_is_open(page: Page) -> None:
 
 
 def test_a_step_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> None:
-    """What is done is a line each, and so is what is ahead."""
+    """Each finished step is a line, and so is each step ahead."""
     run = _run(app)
     done = [step.id for step in PROCEDURE.steps[:5]]
     run.say([attested(step) for step in done])

@@ -221,7 +221,7 @@ def test_a_filter_leaves_what_fits(page: Page, choice: str, left: list[str]) -> 
 
 
 def test_causes_are_filtered_by_who_must_act(page: Page) -> None:
-    """Of the causes those of one person are left, in each group; a group without one says so."""
+    """A filter leaves one person's causes in each group; a group without one says so."""
     page.get_by_label("Waits for").select_option("Anna (1)")
 
     expect(page.locator(".causes tbody tr")).to_have_count(1)

@@ -54,7 +54,7 @@ def _leads_to(walk: Walk, step: str) -> None:
 
 
 @pytest.mark.costly("a walk through all steps, whose browser ends with it")
-def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> None:
+def test_following_next_meets_each_step_in_time(page: Page, serve: Serve) -> None:
     """
     With Business Verification waiting, Next goes on to what can be done, and comes back.
 

@@ -87,7 +87,7 @@ def test_a_zoomed_or_narrow_page_cuts_nothing(name: str, step: str, page: Page) 
 
 @pytest.mark.parametrize("name", _SIZES)
 def test_the_progress_fits_a_zoomed_or_narrow_page(name: str, page: Page) -> None:
-    """What is behind Progress, with its folds open, stays within the window."""
+    """The content behind Progress, with its folds open, stays within the window."""
     width, height = _SIZES[name]
     page.set_viewport_size({"width": width, "height": height})
     page.get_by_role("button", name="Progress").click()

@@ -339,7 +339,7 @@ def reload_with_a_note(game: Game, number: str) -> None:
 
 
 def two_tabs(game: Game, number: str) -> None:
-    """What is confirmed in one tab is done in the other, too."""
+    """A step that is confirmed in one tab is done in the other, too."""
     player = game.player
     first = game.player.page
     second = Walk(first.context.new_page(), game.lab)
@@ -572,7 +572,7 @@ def begun(browser: Browser, folder: Path, keys_home: Path, width: int) -> Iterat
 
 @pytest.mark.costly("three walks through all steps, two with every usual mistake")
 @pytest.mark.parametrize("width", [1280, 400, 320])
-def test_who_presses_what_is_blue_ends_with_sealed_evidence(
+def test_pressing_each_blue_button_ends_with_sealed_evidence(
     browser: Browser, tmp_path: Path, keys_home: Path, width: int
 ) -> None:
     """

@@ -348,7 +348,7 @@ class TestFromNothingToACompleteRecord:
             assert walk.attest(step) == "verified"
             expect(walk.panel(step)).to_have_attribute("data-in-part", "false")
 
-    def test_what_facebook_does_not_ask_for_is_an_answer(self, story: Story) -> None:
+    def test_a_renewal_that_facebook_does_not_ask_for_is_an_answer(self, story: Story) -> None:
         """A step with several answers has a form for each; the record keeps which was confirmed."""
         step = "fb-11b-data-access-renewal"
         assert story.walk.say(step, "attest-not-asked") == "attested"
@@ -429,7 +429,7 @@ class TestFromNothingToACompleteRecord:
         walk.reads(CUSTOMER_STEP, "saved to .env")
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-after")
 
-    def test_what_cyclr_answered_is_kept(self, story: Story) -> None:
+    def test_the_answer_of_cyclr_is_kept(self, story: Story) -> None:
         """Each question can be copied, and the answer is confirmed: then every step is done."""
         *_, questions = PROCEDURE.sections
         for step in questions.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -50,7 +51,8 @@ def test_a_command_prints_what_the_instructions_name(
     practised: Path, command: str, keys: list[str]
 ) -> None:
     """Each command prints JSON with the keys that the instructions name."""
-    result = runbook(*shlex.split(command), cwd=practised)
+    words = shlex.split(command.replace("~/.local/share", os.environ["XDG_DATA_HOME"]))
+    result = runbook(*words, cwd=practised)
 
     shown = documents(result.stdout)
     assert shown

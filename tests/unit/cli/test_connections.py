@@ -378,7 +378,7 @@ def test_progress_is_shown_on_a_terminal(
     assert json.loads(result.stdout)["failures"] == 600
 
 
-def test_what_is_not_known_ends_with_3() -> None:
+def test_an_unknown_cause_ends_with_3() -> None:
     """A cause that nobody knows, or what cannot be read, is said, with code and trace id."""
     lines = [json.dumps(payload(Detail=detail(refusal("New.", 4711)))), "broken", "{}"]
     other = json.dumps(payload(Detail=detail("{}", host="api.hubapi.com")))
@@ -411,7 +411,7 @@ def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None
 
 
 @pytest.mark.parametrize("text", ["Cookie: sid=hush", "X-Api-Key: hush", "it got Basic dTpodXNo"])
-def test_what_is_not_known_is_repeated_without_its_headers(text: str) -> None:
+def test_an_unknown_text_is_repeated_without_its_headers(text: str) -> None:
     """`explain` shows what it does not know, and nothing of it that signs in."""
     result = runbook("explain", text)
 

@@ -152,7 +152,7 @@ def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> N
     assert fleet().stderr.splitlines()[0] == "line 1: a[U+001B][2J[U+202E][U+000A]b"
 
 
-def test_what_is_spent_needs_a_yes() -> None:
+def test_a_side_effect_needs_a_yes() -> None:
     """Without `--yes` what checks may spend is listed, and nothing is done."""
     text = f"[defaults]\nmake_test_calls = true\n{TENANTS}"
     result = fleet(text=text)

@@ -317,7 +317,7 @@ def test_a_second_persons_sentence_is_recorded() -> None:
     assert first.binding == second.binding
 
 
-def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
+def test_a_step_that_waits_for_facebook_can_be_confirmed_as_approved() -> None:
     """A submitted step waits; that Facebook approved it is a confirmation like another."""
     begun().say([submitted("fb-12-submit-review")])
     result = runbook("confirm", "fb-12-submit-review", "--tenant", "acme", "--by", "Ann", "--yes")

@@ -658,7 +658,7 @@ def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
     assert not re.search(r"AQDsecret1|connector/callback\?", result.output)
 
 
-def test_of_an_unknown_error_nothing_is_claimed() -> None:
+def test_nothing_is_claimed_about_an_unknown_error() -> None:
     """A text with a typing error gives exit code 3 and the known one, as a possibility."""
     text = shown("explain", "URL Bloked", code=ExitCode.INCOMPLETE)
     number = PROCEDURE.numbers["fb-08-redirect-uri"]
@@ -676,7 +676,7 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     assert wording("explain.then-test-the-address") in document["errors"][0]["advice"]
 
 
-def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
+def test_none_of_three_closest_texts_is_called_the_cause() -> None:
     """A question with several causes gives exit code 3 and up to three, each with what to do."""
     words = ("explain", "Facebook Ads: Account fetch failed (Refreshing token failed)")
     text = shown(*words, code=ExitCode.INCOMPLETE)
@@ -745,7 +745,7 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
         ),
     ],
 )
-def test_what_is_not_known_has_a_way_on(pasted: str, code: int, has: list[str]) -> None:
+def test_an_unknown_text_has_a_way_on(pasted: str, code: int, has: list[str]) -> None:
     """Codes count in every language; what is not known is said, with what would help."""
     text = shown("explain", pasted, code=code)
 
@@ -781,7 +781,9 @@ def test_an_explanation_in_json() -> None:
 
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 @pytest.mark.parametrize("shown", ["URL Blocked", "Can't Load URL"])
-def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, shown: str) -> None:
+def test_causes_that_step_8_cannot_test_are_left_to_facebooks_validator(
+    connector: str, shown: str
+) -> None:
     """Step 8 tests the host alone; the Validator, which reads the saved list, tests the rest."""
     result = runbook("explain", shown, "--json", "--connector", connector)
     (error,) = json.loads(result.stdout)["errors"]

@@ -121,7 +121,7 @@ def test_a_wait_says_since_when_however_narrow(
     assert re.search(r"  Since 5 Jan, [0-9,]+ days overdue", capsys.readouterr().out)
 
 
-def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) -> None:
+def test_a_step_verified_in_part_is_open_with_its_sentence(capsys: Capture) -> None:
     """It has its own label and count, and its line begins with what a person must confirm."""
     check = Check("seen", lambda _: None, needs_confirmation="It is so.")
     finding = Finding(

@@ -49,7 +49,7 @@ def post(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
         yield post
 
 
-def test_what_changed_is_printed_once(desk: Desk) -> None:
+def test_a_change_is_printed_once(desk: Desk) -> None:
     """An unchanged state prints nothing; a failure once, with what to do; the code stays 1."""
     first = runbook(*ONCE)
     desk.refuse_secret()
@@ -89,7 +89,7 @@ def test_a_program_gets_a_line_for_each_problem(desk: Desk) -> None:
     assert "Tenants: acme, beta" in over.stdout
 
 
-def test_what_was_not_printed_is_printed_by_the_next_cycle(
+def test_an_unprinted_change_is_printed_by_the_next_cycle(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill while it prints loses nothing; it has the same id."""
@@ -213,7 +213,7 @@ def test_each_look_is_told_to_the_health_check(desk: Desk) -> None:
     assert refused.exit_code == ExitCode.COMPLETE
 
 
-def test_what_cannot_be_looked_at_is_incomplete(
+def test_a_tenant_that_cannot_be_polled_is_incomplete(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A used-up hour is said on the error output, with the code of what is incomplete."""

@@ -333,7 +333,7 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
     assert (tmp_path / "journal.jsonl").read_bytes() == run.journal.path.read_bytes()
 
 
-def test_what_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
+def test_attachments_are_in_the_bundle(tmp_path: Path) -> None:
     """With four_eyes, attachments and attestations of both are there, named by their digests."""
     run = ended_run(tmp_path / "evidence", four_eyes=("all",))
     given = [attach(run, b"one", by="First"), attach(run, b"two", by="Second", name="a.png")]

@@ -223,7 +223,7 @@ def test_other_folders_stop_no_run(tmp_path: Path, key: SigningKey) -> None:
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
 
 
-def test_where_every_bundle_is_announced_no_statement_is_read(
+def test_no_statement_is_read_if_every_bundle_is_announced(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If every bundle is announced, no statement and no key is read."""

@@ -339,7 +339,7 @@ BEFORE = {"on": timestamp(NOON - timedelta(days=2)), "since": timestamp(NOON - t
     ],
     ids=str,
 )
-def test_what_the_watch_saw_ends_it(
+def test_a_failure_that_the_watch_saw_ends_it(
     desk: Desk, step: str, check: str, more: dict[str, Any], ends: bool
 ) -> None:
     """A problem at the same check, at a step that it requires, or with its secret; no other."""
@@ -353,7 +353,7 @@ def test_what_the_watch_saw_ends_it(
     assert (wording("reasons.watch-saw") in why(run)) is ends
 
 
-def test_what_the_watch_saw_of_the_check_itself_ends_it(desk: Desk) -> None:
+def test_a_failure_of_the_check_itself_that_the_watch_saw_ends_it(desk: Desk) -> None:
     """Also of a check that needs no secret."""
     desk.needs = ("user",)
     desk.night(0, FIRST)

@@ -69,7 +69,7 @@ def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
     assert not tag or case[0].get("message") == f"{outcome}: Why."
 
 
-def test_what_is_verified_in_part_is_skipped() -> None:
+def test_a_step_verified_in_part_is_skipped() -> None:
     """A verified step that nobody has confirmed does not pass."""
     made = step_case("a", Outcome.VERIFIED, "Seen.", needs_person=True)
     (case,) = read(JUnitSuite("acme", "x", [made]))
@@ -79,7 +79,7 @@ def test_what_is_verified_in_part_is_skipped() -> None:
     assert skipped.get("message") == f"{IN_PART}: Seen."
 
 
-def test_what_an_earlier_run_verified_passes_and_says_so() -> None:
+def test_a_step_verified_by_an_earlier_run_passes_and_says_so() -> None:
     """A step that rests on an earlier run passes, with the day on which it was verified."""
     reason = "Verified on 2026-11-24 in run 3627f3c0."
     made = step_case("a", Outcome.VERIFIED, reason, needs_person=False, is_earlier=True)
@@ -117,7 +117,7 @@ def test_each_open_item_is_a_case() -> None:
     assert suite.get("time") == "1.500"
 
 
-def test_what_is_due_later_fails_nobody() -> None:
+def test_an_item_due_later_fails_nobody() -> None:
     """A tenant that is in order with something due in weeks passes."""
     settled = replace(step("a", "attested"), ends_on="2026-12-20")
     (case,) = read(tenant_suite(status(known("acme", settled), TODAY), result()))

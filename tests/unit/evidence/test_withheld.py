@@ -195,14 +195,14 @@ def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[s
         ("input.given", {"name": "a", "value": f"it is {MD5}"}),
     ],
 )
-def test_what_a_person_types_is_judged_as_before(kind: str, data: dict[str, Any]) -> None:
+def test_typed_text_is_judged_as_before(kind: str, data: dict[str, Any]) -> None:
     """In a person's text 32 hexadecimal digits are masked, known or not."""
     typed = convert({**data, **({"binding": BINDING} if "sentence" in data else {})}, DATA[kind])
 
     assert MD5 not in str(masked(typed, Redactor()))
 
 
-def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
+def test_a_secret_of_an_earlier_run_is_recognised(tmp_path: Path) -> None:
     """A run without the App Secret masks it, for the journal has its fingerprint."""
 
     def answering(context: CheckContext) -> Finding:

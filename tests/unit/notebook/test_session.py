@@ -141,7 +141,7 @@ def shown(value: Any) -> dict[str, Any]:
         ("SERVER_SOFTWARE", "", "headless"),
     ],
 )
-def test_who_executes_a_notebook_decides_its_mode(
+def test_the_program_that_executes_a_notebook_decides_its_mode(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str
 ) -> None:
     """A notebook is interactive in JupyterLab and Voila, and headless in papermill."""
@@ -242,7 +242,7 @@ def test_an_older_journal_gets_no_line(
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_what_is_not_given_is_not_given(namespace: Namespace, nothing: str | None) -> None:
+def test_an_empty_parameter_is_not_given(namespace: Namespace, nothing: str | None) -> None:
     """`None` and an empty text mean the settings file, or the default; `False` is a value."""
     run = opened({**namespace, **dict.fromkeys(set(EMPTY) - {"tenant", "env_file"}, nothing)}).run
 
@@ -384,7 +384,7 @@ def test_a_configured_service_domain_is_the_tenant(cell: Cell, folder: Path) -> 
     assert run.run.tenant == "acme-h.cyclr.com"
 
 
-def test_where_nobody_can_answer_there_is_no_form(cell: Cell, folder: Path) -> None:
+def test_there_is_no_form_if_nobody_can_answer(cell: Cell, folder: Path) -> None:
     """Under papermill and voila, an interactive run without a tenant is an error."""
     cell.allow_answers(is_allowed=False)
 

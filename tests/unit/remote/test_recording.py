@@ -76,7 +76,7 @@ def test_only_the_title_of_a_page_is_recorded() -> None:
     )
 
 
-def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
+def test_only_the_length_of_a_page_without_a_title_is_recorded() -> None:
     """A body with an HTML content type is a page, whatever it lacks."""
     page = f"<p>{PERSON}"
     headers = httpx.Headers({"content-type": "Text/HTML; charset=utf-8"})

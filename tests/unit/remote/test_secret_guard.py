@@ -405,7 +405,7 @@ def test_a_retry_is_checked_for_secrets_again(listener: Listener) -> None:
     assert len(listener.requests) == 1
 
 
-def test_where_no_host_is_known_nothing_known_is_sent(listener: Listener) -> None:
+def test_no_secret_is_sent_if_no_host_is_known(listener: Listener) -> None:
     """A transport that was given no hosts sends no known secret anywhere."""
     session = open_session(listener, owned(VALUE))  # type: ignore[arg-type]
     with refused(RemoteError, "would-get-secret"):

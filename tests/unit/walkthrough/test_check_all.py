@@ -123,7 +123,9 @@ def test_a_round_that_breaks_off_leaves_the_button_usable(
     assert view["busy_since"] == 0
 
 
-def test_what_lacked_a_value_is_checked_when_the_value_arrives(make_harness: MakeHarness) -> None:
+def test_a_step_that_lacked_a_value_is_checked_when_the_value_arrives(
+    make_harness: MakeHarness,
+) -> None:
     """A check that was tried in vain shows what it lacks, and runs alone once that is given."""
     later = make_step("later", verified, needs=("app_id",))
     side_effect = spending(replace(later, id="side_effect"))

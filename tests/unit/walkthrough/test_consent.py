@@ -265,7 +265,7 @@ def test_steps_that_need_the_token_are_checked_at_once(
 def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
     make_harness: MakeHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the steps that require the consent, those that still lack a value are not named."""
+    """The message leaves out steps that require the consent and still lack a value."""
     needs = ("app_display_name",)
     lacks = make_step("lacks", verified, requires=("consent",), needs=needs)
     harness = make_harness(
@@ -354,10 +354,10 @@ def test_a_second_redirect_does_not_change_a_success(
     assert len(remote.requests) == 1
 
 
-def test_of_many_redirects_at_once_one_is_accepted(
+def test_one_of_many_redirects_at_once_is_accepted(
     consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
-    """Of many redirects at once, one is redeemed, and the others do not change its result."""
+    """If many redirects come at once, one is redeemed; the others do not change its result."""
     asked = dialog(consent)
     with ThreadPoolExecutor(max_workers=8) as tabs:
         pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))

@@ -314,7 +314,7 @@ def test_a_new_panel_shows_a_damaged_journal(make_harness: MakeHarness) -> None:
 
 
 def test_a_text_is_masked_once_it_is_known_to_be_secret(make_harness: MakeHarness) -> None:
-    """What a panel has shown before is masked again when the redactor learns a secret."""
+    """A panel's earlier view is masked again when the redactor learns a secret."""
     word = "Quarterly-Passphrase-77"
 
     def echoes(context: CheckContext) -> Finding:
@@ -330,7 +330,7 @@ def test_a_text_is_masked_once_it_is_known_to_be_secret(make_harness: MakeHarnes
     assert word not in str(harness.panels["app"].view)
 
 
-def test_what_is_shown_again_is_not_masked_again(
+def test_an_unchanged_view_is_not_masked_again(
     make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawing everything masks the texts of what has changed, and no others."""

@@ -191,7 +191,7 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     ]
 
 
-def test_what_many_steps_share_is_said_once(
+def test_a_reason_of_many_steps_is_shown_once(
     make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that does not answer is one reason, before sealing and after it."""
@@ -233,7 +233,7 @@ def test_a_sealed_bundle_is_handed_to_the_browser(make_harness: MakeHarness) -> 
         assert packed.read("20261124-0a1b2c3d/attachments/a.png") == b"p"
 
 
-def test_who_comes_back_finds_the_sealed_bundle(make_harness: MakeHarness) -> None:
+def test_a_returning_person_finds_the_sealed_bundle(make_harness: MakeHarness) -> None:
     """Another kernel shows what was sealed last, and the report, unless the folder is gone."""
     harness = make_harness(make_step("a"))
     bundle = sealed_as(RunOutcome.COMPLETE)(harness.run).bundle

@@ -125,7 +125,7 @@ def test_the_servers_log_is_quiet_unless_a_level_is_given(
     assert (QUIET in server.command) is is_quiet
 
 
-def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None:
+def test_lab_names_the_page_and_how_to_begin_and_stop(server: Server) -> None:
     """The terminal says what opens, whose it is, how to begin and how to stop."""
     heard: list[str] = []
     opened(heard=heard)
@@ -343,7 +343,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 def test_an_odd_file_is_renamed_and_the_notebook_built(
     server: Server, copies: Path, put: Callable[[Path], object]
 ) -> None:
-    """What is no notebook in the notebook's place is renamed, and a new notebook is built."""
+    """A file in the notebook's place that is no notebook is renamed; a new notebook is built."""
     path = copies / NAME
     heard = list[str]()
     copies.mkdir()

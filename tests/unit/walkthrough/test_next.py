@@ -59,7 +59,7 @@ def shown(harness: Play) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("check", LOOKS)
-def test_what_only_the_page_saw_is_to_do(
+def test_a_step_that_only_the_page_checked_is_to_do(
     make_harness: MakeHarness, check: Callable[..., Finding]
 ) -> None:
     """It is grey, to do and next, with what was seen; the outcome is what it was."""
@@ -118,7 +118,7 @@ def by_a_headless_run(harness: Play) -> None:
 @pytest.mark.parametrize(
     "work", [by_button, by_a_field, by_check_everything, by_a_word, by_a_headless_run]
 )
-def test_who_works_on_a_step_sees_its_outcome(
+def test_a_person_who_works_on_a_step_sees_its_outcome(
     make_harness: MakeHarness, check: Callable[..., Finding], work: Callable[[Play], None]
 ) -> None:
     """A button, a saved field, a word, a headless run or Check everything now begins a step."""
@@ -147,7 +147,7 @@ def left(context: CheckContext) -> Finding:
         (refused, True, LOOKS[refused]),
     ],
 )
-def test_what_only_a_person_can_say_is_asked_for(
+def test_a_sentence_that_only_a_person_can_confirm_is_requested(
     make_harness: MakeHarness,
     check: Callable[..., Finding],
     work: Callable[[Play], None],
@@ -195,8 +195,8 @@ def test_the_page_alone_changes_no_record(make_harness: MakeHarness) -> None:
     assert harness.run.state.steps["a"].is_worked_on
 
 
-def test_what_follows_a_step_is_looked_at_again(make_harness: MakeHarness) -> None:
-    """What follows what is done now is looked at again, also by way of another; nothing else is."""
+def test_steps_that_follow_a_step_are_checked_again(make_harness: MakeHarness) -> None:
+    """Steps that follow the finished one, directly or not, are checked again; no others are."""
     findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="Not installed yet.")]
     sign_in = saying(findings, [])
     harness = make_harness(
@@ -220,7 +220,7 @@ def test_what_follows_a_step_is_looked_at_again(make_harness: MakeHarness) -> No
 
 
 def test_a_word_leads_on_too(make_harness: MakeHarness) -> None:
-    """What follows a step that a person confirms is looked at again."""
+    """Steps that follow a step which a person confirms are checked again."""
     findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="So.")]
     harness = make_harness(make_step("a"), make_step("b", saying(findings, []), after=("a",)))
     harness.run.perform("b")
@@ -243,7 +243,7 @@ VISITS = {
 
 
 @pytest.mark.parametrize("look", ["to do", "seen unclear", "seen failed"])
-def test_who_follows_next_misses_nothing(look: str) -> None:
+def test_following_next_misses_no_step(look: str) -> None:
     """
     Whatever the page sees by itself, each step is met, and none before it can be started.
 

@@ -131,7 +131,7 @@ def test_an_attestation_is_withdrawn_with_a_reason(make_harness: MakeHarness) ->
     ]
 
 
-def test_what_was_submitted_may_be_declined_and_submitted_again(make_harness: MakeHarness) -> None:
+def test_a_submitted_step_may_be_declined_and_submitted_again(make_harness: MakeHarness) -> None:
     """A decline fails the step; the latest statement counts."""
     harness = make_harness(waiting_step(undecided))
     kinds = (AttestationKind.SUBMITTED, AttestationKind.DECLINED, AttestationKind.SUBMITTED)
@@ -301,10 +301,10 @@ def test_an_answer_of_the_developer_tools_is_kept_unread(make_harness: MakeHarne
         ),
     ],
 )
-def test_what_happened_elsewhere_stands_before_the_note(
+def test_an_event_elsewhere_is_written_before_the_note(
     make_harness: MakeHarness, kind: AttestationKind, words: Any, note: str
 ) -> None:
-    """What a person says of an event elsewhere is kept as text, with their note behind it."""
+    """A person's remark about an event elsewhere is kept as text, with the note behind it."""
     harness = make_harness(waiting_step())
 
     assert not say(harness, kind, note="n", **words)["is_error"]
@@ -344,7 +344,7 @@ DOUBTFUL_DAYS = [
 def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
     make_harness: MakeHarness, kind: AttestationKind, words: dict[str, str], doubt: str
 ) -> None:
-    """What was sent tomorrow or due yesterday is asked about first, and nothing is kept."""
+    """A day sent tomorrow or due yesterday is questioned first, and nothing is recorded."""
     harness = make_harness(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
     (name,) = set(words) - {"answer"}
     view = say(harness, kind, {"name": "a.png", "media_type": "image/png", "content": PNG}, **words)
@@ -370,7 +370,7 @@ def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
 def test_today_is_no_doubtful_day(
     make_harness: MakeHarness, kind: AttestationKind, words: dict[str, str]
 ) -> None:
-    """What was sent today, or is due today, is recorded at once."""
+    """A day sent today, or due today, is recorded at once."""
     harness = make_harness(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
     assert say(harness, kind, **words)["message"] == "Recorded."
 
@@ -397,7 +397,7 @@ def test_names_that_cannot_be_kept_are_refused(make_harness: MakeHarness, words:
 
 
 def test_values_typed_beside_a_word_are_accepted_first(make_harness: MakeHarness) -> None:
-    """What was typed when somebody confirmed is kept, and the word is about it."""
+    """Values typed before a confirmation are recorded, and the attestation is about them."""
     harness = make_harness(replace(app_step(), subject=("app_id",)))
     view = say(harness, inputs={"app_id": APP_ID})
 

@@ -262,7 +262,7 @@ def test_an_emptied_field_is_an_emptied_value(make_harness: MakeHarness) -> None
     assert "app_secret" in harness.run.settings.secrets
 
 
-def test_what_is_typed_wins_over_the_settings_file(make_harness: MakeHarness) -> None:
+def test_a_typed_value_wins_over_the_settings_file(make_harness: MakeHarness) -> None:
     """A typed value takes precedence over one from the settings."""
     seen: list[str] = []
 

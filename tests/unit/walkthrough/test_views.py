@@ -373,8 +373,8 @@ def test_an_input_has_its_kind_and_value() -> None:
     assert (shown[0]["help"], shown[0]["example"]) == (inputs.APP_ID.help, inputs.APP_ID.example)
 
 
-def test_of_a_credential_only_its_place_is_shown() -> None:
-    """Of a credential, only the place where it is stored is shown."""
+def test_only_the_place_of_a_credential_is_shown() -> None:
+    """The view of a credential has only the place where it is stored."""
     given = {"values": {"app_secret": APP_SECRET}, "credentials": {"app_secret": "keyring"}}
     shown = view(TO_DO, **given)
 
@@ -543,7 +543,7 @@ def test_a_step_offers_the_forms_that_apply() -> None:
     assert [form["name"] for form in waits["forms"] if form["has_files"]] == ["answer"]
 
 
-def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
+def test_approved_is_chosen_and_declined_ticks_no_permission() -> None:
     """If a check saw the approval, *Approved* is chosen; in *Declined* no permission is ticked."""
     seen = Check("seen", lambda _: None, needs_confirmation="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
@@ -581,7 +581,7 @@ def test_only_after_a_fault_a_person_may_go_on() -> None:
     assert elsewhere["other"] == "attest"
 
 
-def test_what_a_check_cannot_tell_yet_is_confirmed_first() -> None:
+def test_a_step_whose_check_cannot_tell_yet_is_confirmed_first() -> None:
     """No blue *Check* stands at a step before the values or steps exist that it needs."""
     given = state(app_step())
     early = view(given, too_early=frozenset({given.step.id}))["actions"]
@@ -635,7 +635,7 @@ def test_a_question_is_the_steps_own() -> None:
 
 
 def test_a_step_with_answers_asks_which_is_true() -> None:
-    """What no outside party decides is not submitted or declined: only its answers can be given."""
+    """A step that no outside party decides has only its answers: nothing to submit or decline."""
     shown = view(state(make_step("a", answers=(ASKED_FOR,))))
 
     assert shown["actions"]["primary"] == shown["forms"][0]["name"] == "answer"
@@ -644,7 +644,7 @@ def test_a_step_with_answers_asks_which_is_true() -> None:
 
 
 def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
-    """What was sent or declined is said with its day and by name; a decline asks for its reason."""
+    """A submission or decline has its day and a name; a decline asks for its reason."""
     step = replace(waiting_step(), inputs=(PERMISSIONS, inputs.APP_ID))
     chosen = {"permissions": ("public_profile", "ads_read")}
     options = view(state(step), values=chosen)["forms"][0]["options"]
@@ -901,7 +901,7 @@ NEXT_ACTIONS: dict[str, tuple[StepState, dict[str, Any], str, str]] = {
 @pytest.mark.parametrize(
     ("given", "more", "primary", "other"), NEXT_ACTIONS.values(), ids=NEXT_ACTIONS
 )
-def test_what_a_person_does_next_is_one_action_and_one_beside_it(
+def test_a_panel_offers_one_action_and_one_beside_it(
     given: StepState, more: dict[str, Any], primary: str, other: str
 ) -> None:
     """The first is what the person must do, whatever a check can do by itself; none is twice."""
@@ -967,7 +967,7 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
 
 
 def test_the_rest_of_the_actions_is_in_the_menu() -> None:
-    """What can be done at all can be done from the menu, if not by one of the two buttons."""
+    """The menu has each possible action that neither of the two buttons has."""
 
     def menu(given: StepState, **more: Any) -> list[str]:
         shown: list[str] = view(given, **more)["actions"]["menu"]
@@ -1049,7 +1049,7 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
 
 
 def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
-    """Who does a step by when, and a wait that takes longer than usual, are said."""
+    """The view names a step's assignee with the due day, and a wait that is longer than usual."""
     act = "Look at Requests, then ask support."
     step = replace(waiting_step(), usual_days=22, overdue=act)
     said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
@@ -1081,7 +1081,7 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
         )
 
 
-def test_what_is_asked_for_says_by_when() -> None:
+def test_a_requested_step_names_its_due_day() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
     gate = replace(waiting_step(), checks=(), answers=(ASKED_FOR,))
     waits = state(gate, Outcome.WAITING, attestation=DUE)
@@ -1092,7 +1092,7 @@ def test_what_is_asked_for_says_by_when() -> None:
     assert line["who"] == "due 2026-12-01 (A)"
 
 
-def test_what_is_proven_in_part_does_not_look_finished() -> None:
+def test_a_step_proven_in_part_does_not_look_finished() -> None:
     """A verified step that a person must look at says so in its mark, and to confirm it is next."""
     asks = make_step("a", verified, kind=StepKind.WAIT, attest_label="I compared it")
     given = state(asks, Outcome.VERIFIED, findings=(PROVEN,))

@@ -157,7 +157,7 @@ def test_a_change_of_a_waiting_step_is_recorded(make_harness: MakeHarness) -> No
 def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for Facebook is looked at every 15 minutes, and its panels say when."""
+    """Steps that wait for Facebook are checked every 15 minutes, and their panels say when."""
     gates = [replace(step, requires=(), after=()) for step in PROCEDURE.steps if step.id in GATES]
     secrets = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
     values = {**VALUES, "permissions": ("public_profile", "ads_read")}
@@ -197,7 +197,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     assert 4 * len(GATES) <= calls <= 40
 
 
-def test_who_comes_back_sees_what_is_true_now(
+def test_a_returning_person_sees_the_current_state(
     make_harness: MakeHarness, looked: CheckCalls
 ) -> None:
     """At the start what was checked before is looked at in one look; only changes are written."""
@@ -223,7 +223,9 @@ def test_who_comes_back_sees_what_is_true_now(
     assert harness.panels["c"].view["outcome"] == "not_run"
 
 
-def test_what_cannot_be_looked_at_stays(make_harness: MakeHarness, looked: CheckCalls) -> None:
+def test_a_step_that_cannot_be_checked_keeps_its_state(
+    make_harness: MakeHarness, looked: CheckCalls
+) -> None:
     """Without an answer the earlier result stays on screen, and nothing is written."""
     findings = [THERE]
     harness = checked(make_harness, app_step(saying(findings, looked)), looked)
@@ -282,7 +284,7 @@ def test_watching_leaves_half_of_the_calls(
 def test_calls_count_until_the_next_hour(
     make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a run asks counts for the app, in every process with this evidence folder."""
+    """A run's calls count for the app, in every process with this evidence folder."""
     values = {**VALUES, "graph_url": "https://graph.example"}
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", responds(APP_TOKEN_ISSUED))
@@ -329,7 +331,7 @@ def test_only_shown_waiting_steps_are_watched(
     assert looked == []
 
 
-def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
+def test_a_check_with_a_side_effect_never_runs_by_itself(
     make_harness: MakeHarness, looked: CheckCalls
 ) -> None:
     """A check that uses something up runs by its own button only."""
@@ -440,7 +442,7 @@ def test_an_open_step_is_looked_at_at_most_every_30_seconds(
 
 
 def test_a_look_never_spends(at_once: MakeHarness, looked: CheckCalls) -> None:
-    """What uses something up is only ever done by a person's button."""
+    """A check that uses something up runs only by a person's button."""
     harness = at_once(spending(make_step("a", saying([THERE], looked))))
     harness.walkthrough.refresh(harness.step("a"))
 

@@ -210,7 +210,7 @@ def test_an_invalid_request_has_no_effect(message: Any, tmp_path: Path) -> None:
     assert APP_SECRET not in json.dumps(panel.get_state(), default=str)
 
 
-def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
+def test_typed_text_never_becomes_widget_state(tmp_path: Path) -> None:
     """A secret is never in the state that may be saved with the notebook, even if mistyped."""
     steps = (STEP, HAND_STEP)
     run = make_run(tmp_path, *steps)

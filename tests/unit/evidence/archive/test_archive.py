@@ -201,7 +201,7 @@ def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target:
         ("acme/p/{bundle}/more.txt", "not-in-bundle"),
     ],
 )
-def test_what_is_else_in_the_archive_is_refused(
+def test_another_object_in_the_archive_is_refused(
     name: str, said: str, bundle: Path, target: Path, key: SigningKey
 ) -> None:
     """A file in the archive that is not the sealed one is refused by name."""
@@ -312,7 +312,7 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
     assert bundle.is_dir()
 
 
-def test_what_cannot_be_read_is_not_left_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_path_is_not_left_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A bundle whose files cannot be listed is returned, so that archiving it says why.
 
@@ -659,7 +659,7 @@ def test_gaps_are_filled_later(
     assert errors_of(target, trust) == [None] * 5
 
 
-def test_of_a_long_chain_one_statement_is_read(
+def test_one_statement_of_a_long_chain_is_read(
     evidence: Path, target: Path, names_read: list[str]
 ) -> None:
     """Archiving compares one statement, however long the chain is."""

@@ -317,7 +317,7 @@ def test_each_tenant_has_its_own_command() -> None:
     assert second.text.endswith(other.command)
 
 
-def test_who_knows_of_a_part_of_a_cause_is_in_the_fold() -> None:
+def test_a_person_who_knows_a_part_of_a_cause_is_in_the_fold() -> None:
     """A row names who knows only if that is so of all its tenants."""
     known = replace(SECRET, known_to="Anna until 5 Dec")
     found = ReportPage(page([status("kite", known), status("lark", SECRET)]))

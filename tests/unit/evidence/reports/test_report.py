@@ -161,7 +161,7 @@ def test_open_steps_are_listed_failures_first() -> None:
     assert WRONG in page.section("open")
 
 
-def test_what_is_not_proven_is_listed() -> None:
+def test_unproven_facts_are_listed() -> None:
     """Attested and skipped steps and the limits of checks are listed, with people and reasons."""
     page = report_of(
         step("fb-01-said", "attested"),
@@ -180,7 +180,7 @@ def test_what_is_not_proven_is_listed() -> None:
     assert statement(1, "fb-01-said") in page.section("said")
 
 
-def test_what_nothing_shows_is_listed() -> None:
+def test_unverifiable_facts_are_listed() -> None:
     """Each report lists the facts that no API shows; a record without them has no such list."""
     fact = "When tokens end."
     part = report_of(step(), unverifiable=[fact]).section("not-proven")
@@ -391,7 +391,7 @@ def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.Mon
     assert len(page.within(page.one("ol", class_="log"), "li")) == 2
 
 
-def test_what_is_asked_for_has_its_own_due_day() -> None:
+def test_a_requested_step_has_its_own_due_day() -> None:
     """A step that waits for a person here shows the day that was named."""
     waits = step(
         REVIEW, "waiting", kind="wait", attestation=attestation_json(REVIEW, due="2026-12-24")
@@ -488,7 +488,7 @@ def test_a_run_that_could_not_start_says_why_first() -> None:
     assert wording("report.status-of-papermill") in report_of().text
 
 
-def test_what_a_person_sealed_is_not_called_headless() -> None:
+def test_a_run_that_a_person_sealed_is_not_called_headless() -> None:
     """The report says that a person sealed it, and that nobody was at its cells."""
     text = report_of(mode="walkthrough").text
 

@@ -197,7 +197,7 @@ WAYS: dict[str, Way] = {
 @pytest.mark.parametrize("has_journal", [True, False], ids=["", "no journal"])
 @pytest.mark.parametrize("which", ["newest", "older"])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_taken_away_is_noticed(
+def test_missing_evidence_of_a_tenant_is_noticed(
     way: str, which: str, two: TwoRuns, *, has_journal: bool, is_dropped: bool
 ) -> None:
     """
@@ -234,9 +234,7 @@ def test_a_run_that_is_whole_is_counted(two: TwoRuns) -> None:
 
 
 @pytest.mark.parametrize("place", ["bundle", "tenant"])
-def test_who_holds_one_tenants_evidence_is_told_how_many_there_are(
-    place: str, two: TwoRuns
-) -> None:
+def test_one_tenants_evidence_names_the_number_of_tenants(place: str, two: TwoRuns) -> None:
     """A missing tenant is a note where no file of tenants is given: one may hold only some."""
     path = bundle(two.newest) if place == "bundle" else EVIDENCE / "b"
     result = runbook("verify", str(path), "--trusted-keys", "trusted")
@@ -389,7 +387,7 @@ def seal_for(tenant: str, fleet_run: FleetRun, **more: Any) -> Path:
     return Path(sealed(request, **more)["bundle"])
 
 
-def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
+def test_contradicting_records_are_refused(two: TwoRuns) -> None:
     """Bundles of one run that name different selections, or are of other tenants, are refused."""
     own = fleet_run_of(two.newest)
     present = bundle(two.newest, "a")
@@ -408,7 +406,7 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
     assert str(differing.error) == wording("verify.other-selections")
 
 
-def test_who_ran_after_all_has_run(two: TwoRuns) -> None:
+def test_a_tenant_that_ran_later_has_run(two: TwoRuns) -> None:
     """Whatever the order of bundles, a tenant's newest one says whether it ran."""
     earlier = bundle(two.newest)
     newest = seal_for("b", fleet_run_of(two.newest), not_run="No secret.")

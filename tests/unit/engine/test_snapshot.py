@@ -1,4 +1,4 @@
-"""A look begins all steps at once, asks each thing once, and its record knows no order."""
+"""A snapshot begins all steps at once and sends each request once; its record knows no order."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ def spending(name: str, spent: list[str], requires: str) -> Step:
 
 
 def looked(run: Run) -> dict[str, Outcome]:
-    """Return the outcome of each step after one look."""
-    look = run.start_snapshot(run.procedure.steps)
+    """Return the outcome of each step after one snapshot."""
+    snapshot = run.start_snapshot(run.procedure.steps)
     outcomes = {
-        step.id: run.perform(step.id, look).conclusion.outcome for step in run.procedure.steps
+        step.id: run.perform(step.id, snapshot).conclusion.outcome for step in run.procedure.steps
     }
-    look.wait()
+    snapshot.wait()
     return outcomes
 
 
@@ -122,7 +122,7 @@ ALTERING: dict[str, Any] = {"side_effect": "It installs.", "allowed_by": ("may",
 
 # A check that may not alter anything only reads, and does not wait.
 @pytest.mark.parametrize("traits", [{}, ALTERING])
-def test_the_steps_of_a_look_overlap(make_run: MakeRun, traits: dict[str, Any]) -> None:
+def test_the_steps_of_a_snapshot_overlap(make_run: MakeRun, traits: dict[str, Any]) -> None:
     """All steps are asked at the same time: each of these waits for the others."""
     gate = threading.Barrier(3, timeout=240)
 
@@ -138,7 +138,7 @@ def test_the_steps_of_a_look_overlap(make_run: MakeRun, traits: dict[str, Any]) 
 
 def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -> None:
     """
-    A request of two steps is sent and recorded once, before both; another look sends it again.
+    A request of two steps is sent and recorded once, before both; another snapshot sends it again.
     """
     run = make_run(asking("a"), asking("b"))
 
@@ -152,13 +152,13 @@ def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -
     assert len(remote.requests) == 1
 
     looked(run)
-    # A single step is a look of its own.
+    # A single step is a snapshot of its own.
     run.perform("a")
     run.perform("b")
     assert len(remote.requests) == 4
 
 
-def test_an_answer_is_on_disk_before_the_next_request(
+def test_a_response_is_on_disk_before_the_next_request(
     make_run: MakeRun, remote: FakeRemote
 ) -> None:
     """A response is in the journal while its check waits, even for one that never comes."""
@@ -287,10 +287,10 @@ def test_exchanges_of_a_blocked_step_are_recorded(make_run: MakeRun, remote: Fak
 
 
 @pytest.mark.parametrize("is_changed", [False, True])
-def test_a_check_is_about_what_was_known_when_the_look_began(
+def test_a_check_is_about_what_was_known_when_the_snapshot_began(
     make_run: MakeRun, is_changed: bool
 ) -> None:
-    """A correction during a look was not checked by that look."""
+    """A correction during a snapshot was not checked by that snapshot."""
     released = threading.Event()
 
     def slow(context: CheckContext) -> Finding:
@@ -301,11 +301,11 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
     app_id = Input(name="app_id", label="App ID", help="Which.")
     run = make_run(slow_step, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
 
-    look = run.start_snapshot(run.procedure.steps)
+    snapshot = run.start_snapshot(run.procedure.steps)
     if is_changed:
         run.give("app_id", "1234567891011122")
     released.set()
-    state = run.perform("a", look)
+    state = run.perform("a", snapshot)
 
     assert (state.conclusion.outcome is Outcome.VERIFIED) is not is_changed
     assert (wording("findings.check-it-again") in state.conclusion.reason) is is_changed
@@ -401,7 +401,7 @@ def record_of(run: Run) -> list[Any]:
 
 
 @pytest.mark.matrix(0)
-def test_any_order_of_answers_gives_one_record(
+def test_any_order_of_responses_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty looks, in which each answer comes after a random time, have one record."""
