@@ -8,6 +8,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
+from tests.sandbox.graph_texts import UNAVAILABLE, upgrade_warning
 
 from .conftest import CompleteDialog, Graph, Open, OpenCyclr, Start, dialog, error_of
 
@@ -24,7 +25,7 @@ def test_a_server_error_is_graphs_own(own: Graph) -> None:
     assert response.status_code == 400
     error = error_of(response)
     assert list(error) == ["message", "type", "is_transient", "code", "fbtrace_id"]
-    assert error["message"] == "(#2) Service temporarily unavailable"
+    assert error["message"] == UNAVAILABLE
     assert error["type"] == "OAuthException"
     assert own.get("me").status_code == 200
 
@@ -222,5 +223,5 @@ def test_version_expired(start: Start, graph_of: Open) -> None:
     graph = graph_of(start("version-expired"))
     assert graph.get("me").headers["facebook-api-version"] == "v27.0"
     assert graph.get("me/adaccounts").headers["x-ad-api-version-warning"] == (
-        "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
+        upgrade_warning("v27.0", "v26.0")
     )

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
+from tests.sandbox.graph_texts import WRONG_SECRET
 
 from .conftest import CompleteDialog, Cyclr, Domain, OpenCyclr, Start
 
@@ -310,7 +311,7 @@ def test_a_wrong_secret_in_the_console_fails_at_the_callback(
     """With a wrong secret in the console, the callback shows Facebook's error message."""
     cyclr = cyclr_of(start("approved"))
     cyclr.sandbox.state.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
-    assert "Error validating client secret." in consent(cyclr).text
+    assert WRONG_SECRET in consent(cyclr).text
 
 
 def test_callback_message_is_posted(cyclr: Cyclr, consent: Consent) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.graph_texts import PAGE_TOKEN_REQUIRED, needs_permission, no_field, unknown_path
+
 from .conftest import Graph, Open, Start, app_of, error_of
 
 
@@ -40,7 +42,7 @@ def test_application_node_has_no_redirect_uris(graph: Graph) -> None:
     error = error_of(graph.get(app_id, "app", fields="redirect_uris"))
     assert (error["code"], error["message"]) == (
         100,
-        "(#100) Tried accessing nonexisting field (redirect_uris) on node type (Application)",
+        no_field("redirect_uris", "Application"),
     )
 
 
@@ -104,7 +106,7 @@ def test_accounts_list_pages_with_their_tokens(graph: Graph) -> None:
     error = error_of(graph.get("me/accounts", "page"))
     assert (error["code"], error["message"]) == (
         100,
-        "(#100) Tried accessing nonexisting field (accounts) on node type (Page)",
+        no_field("accounts", "Page"),
     )
 
 
@@ -113,12 +115,10 @@ def test_lead_forms_need_a_page_token(graph: Graph) -> None:
     path = f"{graph.given['page_id']}/leadgen_forms"
     assert graph.get(path, "page").json()["data"][0]["id"] == graph.given["leadgen_form_id"]
     error = error_of(graph.get(path, "user"))
-    assert error["message"] == "(#190) This method must be called with a Page Access Token"
+    assert error["message"] == PAGE_TOKEN_REQUIRED
     response = graph.get(path, page_token_without(graph, "pages_manage_ads"))
     assert response.status_code == 403
-    assert error_of(response)["message"] == (
-        "(#200) Requires pages_manage_ads permission to manage the object"
-    )
+    assert error_of(response)["message"] == (needs_permission("pages_manage_ads"))
 
 
 @pytest.mark.parametrize("token", ["user", "page"])
@@ -137,9 +137,7 @@ def test_leads_without_leads_retrieval(graph: Graph) -> None:
     path = f"{graph.given['leadgen_form_id']}/leads"
     response = graph.get(path, token_without(graph, "leads_retrieval"))
     assert response.status_code == 403
-    assert error_of(response)["message"] == (
-        "(#200) Requires leads_retrieval permission to manage the object"
-    )
+    assert error_of(response)["message"] == (needs_permission("leads_retrieval"))
 
 
 def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
@@ -251,7 +249,7 @@ def test_missing_objects(graph: Graph) -> None:
     )
     assert error["message"].startswith("Unsupported get request. Object with ID '4711' does not")
     assert error_of(graph.get("nobody"))["code"] == 803
-    assert error_of(graph.get("me/nothing"))["message"] == "Unknown path components: /nothing"
+    assert error_of(graph.get("me/nothing"))["message"] == unknown_path("/nothing")
 
 
 def test_no_token_at_all(graph: Graph) -> None:

@@ -12,6 +12,7 @@ from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
+from tests.sandbox.graph_texts import UNAVAILABLE, WRONG_SECRET
 from tests.support.wording import refused
 
 from .conftest import (
@@ -138,7 +139,7 @@ def test_wrong_secret(start: Start, graph_of: Open) -> None:
     """The given secret is not the app's; the console has the right one."""
     sandbox = start("wrong-secret")
     response = graph_of(sandbox).exchange(grant_type="client_credentials")
-    assert error_of(response)["message"] == "Error validating client secret."
+    assert error_of(response)["message"] == WRONG_SECRET
     app = app_of(sandbox)
     held = {entry.client_secret for entry in sandbox.state.cyclr.library.values()}
     assert app.secret in held
@@ -440,7 +441,7 @@ def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
     graph.sandbox.state.faults.active = [read_fault({"kind": "graph-error", "code": 2})]
     assert error_of(graph.get("me"))["message"] == "(#2) Serviço temporariamente indisponível"
     english = error_of(graph.get("me", locale="en_US"))["message"]
-    assert english == "(#2) Service temporarily unavailable"
+    assert english == UNAVAILABLE
 
 
 def test_every_message_of_graph_has_a_translation() -> None:

@@ -9,6 +9,13 @@ import pytest
 
 from facebook_cyclr_sandbox.graph.tokens import format_pacific_time
 from facebook_cyclr_sandbox.server import Sandbox
+from tests.sandbox.graph_texts import (
+    CODE_EXPIRED,
+    CODE_USED,
+    PROOF_REQUIRED,
+    WRONG_PROOF,
+    WRONG_SECRET,
+)
 
 from .conftest import Graph, Open, Start, app_of, error_of
 
@@ -49,15 +56,15 @@ RELATIVE_URI = "redirect_uri isn't an absolute URI. Check RFC 3986."
 @pytest.mark.parametrize(
     ("params", "code", "message"),
     [
-        ({**CREDENTIALS, "client_secret": "0" * 32}, 1, "Error validating client secret."),
-        ({**CREDENTIALS, "client_secret": ""}, 1, "Error validating client secret."),
+        ({**CREDENTIALS, "client_secret": "0" * 32}, 1, WRONG_SECRET),
+        ({**CREDENTIALS, "client_secret": ""}, 1, WRONG_SECRET),
         ({**CREDENTIALS, "client_id": "1234567890123456"}, 101, UNKNOWN_APP),
         ({**CREDENTIALS, "client_id": "my app"}, 101, "Invalid Client ID"),
         ({**CREDENTIALS, "client_id": ""}, 101, "Missing client_id parameter."),
         ({"grant_type": ""}, 191, "Missing redirect_uri parameter."),
         ({"grant_type": "password"}, 191, "Missing redirect_uri parameter."),
         # With a dummy code, the first error in the order secret, redirect URI, code is returned.
-        ({**DUMMY_CODE, "client_secret": "x"}, 1, "Error validating client secret."),
+        ({**DUMMY_CODE, "client_secret": "x"}, 1, WRONG_SECRET),
         ({**DUMMY_CODE, "redirect_uri": "https://other.example/x"}, 191, FOREIGN_DOMAIN),
         ({**DUMMY_CODE, "redirect_uri": "connector/callback"}, 191, RELATIVE_URI),
         (DUMMY_CODE, 100, "Invalid verification code format."),
@@ -91,7 +98,7 @@ def test_a_code_is_redeemed_once(graph: Graph) -> None:
     assert graph.get("me", response["access_token"]).status_code == 200
     error = error_of(graph.exchange(redirect_uri=REDIRECT_URI, code=code))
     assert (error["code"], error["error_subcode"]) == (100, 36009)
-    assert error["message"] == "This authorization code has been used."
+    assert error["message"] == CODE_USED
 
 
 def test_a_code_keeps_its_redirect_uri(graph: Graph) -> None:
@@ -113,7 +120,7 @@ def test_a_code_expires(start: Start, graph_of: Open) -> None:
     error = error_of(graph_of(sandbox).exchange(redirect_uri=REDIRECT_URI, code=code))
     assert (error["error_subcode"], error["message"]) == (
         36007,
-        "This authorization code has expired.",
+        CODE_EXPIRED,
     )
 
 
@@ -239,7 +246,7 @@ def test_appsecret_proof_is_verified(graph: Graph) -> None:
     assert graph.get("me", appsecret_proof=proof).status_code == 200
     error = error_of(graph.get("me", appsecret_proof="0" * 64))
     assert (error["type"], error["code"]) == ("GraphMethodException", 100)
-    assert error["message"] == "Invalid appsecret_proof provided in the API argument"
+    assert error["message"] == WRONG_PROOF
 
 
 def test_appsecret_proof_can_be_required(graph: Graph) -> None:
@@ -248,7 +255,7 @@ def test_appsecret_proof_can_be_required(graph: Graph) -> None:
     app.requires_proof = True
     error = error_of(graph.get("me"))
     app.requires_proof = False
-    assert error["message"] == "API calls from the server require an appsecret_proof argument"
+    assert error["message"] == PROOF_REQUIRED
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from facebook_cyclr_sandbox.response_sources import _handlers, find_route_sections, load_sections
 from tests.conftest import NOON
+from tests.sandbox.graph_texts import unknown_path, upgrade_warning
 
 from .conftest import Graph, Open, Start, app_of, error_of
 
@@ -162,7 +163,7 @@ def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
     base = graph.given["graph_url"]
     unknown = graph.http.get(f"{base}/v99.0/me")
     known = graph.http.get(f"{base}/v26.0/me")
-    assert error_of(unknown)["message"] == "Unknown path components: /me"
+    assert error_of(unknown)["message"] == unknown_path("/me")
     assert error_of(known)["message"] == (
         "An active access token must be used to query information about the current user."
     )
@@ -184,9 +185,7 @@ def test_marketing_versions_end_earlier(graph: Graph) -> None:
     graph.sandbox.state.offset = NOON.timestamp() - time.time()
     upgraded = graph.at("v25.0/me/adaccounts")
     assert upgraded.headers["facebook-api-version"] == "v26.0"
-    assert upgraded.headers["x-ad-api-version-warning"] == (
-        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
-    )
+    assert upgraded.headers["x-ad-api-version-warning"] == (upgrade_warning("v26.0", "v25.0"))
     for version in ("v24.0", "v23.0", "v22.0", "v19.0"):
         ended = graph.at(f"{version}/me/adaccounts")
         assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")

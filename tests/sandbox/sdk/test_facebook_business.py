@@ -20,6 +20,16 @@ from facebook_business.session import FacebookSession
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
+from tests.sandbox.graph_texts import (
+    PAGE_TOKEN_REQUIRED,
+    PROOF_REQUIRED,
+    UNAVAILABLE,
+    WRONG_PROOF,
+    needs_permission,
+    no_field,
+    unknown_path,
+    upgrade_warning,
+)
 from tests.sandbox.sdk.conftest import Given, control
 
 Open = Callable[..., FacebookAdsApi]
@@ -200,7 +210,7 @@ def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
         "OAuthException",
         100,
         None,
-        "(#100) Tried accessing nonexisting field (no_such) on node type (Application)",
+        no_field("no_such", "Application"),
     )
     missing = catch_error(AdAccount("act_1").api_get)
     assert error_parts(missing)[:4] == (400, "GraphMethodException", 100, 33)
@@ -212,7 +222,7 @@ def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
         "OAuthException",
         190,
         None,
-        "(#190) This method must be called with a Page Access Token",
+        PAGE_TOKEN_REQUIRED,
     )
     open_api(given, "page")
     accounts = catch_error(User("me").get_accounts)
@@ -221,7 +231,7 @@ def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
         "OAuthException",
         100,
         None,
-        "(#100) Tried accessing nonexisting field (accounts) on node type (Page)",
+        no_field("accounts", "Page"),
     )
 
 
@@ -235,7 +245,7 @@ def test_a_missing_permission(start: Callable[..., Sandbox], open_api: Open) -> 
         "OAuthException",
         200,
         None,
-        "(#200) Requires leads_retrieval permission to manage the object",
+        needs_permission("leads_retrieval"),
     )
 
 
@@ -269,14 +279,12 @@ def test_expired_versions(start: Callable[..., Sandbox], open_api: Open) -> None
 
     old = open_api(given, api_version="v25.0")
     headers = old.call("GET", (account, "campaigns")).headers()
-    assert headers["X-Ad-Api-Version-Warning"] == (
-        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
-    )
+    assert headers["X-Ad-Api-Version-Warning"] == (upgrade_warning("v26.0", "v25.0"))
     never = open_api(given, api_version="v99.0")
     error = catch_error(lambda: never.call("GET", ("me",)))
     assert (error.api_error_code(), error.api_error_message()) == (
         2500,
-        "Unknown path components: /me",
+        unknown_path("/me"),
     )
 
 
@@ -291,7 +299,7 @@ def test_transient_errors_are_marked(given: Given, open_api: Open) -> None:
         "OAuthException",
         2,
         None,
-        "(#2) Service temporarily unavailable",
+        UNAVAILABLE,
     )
     assert User("me").api_get()["name"] == "Sandbox Operator"
 
@@ -371,7 +379,7 @@ def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
         "GraphMethodException",
         100,
         None,
-        "Invalid appsecret_proof provided in the API argument",
+        WRONG_PROOF,
     )
 
 
@@ -389,7 +397,7 @@ def test_a_missing_proof_is_refused_where_it_is_required(
         "GraphMethodException",
         100,
         None,
-        "API calls from the server require an appsecret_proof argument",
+        PROOF_REQUIRED,
     )
 
 

@@ -14,6 +14,7 @@ from httpx_oauth.exceptions import GetProfileError
 from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
 
 from facebook_cyclr_sandbox.server import Sandbox
+from tests.sandbox.graph_texts import CODE_EXPIRED, CODE_USED, WRONG_SECRET
 from tests.sandbox.sdk.conftest import Given, complete_dialog, control, query_of
 
 ClientOf = Callable[..., FacebookOAuth2]
@@ -158,12 +159,12 @@ def test_a_scope_that_does_not_exist(given: Given, client: FacebookOAuth2) -> No
 @pytest.mark.parametrize(
     ("change", "code", "subcode", "message"),
     [
-        ("reused", 100, 36009, "This authorization code has been used."),
-        ("expired", 100, 36007, "This authorization code has expired."),
+        ("reused", 100, 36009, CODE_USED),
+        ("expired", 100, 36007, CODE_EXPIRED),
         ("malformed", 100, None, "Invalid verification code format."),
         ("other redirect", 100, 36008, "Error validating verification code."),
         ("foreign redirect", 191, None, "Can't load URL: The domain of this URL isn't included"),
-        ("wrong secret", 1, None, "Error validating client secret."),
+        ("wrong secret", 1, None, WRONG_SECRET),
     ],
 )
 def test_a_refused_exchange(
