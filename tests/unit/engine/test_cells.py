@@ -361,7 +361,11 @@ def test_the_frames_of_an_exception_are_bounded(child: CellProcess) -> None:
 
 
 def written_to_the_connection(message: str) -> str:
-    """Return a cell that writes to the connection of its own process, and sleeps."""
+    """
+    Return a cell that writes to the connection of its own process, and sleeps.
+
+    It ignores an interruption, or its own result would follow what it wrote.
+    """
     return f"""
 import os, socket, stat, struct, time
 for name in os.listdir("/proc/self/fd"):
@@ -372,7 +376,11 @@ for name in os.listdir("/proc/self/fd"):
         continue
     if is_ours and socket.socket(fileno=os.dup(number)).family == socket.AF_UNIX:
         os.write(number, {message})
-time.sleep(600)
+while True:
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        pass
 """
 
 

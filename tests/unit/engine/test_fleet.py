@@ -191,7 +191,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         ),
         (
             lambda item: sealed(item, key=other_key()),
-            wording("no-trusted-signature.not-trusted"),
+            f"{wording('no-trusted-signature.not-trusted')}.",
             4,
         ),
         (altered, f"record.json: {wording('content-altered.other-digest')}", 4),
