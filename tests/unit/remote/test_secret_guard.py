@@ -349,7 +349,7 @@ def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
     session = session_of(listener, VALUE)
     session.redactor.learn(Secret(VALUE), Credential("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):
-        with refused_naming(RemoteError, "App Secret (app_secret)", "Client Secret (x)"):
+        with refused_naming(RemoteError, "App Secret (app_secret) and Client Secret (x)"):
             session.send(_post(address, form={"a": VALUE}))
 
     assert listener.requests == []
