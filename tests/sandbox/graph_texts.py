@@ -1,4 +1,4 @@
-"""What Graph answers, word for word, where several tests compare it: facts of the protocol."""
+"""Texts of Graph responses that several tests compare, word for word: facts of the protocol."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_each_decision_has_its_days(
 ALL_MADE = wording("screens.decisions-all-made", count=4)
 
 
-def made(number: int) -> str:
+def decisions_made(number: int) -> str:
     return wording("screens.decisions-made", number=number, count=4)
 
 
@@ -133,8 +133,8 @@ def made(number: int) -> str:
     [
         ("", ALL_MADE, "", ()),
         ("9 to do", ALL_MADE, "", ()),
-        ("12 waits, 9 to do, 13 to do, 12a to do", made(3), "2026-12-22", ("9", "13")),
-        ("5a to do, 5b to do, 1 to do", made(2), "2026-12-27", ("1",)),
+        ("12 waits, 9 to do, 13 to do, 12a to do", decisions_made(3), "2026-12-22", ("9", "13")),
+        ("5a to do, 5b to do, 1 to do", decisions_made(2), "2026-12-27", ("1",)),
     ],
 )
 def test_the_forecast_says_how_far_it_is(
