@@ -40,7 +40,12 @@ from runbook_lib.engine.watch.poll import (
     open_watched,
     poll_tenant,
 )
-from runbook_lib.engine.watch.send import AddressBook, Sender, receivers_that_refused, told_terminal
+from runbook_lib.engine.watch.send import (
+    AddressBook,
+    Sender,
+    receivers_that_refused,
+    terminal_receiver,
+)
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     Delivery,
@@ -200,9 +205,9 @@ class WatchCycle:
             return
         now = self._now()
         state = self._state
-        terminal, told = told_terminal(state, now)
+        terminal, deliveries = terminal_receiver(state, now)
         problems = self._problems()
-        to_report = due_problems(terminal, problems, told, now)
+        to_report = due_problems(terminal, problems, deliveries, now)
         to_report.pop(ProblemPhase.FAILING, None)
         shown = [
             entry

@@ -263,14 +263,14 @@ def compose_digest(
     `views` are the receiver's own tenants, `problems` their problems. The first digest lists the
     watched tenants; the `notices` come first.
     """
-    told = due_problems(receiver, problems, deliveries, now)
+    due = due_problems(receiver, problems, deliveries, now)
     is_first = not receiver.introduced_on
-    if not (is_first or any(told.values())):
+    if not (is_first or any(due.values())):
         return None
     shown = [
         entry
         for phase in ProblemPhase
-        for entry in digest_entries(phase, told.get(phase, ()), views)
+        for entry in digest_entries(phase, due.get(phase, ()), views)
     ]
     on = timestamp(now)
     reported = {
@@ -279,8 +279,8 @@ def compose_digest(
         if entry.phase is not ProblemPhase.ENDED
         for problem in entry.problems
     }
-    ended = [problem.id for problem in told.get(ProblemPhase.ENDED, ())]
-    named = {problem.tenant for part in told.values() for problem in part}
+    ended = [problem.id for problem in due.get(ProblemPhase.ENDED, ())]
+    named = {problem.tenant for part in due.values() for problem in part}
     tenants = sorted(views) if is_first else sorted(named)
     is_sandbox = any(views[key].is_sandbox for key in tenants)
     subject = _subject(shown, len(views))
@@ -317,7 +317,7 @@ def compose_digest(
             "more": sum(max(len(entry.problems) - _MAX_DOCUMENTS, 0) for entry in shown),
         },
         thread=list(dict.fromkeys(thread)),
-        person=next((p.person for part in told.values() for p in part), ""),
+        person=next((p.person for part in due.values() for p in part), ""),
         reported=reported,
         ended=ended,
         is_introduction=is_first,
@@ -329,16 +329,16 @@ def accepted_deliveries(
 ) -> list[Delivery]:
     """Return a delivery for each problem, now that the receiver accepted the digest."""
     on = timestamp(now)
-    told = []
+    accepted = []
     for ident, entry in digest.reported.items():
         before = deliveries.get(ident)
         first = (before and before.digest) or digest.id
-        told.append(Delivery(ident, digest.receiver, on, first, entry))
+        accepted.append(Delivery(ident, digest.receiver, on, first, entry))
     for ident in digest.ended:
         before = deliveries.get(ident)
         first = before.digest if before else digest.id
-        told.append(Delivery(ident, digest.receiver, on, first, is_end_reported=True))
-    return told
+        accepted.append(Delivery(ident, digest.receiver, on, first, is_end_reported=True))
+    return accepted
 
 
 def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:

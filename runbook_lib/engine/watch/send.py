@@ -201,7 +201,7 @@ class Sender:
             pending = self._pending(addressee, now)
             if pending or row.gone_on:
                 return pending if not row.gone_on else None
-            told = {d.problem: d for d in self.state.deliveries.read(receiver=row.receiver)}
+            deliveries = deliveries_by_problem(self.state, row.receiver)
             waiting = {
                 ident
                 for digest in self.state.digests.read(receiver=row.receiver)
@@ -213,7 +213,9 @@ class Sender:
                 for notice in self.state.notices.read()
                 if not row.introduced_on or notice.on > row.introduced_on
             ]
-            digest = compose_digest(row, problems, addressee.views, told, now, notices=notices)
+            digest = compose_digest(
+                row, problems, addressee.views, deliveries, now, notices=notices
+            )
             if digest:
                 self.state.digests.write([digest])
             return digest
@@ -249,8 +251,8 @@ class Sender:
         """
         now = self._clock()
         state = self.state
-        told = {d.problem: d for d in state.deliveries.read(receiver=row.receiver)}
-        state.deliveries.write(accepted_deliveries(digest, told, now))
+        deliveries = deliveries_by_problem(state, row.receiver)
+        state.deliveries.write(accepted_deliveries(digest, deliveries, now))
         row.introduced_on = timestamp(now)
         row.refusal = ""
         state.receivers.write([row])
@@ -285,11 +287,17 @@ def receivers_that_refused(state: WatchState, book: AddressBook) -> list[tuple[l
     return [*refused_tenants.values()]
 
 
-def told_terminal(state: WatchState, now: datetime) -> tuple[WatchReceiver, dict[str, Delivery]]:
+def deliveries_by_problem(state: WatchState, receiver: str) -> dict[str, Delivery]:
+    """Return a receiver's deliveries, by the id of the problem; the terminal has an empty name."""
+    return {delivery.problem: delivery for delivery in state.deliveries.read(receiver=receiver)}
+
+
+def terminal_receiver(
+    state: WatchState, now: datetime
+) -> tuple[WatchReceiver, dict[str, Delivery]]:
     """Return the terminal as a receiver, and its deliveries."""
     terminal = WatchReceiver("", "", "", first_on=not_later("", timestamp(now)))
-    told = {delivery.problem: delivery for delivery in state.deliveries.read(receiver="")}
-    return terminal, told
+    return terminal, deliveries_by_problem(state, "")
 
 
 def _is_due(digest: Digest, now: datetime) -> bool:

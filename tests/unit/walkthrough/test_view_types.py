@@ -193,10 +193,22 @@ def test_a_script_reads_documented_keys_of_each_part(
     assert read <= {key for hint in types for key in get_type_hints(hint)}
 
 
-@pytest.mark.parametrize(
+each_script = pytest.mark.parametrize(
     ("script", "view_type"),
     [("panel.js", DrawnStep), ("header.js", HeaderView), ("finish.js", FinishView)],
 )
+
+
+@each_script
+def test_a_script_reads_documented_keys_only(script: str, view_type: Any) -> None:
+    """Each `view.name` in a panel's script is a key of the view's type."""
+    text = (STATIC / script).read_text(encoding="utf-8")
+    read = set(re.findall(r"(?<![\w.])view\.(\w+)", text))
+    assert read
+    assert read <= set(view_type.__annotations__)
+
+
+@each_script
 def test_a_script_reads_documented_keys_of_single_parts(script: str, view_type: Any) -> None:
     """Each `view.part.name` in a script is a documented key of that part."""
     text = (STATIC / script).read_text(encoding="utf-8")
