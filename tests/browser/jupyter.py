@@ -88,7 +88,7 @@ COUNTS = """() => {
   };
 }"""
 # The cells that every notebook needs.
-_FRAME = ("title", "parameters", "open", "finish")
+_FRAME = ("title", "parameters", "open", "finish", "steps")
 # Loading the trusted certificates takes a client longer than a request on loopback.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # `SCREENSHOTS=folder` saves the README's screenshots.
