@@ -89,7 +89,7 @@ class NotebookRun(ABC):
         run = self.run
         practice = "SANDBOX · " if run.is_sandbox else ""
         at = with_times(timestamp(run.clock()))
-        return step_table(run.state, f"{practice}tenant {run.tenant} · the steps at {at}")
+        return step_table(run.state, f"{practice}tenant {run.tenant} · the steps at {at} UTC")
 
     @abstractmethod
     def header(self) -> CellOutput:
@@ -192,8 +192,8 @@ class PendingRun(NotebookRun):
 
     @property
     def steps(self) -> StepTable:
-        """A line for each step; without any until the run is open."""
-        return self._opened.steps if self._opened else StepTable(heading=_ANSWER_FIRST)
+        """A line for each step; none until the run is open."""
+        return self._opened.steps if self._opened else StepTable()
 
     def header(self) -> CellOutput:
         """Show the question, then the header."""

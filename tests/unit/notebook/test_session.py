@@ -302,7 +302,7 @@ def test_the_header_asks_for_the_tenant_that_nothing_names(cell: Cell, folder: P
     with refused(SettingsError, "no-tenant-yet"):
         _ = run.run
     assert run.steps == ()
-    assert repr(run.steps) == wording("notebook.answer-first")
+    assert repr(run.steps) == ""
     with pytest.raises(UnknownStepError):
         run.step("fb-99-nothing")
 
