@@ -7,17 +7,20 @@ Each message says what the author of the connector has to do.
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 
-from runbook_lib.connectors.code_meanings import meaning_of
+from runbook_lib.connectors.code_meanings import read_meanings
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Check
 from runbook_lib.testing.connector_case import ConnectorCase, Control
@@ -149,7 +152,8 @@ class ConnectorSafety:
         finding = self.case.perform(check, minimal)
         code = finding.code if finding else ""
 
-        _require(meaning_of(code) is not None, f"describe the code {code} in codes.toml")
+        known = read_meanings((_folder_of(check),))
+        _require(code in known, f"describe the code {code} in codes.toml beside the check")
 
     def test_the_record_keeps_all_of_it(self, check: Check, minimal: MinimalExchanges) -> None:
         """Each field on which a check rests is in the record, since its client declares it."""
@@ -500,6 +504,14 @@ def _is_verified(finding: Finding) -> bool:
     """Return whether a finding is verified; fail if the check broke off by a defect."""
     _require(finding.code != "check-broken", f"the check broke off: {finding.reason}")
     return finding.outcome is Outcome.VERIFIED
+
+
+def _folder_of(check: Check) -> Path:
+    """Return the folder of the module that defines a check."""
+    function: Any = check.run
+    while isinstance(function, partial):
+        function = function.func
+    return Path(inspect.getfile(function)).parent
 
 
 def _failing(error: type[Exception]) -> Callable[[], httpx.Response]:
