@@ -71,6 +71,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
         found = re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())
         if found:
             return found[1]
+        # Another process writes the log.
         time.sleep(0.05)
     raise AssertionError(log.read_text())
 
