@@ -505,13 +505,15 @@ def test_a_folder_in_the_journals_place_raises(path: Path) -> None:
         Journal(path).append(*STARTED)
 
 
-def test_a_lock_that_is_never_released_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_released_raises(path: Path) -> None:
     """If another process keeps the lock, `JournalError` is raised after the time limit."""
     written(path, 1)
-    monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
 
-    with FileLock(path.with_suffix(".lock")), refused(JournalError, "journal-locked"):
-        Journal(path).append(*STARTED)
+    with (
+        FileLock(path.with_suffix(".lock")),
+        refused(JournalError, "journal-locked", path=path, seconds=0),
+    ):
+        Journal(path, lock_seconds=0).append(*STARTED)
 
     assert len(Journal(path).entries()) == 1
 

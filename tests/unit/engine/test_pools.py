@@ -304,7 +304,7 @@ def test_an_interrupted_wait_loses_no_tenant(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_STOP_SECONDS", PATIENCE_SECONDS)
     pool = pool_of(2)
     with monkeypatch.context() as patch:
-        patch.setattr(module._Tenant, "done", interrupted)
+        patch.setattr(module.TenantProcess, "done", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(pool.run([[REQUEST], [performing(*SLEEPING)]]))
 

@@ -268,17 +268,14 @@ def test_parallel_sealings_form_one_chain(
     assert is_in_order(tmp_path, trust)
 
 
-def test_waiting_for_another_sealing_has_a_limit(
-    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_for_another_sealing_has_a_limit(tmp_path: Path) -> None:
     """Waiting for another sealing ends after the time limit with an error."""
     journal = ended_run(tmp_path, "00000001").journal
-    monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
 
     with (
         chain_end(open_history(journal.path.parent)),
-        refused(JournalError, "sealing-elsewhere"),
-        chain_end(open_history(journal.path.parent)),
+        refused(JournalError, "sealing-elsewhere", folder=journal.path.parent, seconds=0),
+        chain_end(open_history(journal.path.parent), lock_seconds=0),
     ):
         pass
 

@@ -87,11 +87,9 @@ def test_all_threads_are_counted(path: Path, wall: Wall) -> None:
     assert HourlyCalls(path, wall=wall).used_percent("1", 400) == 100
 
 
-def test_the_file_does_not_grow_for_ever(
-    budget: HourlyCalls, path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_does_not_grow_for_ever(path: Path, wall: Wall) -> None:
     """Above its largest size, lines of more than an hour ago go."""
-    monkeypatch.setattr(module, "_MAX_FILE_BYTES", 4_000)
+    budget = HourlyCalls(path, wall=wall, max_bytes=4_000)
     for _ in range(200):
         budget.count_call("1", None)
         wall.now += 60
