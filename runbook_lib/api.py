@@ -77,14 +77,10 @@ class TenantSteps:
 
     def __repr__(self) -> str:
         """Return the outcome and all steps, as a terminal shows them."""
-        return f"{self._title}\n{self.steps!r}"
+        return repr(self.steps)
 
     def _repr_html_(self) -> str:
-        return table_html(self.steps, title=self._title)
-
-    @property
-    def _title(self) -> str:
-        return f"{self.tenant} ({self.connector}): {self.outcome}"
+        return table_html(self.steps)
 
 
 def verify_bundle(path: str | Path, trusted_keys: Iterable[str | Path]) -> verify.VerifiedBundle:
@@ -127,11 +123,12 @@ def status(
         raise UnknownTenantError(unknown_tenant(run.tenant, evidence), next_step="")
     state = run.whole_state
     following = next_step(state)
+    practice = "SANDBOX · " if run.is_sandbox else ""
     return TenantSteps(
         tenant=run.tenant,
         connector=run.procedure.id,
         outcome=state.outcome,
-        steps=step_table(state),
+        steps=step_table(state, f"{practice}{run.tenant} ({run.procedure.id}): {state.outcome}"),
         next_step=following[0].step.id if following else "",
         advice=following[1] if following else "",
     )

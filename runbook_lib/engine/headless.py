@@ -134,7 +134,7 @@ class RunResult:
     @property
     def steps(self) -> StepTable:
         """A line for each step."""
-        return step_table(self.state)
+        return step_table(self.state, f"{self.tenant}: {self.state.outcome}")
 
     @property
     def report(self) -> Path:
@@ -143,8 +143,7 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """Return the steps as a table with a link to the report, as Jupyter displays it."""
-        title = f"{self.tenant}: {self.state.outcome}"
-        return table_html(self.steps, title=title, report=self.report.resolve().as_uri())
+        return table_html(self.steps, report=self.report.resolve().as_uri())
 
 
 class RunListener:

@@ -117,6 +117,7 @@ def notebook_text(procedure: Procedure) -> str:
             cells.append(_markdown(f"{step.id}-text", text))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
+    cells.append(_code("steps", "run.steps"))
     notebook = {
         "cells": cells,
         "metadata": {

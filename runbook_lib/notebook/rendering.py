@@ -16,7 +16,7 @@ from msgspec import to_builtins
 
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
-from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of
+from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of, tally
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 STEP_MIME = "application/vnd.runbook.step+json"
-SUMMARY_MIME = "application/vnd.runbook.summary+json"
+END_MIME = "application/vnd.runbook.end+json"
 
 _AS_SAVED = "As last saved. Press Start at the top of the notebook to go on."
 _NOTES = {
@@ -95,24 +95,24 @@ def header_bundle(
     return {"text/html": html, "text/plain": f"{one_line(title)}\n{text}"}
 
 
-def summary_bundle(state: RunState, *, is_sandbox: bool, end: str = "") -> dict[str, Any]:
-    """Return the renderings of all steps, with outcome and reason, and `end` below them."""
+def end_bundle(state: RunState, *, is_sandbox: bool, end: str = "") -> dict[str, Any]:
+    """
+    Return the renderings of a run's end: the number of steps by outcome, and `end` below it.
+
+    The JSON has every step with outcome and reason.
+    """
     steps = [step_record(step) for step in state.steps.values()]
-    lines = [
-        one_line(
-            f"{ICONS[step.outcome]} {step.id:32} {label_of(step):20} {with_times(step.reason)}"
-        )
-        for step in steps
-    ]
+    counts = [f"{ICONS[outcome]} {number} {label}" for outcome, label, number in tally(steps)]
     document = {
         "run_id": state.run_id,
         "sandbox": is_sandbox,
         "steps": [_without_exchanges(step) for step in steps],
     }
+    mark = "SANDBOX " if is_sandbox else ""
     return {
-        "text/html": _html("summary", steps=steps, is_sandbox=is_sandbox, end=end),
-        "text/plain": "\n".join([*["SANDBOX"] * is_sandbox, *lines, *[one_line(end)] * bool(end)]),
-        SUMMARY_MIME: document,
+        "text/html": _html("end", counts=counts, is_sandbox=is_sandbox, end=end),
+        "text/plain": "\n".join(filter(None, (mark + " · ".join(counts), one_line(end)))),
+        END_MIME: document,
     }
 
 

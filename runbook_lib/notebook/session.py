@@ -24,6 +24,7 @@ from IPython.display import display, update_display
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import own_setting
 from runbook_lib.connectors.registry import DEFAULT, find_procedure
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
@@ -33,6 +34,7 @@ from runbook_lib.engine.tenant_names import TenantQuestion, configured_tenant
 from runbook_lib.engine.tenant_run import RESERVED, Run, load_settings
 from runbook_lib.engine.tenant_run import open_run as open_plain_run
 from runbook_lib.errors import SettingsError, StepFailedError
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.evidence.reports.step_table import StepTable, step_line, step_table
 from runbook_lib.notebook import rendering
 from runbook_lib.notebook.shown_step import MimeBundle, ShownStep
@@ -83,12 +85,11 @@ class NotebookRun(ABC):
 
     @property
     def steps(self) -> StepTable:
-        """A line for each step; raises like `run`."""
-        return step_table(self.run.state)
-
-    def summary(self) -> MimeBundle:
-        """Show all steps; raises like `run`."""
-        return MimeBundle(rendering.summary_bundle(self.run.state, is_sandbox=self.run.is_sandbox))
+        """A line for each step, as they stand now; the table says when that was."""
+        run = self.run
+        practice = "SANDBOX · " if run.is_sandbox else ""
+        at = with_times(timestamp(run.clock()))
+        return step_table(run.state, f"{practice}tenant {run.tenant} · the steps at {at} UTC")
 
     @abstractmethod
     def header(self) -> CellOutput:
@@ -100,7 +101,7 @@ class NotebookRun(ABC):
 
     @abstractmethod
     def finish(self) -> CellOutput:
-        """Show all steps, and end a headless run that began in this notebook."""
+        """Show how many steps are done, and end a headless run that began in this notebook."""
 
 
 class InteractiveRun(NotebookRun):
@@ -189,6 +190,11 @@ class PendingRun(NotebookRun):
         """The run, once it is open; before, this raises `SettingsError`."""
         return self._require_opened().run
 
+    @property
+    def steps(self) -> StepTable:
+        """A line for each step; none until the run is open."""
+        return self._opened.steps if self._opened else StepTable()
+
     def header(self) -> CellOutput:
         """Show the question, then the header."""
         from runbook_lib.walkthrough.widgets import TenantPanel  # noqa: PLC0415
@@ -265,10 +271,10 @@ class HeadlessRun(NotebookRun):
 
     def finish(self) -> MimeBundle:
         """
-        Show all steps together.
+        Show the number of steps by outcome, and what to do next.
 
-        A run that began here ends here, unsealed: raises `StepFailedError` if a step
-        failed, since papermill's exit code shows nothing else.
+        A run that began here ends here, unsealed: shows the table of steps and raises
+        `StepFailedError` if a step failed, since papermill's exit code shows nothing else.
         """
         self.under_way.wait()
         self.run.finish_notebook()
@@ -285,8 +291,10 @@ class HeadlessRun(NotebookRun):
                 if step.conclusion.outcome is Outcome.FAILED
             ]
             if failed:
+                # The cells below this one are not executed.
+                display(self.steps)  # type: ignore[no-untyped-call]
                 raise StepFailedError(f"Failed: {', '.join(failed)}. {end}")
-        return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
+        return MimeBundle(rendering.end_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
 def open_run(

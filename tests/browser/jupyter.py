@@ -88,7 +88,7 @@ COUNTS = """() => {
   };
 }"""
 # The cells that every notebook needs.
-_FRAME = ("title", "parameters", "open", "finish")
+_FRAME = ("title", "parameters", "open", "finish", "steps")
 # Loading the trusted certificates takes a client longer than a request on loopback.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # `SCREENSHOTS=folder` saves the README's screenshots.
@@ -424,9 +424,15 @@ class Walk:
             expect(panel).to_have_attribute("data-open", "true")
         return panel
 
+    def card(self, step: str) -> Locator:
+        """Return a step's panel, open, once the kernel has made what the step shows."""
+        panel = self.panel(step)
+        panel.locator(".rb-heading").wait_for(state="attached", timeout=_PATIENCE)
+        return panel
+
     def action(self, step: str, name: str) -> Locator:
         """Return a button of a step's panel, with the menu opened if it is there."""
-        panel = self.panel(step)
+        panel = self.card(step)
         button = panel.locator(f'[data-action="{name}"]')
         if not button.is_visible():
             panel.locator(".rb-menu").evaluate("menu => { menu.open = true; }")
@@ -470,7 +476,7 @@ class Walk:
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
-        panel = self.panel(step)
+        panel = self.card(step)
         with self.work(step):
             has_check = panel.locator('[data-action="check"]').count()
             before = panel.get_attribute("data-finished") or ""
@@ -508,7 +514,7 @@ class Walk:
 
     def form(self, step: str, action: str) -> Locator:
         """Return the form of a step's panel in which `action` is said, opened, with it chosen."""
-        panel = self.panel(step)
+        panel = self.card(step)
         option = panel.locator(f'[data-option="{action}"]')
         name = "answer" if option.count() else action
         form = panel.locator(f'.rb-form:has(button[data-action="confirm-{name}"])')

@@ -110,7 +110,9 @@ def test_the_question_is_a_form_in_the_header(walk: Walk, lab: Lab, axe: str) ->
     assert walk.attest(STEPS[0]) == "attested"
     walk.save()
     document = json.loads(lab.notebook.read_text(encoding="utf-8"))
-    outputs = [output["data"] for cell in document["cells"] for output in cell.get("outputs", ())]
+    *cells, table = document["cells"]
+    assert table["id"] == "steps"
+    outputs = [output["data"] for cell in cells for output in cell.get("outputs", ())]
     panels = [data[PANEL_MIME] for data in outputs]
     assert [panel["part"] for panel in panels] == ["header", *STEPS, "finish"]
     assert {panel["tenant"] for panel in panels} == {"acme-h.cyclr.com"}

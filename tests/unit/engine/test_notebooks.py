@@ -333,9 +333,10 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_the_notebook_opens_its_connector_and_ends() -> None:
-    """The first call opens the run with the notebook's parameters, the last one finishes it."""
+    """The first call opens the run with the parameters, the last ones end it and show its steps."""
     assert f'open_run("{PROCEDURE.id}", globals())' in CODE_CELLS[1].source
-    assert (CODE_CELLS[-1].id, CODE_CELLS[-1].source) == ("finish", "run.finish()")
+    ends = [(cell.id, cell.source) for cell in CODE_CELLS[-2:]]
+    assert ends == [("finish", "run.finish()"), ("steps", "run.steps")]
 
 
 def test_the_notebook_names_the_text_it_was_built_from() -> None:

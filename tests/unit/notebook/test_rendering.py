@@ -18,6 +18,7 @@ from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
 from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, Step, StepKind
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import step_record
+from runbook_lib.evidence.reports.step_table import step_table
 from runbook_lib.notebook import rendering
 from tests.support.attestations import attested
 from tests.support.wording import wording
@@ -74,8 +75,17 @@ def bundle(
     return rendering.step_bundle(state, values, is_sandbox=is_sandbox)
 
 
-def summary(state: StepState = STATE, *, is_sandbox: bool = False) -> dict[str, Any]:
-    return rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=is_sandbox)
+def end(state: StepState = STATE, *, is_sandbox: bool = False) -> dict[str, Any]:
+    return rendering.end_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=is_sandbox)
+
+
+def table(
+    state: StepState = STATE, *, is_sandbox: bool = False, heading: str = ""
+) -> dict[str, Any]:
+    """Return the renderings of a table of one step, headed as `run.steps` heads it."""
+    heading = f"{'SANDBOX ' if is_sandbox else ''}{heading}"
+    steps = step_table(RunState(RUN_ID, {STEP.id: state}), heading)
+    return {"text/html": steps._repr_html_(), "text/plain": repr(steps)}
 
 
 def header(title: str = "Title", *, is_sandbox: bool = False, **more: str) -> dict[str, Any]:
@@ -288,7 +298,8 @@ HOSTILE_STATE = StepState(
 )
 HOSTILE_PAGES = {
     "step": bundle(HOSTILE_STATE, {"app_id": HOSTILE})["text/html"],
-    "summary": summary(HOSTILE_STATE)["text/html"],
+    "end": end(HOSTILE_STATE)["text/html"],
+    "table": table(HOSTILE_STATE, heading=HOSTILE)["text/html"],
     "header": header(HOSTILE, tenant=HOSTILE, run_id=HOSTILE)["text/html"],
 }
 
@@ -299,16 +310,16 @@ def test_hostile_text_stays_text(name: str) -> None:
     page = Page(HOSTILE_PAGES[name])
 
     allowed = {"div", "span", "ul", "li", "em", "a", "code", "details", "summary", "pre", "br"}
-    table = {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong", "style"}
-    assert {tag for tag, _ in page.tags} <= allowed | table
+    of_tables = {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong", "style", "p"}
+    assert {tag for tag, _ in page.tags} <= allowed | of_tables
     attributes = {name for _, given in page.tags for name in given}
     assert attributes <= {"class", "style", "href", "target", "rel", "scope"}
-    assert "<script>alert('x')</script>" in page.text
+    assert name == "end" or "<script>alert('x')</script>" in page.text
     assert page.open == []
 
 
 @pytest.mark.parametrize("is_sandbox", [True, False])
-@pytest.mark.parametrize("make", [bundle, summary, header])
+@pytest.mark.parametrize("make", [bundle, end, table, header])
 def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> None:
     """The HTML runs no script and loads nothing, so it can be read offline; styles come once."""
     html = make(is_sandbox=is_sandbox)["text/html"]
@@ -319,7 +330,7 @@ def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> N
 
 
 @pytest.mark.parametrize("mime", ["text/html", "text/plain"])
-@pytest.mark.parametrize("make", [bundle, summary, header])
+@pytest.mark.parametrize("make", [bundle, end, table, header])
 def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> None:
     """Each HTML and text rendering of a practice run says SANDBOX; those of a real run do not."""
 
@@ -381,18 +392,21 @@ def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     assert "App Review" not in bundle()["text/html"]
 
 
-def test_a_summary_has_a_row_for_each_step() -> None:
-    """The summary has the outcome and the reason of every step in each rendering."""
-    shown = summary(is_sandbox=True)
+def test_the_end_counts_the_steps_and_the_table_has_a_row_for_each() -> None:
+    """People read the numbers of steps, programs every step; the table has the reasons."""
+    shown = end(is_sandbox=True)
 
-    assert set(shown) == {"text/html", "text/plain", rendering.SUMMARY_MIME}
-    document = shown[rendering.SUMMARY_MIME]
+    assert set(shown) == {"text/html", "text/plain", rendering.END_MIME}
+    document = shown[rendering.END_MIME]
     assert (document["run_id"], document["sandbox"]) == ("0a1b2c3d", True)
     expected = to_builtins(step_record(STATE))
     del expected["exchanges"]
     assert document["steps"] == [expected]
     for text in (Page(shown["text/html"]).text, shown["text/plain"]):
-        assert STEP.id in text
+        assert f"1 {IN_PART}" in text
+    steps = table()
+    for text in (Page(steps["text/html"]).text, steps["text/plain"]):
+        assert STEP.title in text
         assert FINDING.reason in text
 
 
@@ -469,13 +483,14 @@ def test_verified_in_part_does_not_look_finished(state: StepState, label: str, l
         assert text.startswith(f"{label}: {FINDING.reason}")
 
 
-def test_the_summary_names_what_is_not_proven() -> None:
-    """The summary shows what is not proven beside a step that is verified in part."""
-    assert f"Not proven: {FINDING.limits[0]}" in Page(summary()["text/html"]).text
-    assert f"{IN_PART} {FINDING.reason}" in " ".join(summary()["text/plain"].split())
+def test_the_table_names_what_is_not_proven() -> None:
+    """The table shows what is not proven beside a step that is verified in part."""
+    limit = f"Not proven: {FINDING.limits[0]}"
+    assert limit in Page(table()["text/html"]).text
+    assert table()["text/plain"].endswith(f"{IN_PART}. {FINDING.reason} {limit}")
     unconfirmed = wording("notebook.not-confirmed", sentence=STEP.sentence)
     assert unconfirmed in Page(bundle()["text/html"]).text
-    assert "Not proven" not in Page(summary(WHOLE)["text/html"]).text
+    assert "Not proven" not in Page(table(WHOLE)["text/html"]).text
 
 
 def test_plain_text_cannot_move_the_cursor() -> None:
@@ -495,7 +510,7 @@ def test_plain_text_cannot_move_the_cursor() -> None:
 
     for shown in (
         bundle(state, {}, is_sandbox=True),
-        summary(state, is_sandbox=True),
+        table(state, is_sandbox=True),
         header(hostile, tenant=hostile, run_id=hostile),
     ):
         assert all(line.isprintable() for line in shown["text/plain"].split("\n"))

@@ -21,7 +21,8 @@ from runbook_lib.engine.practice import practice
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, SettingsError, StepFailedError, UnknownStepError
 from runbook_lib.evidence import chain
-from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
+from runbook_lib.evidence.reports.step_table import StepTable
+from runbook_lib.notebook.rendering import END_MIME, STEP_MIME
 from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode, open_run
 from runbook_lib.walkthrough import controller as walkthrough_module
 from runbook_lib.walkthrough.controller import Walkthrough
@@ -299,7 +300,9 @@ def test_the_header_asks_for_the_tenant_that_nothing_names(cell: Cell, folder: P
     assert waiting == [wording("notebook.answer-first")] * (len(PROCEDURE.steps) + 1)
     assert not (folder / "evidence").exists()
     with refused(SettingsError, "no-tenant-yet"):
-        run.summary()
+        _ = run.run
+    assert run.steps == ()
+    assert repr(run.steps) == ""
     with pytest.raises(UnknownStepError):
         run.step("fb-99-nothing")
 
@@ -438,14 +441,14 @@ def test_an_unknown_step_is_refused(namespace: Namespace, mode: str) -> None:
 
 
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
-    """`finish` shows every step, and that nothing is sealed; `steps` is the same as a table."""
+    """`finish` counts the steps, and says that nothing is sealed; `steps` is a table of them."""
     run = opened(namespace)
     for step in PROCEDURE.steps:
         run.step(step.id)
 
     bundle = shown(run.finish())
 
-    steps = bundle[SUMMARY_MIME]["steps"]
+    steps = bundle[END_MIME]["steps"]
     assert [step["id"] for step in steps] == [step.id for step in PROCEDURE.steps]
     assert types(folder)[-2:] == ["notebook.finished", "run.finished"]
     end = wording("notebook.not-sealed", command="runbook run --tenant acme")
@@ -456,14 +459,20 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
         {name: step[name] for name in fields} for step in steps
     ]
     assert "_fields" in dir(run.steps[0])
-    assert repr(run.steps).splitlines()[0] == str(run.steps[0])
-    assert shown(run.summary())["text/plain"] == bundle["text/plain"].removesuffix(f"\n{end}")
+    heading, first, *_ = repr(run.steps).splitlines()
+    assert heading.startswith("SANDBOX · tenant acme · ")
+    assert first == str(run.steps[0])
 
 
 def test_a_failed_step_raises_at_the_notebooks_end(
-    namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
+    namespace: Namespace,
+    folder: Path,
+    sandbox_env: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If a step failed, `finish` raises after all cells, so that papermill's exit code shows it."""
+    """If a step failed, `finish` shows all and raises, so that papermill's exit code shows it."""
+    displayed: list[StepTable] = []
+    monkeypatch.setattr("runbook_lib.notebook.session.display", displayed.append)
     run = opened(namespace, env_file=sandbox_env["wrong-secret"])
     bundle = shown(run.step("fb-13-app-id-and-secret"))
     assert bundle[STEP_MIME]["outcome"] == "failed"
@@ -471,6 +480,10 @@ def test_a_failed_step_raises_at_the_notebooks_end(
     with refused_naming(StepFailedError, "fb-13-app-id-and-secret", "runbook run --tenant acme"):
         run.finish()
 
+    # The cell that shows them is not executed any more.
+    assert "fb-13-app-id-and-secret" in {
+        line.id for line in displayed[0] if line.outcome == "failed"
+    }
     assert types(folder)[-1] == "run.finished"
     assert run.run.state.outcome is RunOutcome.FAILED
 
@@ -487,15 +500,15 @@ def test_a_notebook_that_joined_a_run_does_not_end_it(
     assert run.lock is None
     assert "Not sealed" not in bundle["text/plain"]
     assert run.run.run_id == "0a1b2c3d"
-    assert bundle[SUMMARY_MIME]["run_id"] == "0a1b2c3d"
+    assert bundle[END_MIME]["run_id"] == "0a1b2c3d"
     assert types(folder)[-1] == "notebook.finished"
 
 
 def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None:
-    """A step whose cell never ran is `not_run` in the summary."""
+    """A step whose cell never ran is `not_run` at the end."""
     bundle = shown(opened(namespace).finish())
 
-    outcomes = {step["outcome"] for step in bundle[SUMMARY_MIME]["steps"]}
+    outcomes = {step["outcome"] for step in bundle[END_MIME]["steps"]}
     assert outcomes == {Outcome.NOT_RUN}
 
 
