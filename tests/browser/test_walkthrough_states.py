@@ -153,6 +153,7 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
     walk.check(TOKEN_STEP)
     assert walk.check("test-05-marketing-data") == "verified"
     walk.save()
+    # JupyterLab saves its layout up to a second after a change, and does not say when it has.
     time.sleep(1)
     storage += _browser_storage(page)
     layouts = _texts(own / "temporary")
