@@ -28,6 +28,7 @@ from runbook_lib.core.procedure import (
     AnswerOption,
     Cause,
     Check,
+    CustomerData,
     Input,
     KnownError,
     Link,
@@ -504,6 +505,9 @@ class _StepsFile(Struct):
     plan: Mapping[str, Any] | None = None
     """The table `[plan]`; see `Plan`."""
 
+    customer_data: Mapping[str, Any] | None = None
+    """The table `[customer_data]`; see `CustomerData`."""
+
     sections: tuple[Mapping[str, Any], ...] = ()
     """The tables `[[sections]]`."""
 
@@ -554,6 +558,7 @@ def read_procedure(
         plan=reader.plan(),
         unverifiable=reader.unverifiable(),
         notebook_parameters=reader.notebook_parameters(),
+        customer_data=reader.customer_data(),
         known_errors=reader.known_errors,
     )
     return reader.with_step_names(procedure)
@@ -744,6 +749,11 @@ class _ProcedureReader:
         listed = self._own.steps.notebook_parameters
         self._own.place().known("notebook_parameters", "setting", self._labels, listed)
         return listed
+
+    def customer_data(self) -> CustomerData | None:
+        """Return the data that the connector's customers miss while they are cut off."""
+        table = self._own.steps.customer_data
+        return self._own.place("customer_data").read(table, CustomerData) if table else None
 
     def with_step_names(self, procedure: Procedure) -> Procedure:
         """

@@ -90,12 +90,20 @@ class Journal:
     """
     The journal of one tenant, at `path`; created by the first `append`.
 
-    Several processes and threads may append and read at once.
+    Several processes and threads may append and read at once. A writer waits `lock_seconds` for
+    another process.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        lock_seconds: float = _LOCK_SECONDS,
+    ) -> None:
         self.path = path
         self._clock = clock
+        self._lock_seconds = lock_seconds
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.Lock()
         self._held: BinaryIO | None = None
@@ -190,12 +198,12 @@ class Journal:
         Raises `JournalError` if another process keeps the lock, or writing fails.
         """
         busy = JournalError(
-            f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
+            f"Another process has locked the journal {self.path} for over {self._lock_seconds} s."
         )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_place(self.path)
-            lock = hold_lock(self._lock_path, seconds=_LOCK_SECONDS, busy=busy)
+            lock = hold_lock(self._lock_path, seconds=self._lock_seconds, busy=busy)
             with self._turns, lock:
                 yield
         except OSError as error:

@@ -636,6 +636,20 @@ class Plan:
     """The source of `duration`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerData:
+    """The data that a connector fetches for customers, and that its vendor keeps for a time."""
+
+    noun: str
+    """Its plural name: `leads`."""
+    kept_days: int
+    """The number of days for which the vendor keeps each."""
+    fetch_method: str
+    """The method of Cyclr's connector that fetches those of certain days again."""
+    source: str
+    """The page that says so."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
     """A whole documented procedure."""
@@ -666,6 +680,9 @@ class Procedure:
 
     notebook_parameters: tuple[str, ...] = ()
     """Names of the settings that its notebook lists; empty for all but secrets."""
+
+    customer_data: CustomerData | None = None
+    """The data that its customers miss while they are cut off; `None` if nothing can be fetched."""
 
     known_errors: tuple[KnownError, ...] = ()
     """All known error texts of its systems, also those that no step shows."""

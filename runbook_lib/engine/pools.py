@@ -83,7 +83,7 @@ def available_memory() -> float:
     return next(named, math.inf)
 
 
-class _Tenant:
+class TenantProcess:
     """
     A request in its process, and those that follow it in its group.
 
@@ -138,17 +138,17 @@ class LocalPool:
         self.environ = dict(environ)
         self.withheld = withheld
         self.seconds = seconds
-        self._workers = workers
-        self._running: list[_Tenant] = []
+        self.workers = workers
+        self._running: list[TenantProcess] = []
 
     def run(self, groups: Groups) -> Iterator[CompletedRequest]:
         """Yield the result of each request as it ends."""
         waiting = deque(groups)
         while waiting or self._running:
-            while waiting and len(self._running) < self._workers:
+            while waiting and len(self._running) < self.workers:
                 group = waiting.popleft()
                 try:
-                    self._running.append(_Tenant(group, self))
+                    self._running.append(TenantProcess(group, self))
                 except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
                     waiting.extendleft([group[1:]] if group[1:] else [])
                     yield CompletedRequest(group[0], not_started(error), 0)
@@ -171,7 +171,7 @@ class LocalPool:
         for tenant in self._running:
             tenant.process.kill()
 
-    def _ended(self, seconds: float) -> list[_Tenant]:
+    def _ended(self, seconds: float) -> list[TenantProcess]:
         """
         Return the tenants that have a result, or ended without one; wait `seconds` for one at most.
         """

@@ -47,15 +47,17 @@ SEALED_PREFIX = ".sealed-"
 
 
 @contextmanager
-def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, LineRef]]:
+def chain_end(
+    reader: HistoryReader, *, lock_seconds: float = _LOCK_SECONDS
+) -> Iterator[tuple[ChainLink, LineRef]]:
     """
     Yield the link of the next bundle, and the last line that the previous one copied.
 
     Sealing is locked for other processes. An interrupted sealing is finished first. Raises
-    `JournalError` if another process keeps the lock for two minutes.
+    `JournalError` if another process keeps the lock for `lock_seconds`.
     """
     folder = reader.journal.path.parent
-    with lock_sealing(folder):
+    with lock_sealing(folder, lock_seconds):
         name_announced(folder, reader.read().index.sealed)
         announced = reader.read().index.sealed
         known = {bundle.run_id for bundle in announced}
@@ -194,13 +196,13 @@ def last_copied(sealed: BundleSealed) -> LineRef:
 
 
 @contextmanager
-def lock_sealing(folder: Path) -> Iterator[None]:
-    """Lock sealing in `folder`; raises `JournalError` after two minutes of waiting."""
+def lock_sealing(folder: Path, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+    """Lock sealing in `folder`; raises `JournalError` after `seconds` of waiting."""
     path = folder / "sealing.lock"
-    busy = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
+    busy = f"Another process has been sealing in {folder} for over {seconds} s."
     with ExitStack() as stack:
         try:
-            stack.enter_context(hold_lock(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
+            stack.enter_context(hold_lock(path, seconds=seconds, busy=JournalError(busy)))
         except OSError as error:
             raise JournalError(
                 f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."

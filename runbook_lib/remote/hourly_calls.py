@@ -28,12 +28,19 @@ class HourlyCalls:
     The calls of each app in the last hour, in the file at `path`.
 
     A file that cannot be read or written, or whose folder is missing, counts nothing. `wall`
-    returns seconds since 1970.
+    returns seconds since 1970. Above `max_bytes` the file is written again without its old lines.
     """
 
-    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wall: Callable[[], float] = time.time,
+        max_bytes: int = _MAX_FILE_BYTES,
+    ) -> None:
         self._path = path
         self._wall = wall
+        self._max_bytes = max_bytes
 
     def count_call(self, app: str, share: float | None) -> None:
         """Count one call of `app`; `share` is the used percentage that its response reports."""
@@ -45,7 +52,7 @@ class HourlyCalls:
             file = os.open(self._path, flags, 0o600)
             try:
                 os.write(file, text)
-                is_large = os.fstat(file).st_size > _MAX_FILE_BYTES
+                is_large = os.fstat(file).st_size > self._max_bytes
             finally:
                 os.close(file)
             if is_large:
@@ -72,7 +79,7 @@ class HourlyCalls:
         # NOTE: the file has lines of many tenants' apps; only those of this app are parsed.
         named = write_json(app)[1:-1].encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
-            for text in reversed(read_plain(self._path, 2 * _MAX_FILE_BYTES).splitlines()):
+            for text in reversed(read_plain(self._path, 2 * self._max_bytes).splitlines()):
                 if named not in text:
                     continue
                 with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -84,6 +91,6 @@ class HourlyCalls:
                         yield {"at": line["at"], "app": line["app"], "share": share}
 
     def _rewrite(self) -> None:
-        lines = [write_json(line) for line in self._last_hour()][: _MAX_FILE_BYTES // 200][::-1]
+        lines = [write_json(line) for line in self._last_hour()][: self._max_bytes // 200][::-1]
         content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         write_whole(self._path, content, is_durable=False)

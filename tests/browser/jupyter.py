@@ -237,6 +237,7 @@ class Lab:
                 if answer.status_code < 500:
                     return
             except httpx.TransportError:
+                # Another process, which does not say when it listens.
                 time.sleep(0.1)
         raise AssertionError(
             f"JupyterLab does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"

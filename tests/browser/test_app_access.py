@@ -198,6 +198,7 @@ def eventually(is_so: Callable[[], Any]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < end, "it did not happen in time"
+        # The server is another process.
         time.sleep(0.1)
 
 

@@ -120,6 +120,7 @@ class Hub:
             with contextlib.suppress(httpx.TransportError):
                 if self.get("/hub/login").status_code == 200:
                     return
+            # Other processes, which do not say when they listen.
             time.sleep(0.1)
         raise AssertionError(
             f"JupyterHub does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"

@@ -29,6 +29,7 @@ STEPS = (
     DENIED_STEP,
     "cy-03-client-secret",
 )
+# The header is slow: people must not see a step before it.
 _SLOW_END = """
 import time
 from runbook_lib.walkthrough.widgets import FinishPanel

@@ -21,7 +21,7 @@ import pytest
 
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetch_evidence
-from runbook_lib.evidence.archive.stores import _Objects, open_store
+from runbook_lib.evidence.archive.stores import ObjectStore, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
@@ -38,7 +38,7 @@ import os, signal, sys
 from pathlib import Path
 from runbook_lib.evidence.archive import archive, stores
 
-make, made = stores._Objects.make, []
+make, made = stores.ObjectStore.make, []
 
 def kill_after(self, name, content, **options):
     if len(made) == int(sys.argv[3]):
@@ -46,7 +46,7 @@ def kill_after(self, name, content, **options):
     made.append(name)
     return make(self, name, content, **options)
 
-stores._Objects.make = kill_after
+stores.ObjectStore.make = kill_after
 archive.archive_bundle(Path(sys.argv[1]), sys.argv[2])
 """
 
@@ -71,6 +71,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
         found = re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())
         if found:
             return found[1]
+        # Another process writes the log.
         time.sleep(0.05)
     raise AssertionError(log.read_text())
 
@@ -185,12 +186,12 @@ def test_a_tenant_is_archived_and_verified_from_there(
 
 def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that returned content that differs than was written is detected at once."""
-    make = _Objects.make
+    make = ObjectStore.make
 
-    def alter(self: _Objects, name: str, content: bytes, **options: Any) -> bool:
+    def alter(self: ObjectStore, name: str, content: bytes, **options: Any) -> bool:
         return make(self, name, content.replace(b"e", b"E"), **options)
 
-    monkeypatch.setattr(_Objects, "make", alter)
+    monkeypatch.setattr(ObjectStore, "make", alter)
 
     with refused(ArchiveError, "read-back-differs"):
         archive_bundle(bundle, URL)
@@ -231,21 +232,21 @@ def test_a_store_that_fails_midway_is_reported(
     """
     A store that fails during the copy is reported; once it is back, the bundle can be archived.
     """
-    make = _Objects.make
+    make = ObjectStore.make
     made = []
 
     with serving(tmp_path / "first") as (process, address):
         point_to(address, monkeypatch)
         boto3.client("s3").create_bucket(Bucket="evidence")
 
-        def die(self: _Objects, name: str, content: bytes, **options: Any) -> bool:
+        def die(self: ObjectStore, name: str, content: bytes, **options: Any) -> bool:
             made.append(name)
             if len(made) == 3:
                 process.kill()
                 process.wait()
             return make(self, name, content, **options)
 
-        monkeypatch.setattr(_Objects, "make", die)
+        monkeypatch.setattr(ObjectStore, "make", die)
         with refused(ArchiveError, "not-reached", code="archive-unavailable") as caught:
             archive_bundle(bundle, URL)
     assert wording("advice.check-network") in caught.value.diagnostics()

@@ -43,6 +43,7 @@ class Process:
             for entry in self.journal.entries():
                 if entry.type == event and entry.step == step:
                     return entry
+            # Another process writes it.
             time.sleep(0.02)
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)
         raise AssertionError(f"no {event} {step} in the journal; output: {output} {errors}")

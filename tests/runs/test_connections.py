@@ -45,6 +45,7 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
         first = subprocess.Popen(words, cwd=tmp_path, env=mine, stdout=subprocess.DEVNULL)
         end = time.monotonic() + PATIENCE
         while len(looked(path)) < 20 and time.monotonic() < end:
+            # Another process writes it.
             time.sleep(0.02)
         first.kill()
         first.wait(PATIENCE)

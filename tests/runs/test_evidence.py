@@ -391,7 +391,9 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
         run.wait_for(EventType.STEP_CHECKED, "test-05-marketing-data")
         seen = len(run.journal.entries())
         while not any(e.type == EventType.RUN_FINISHED for e in run.journal.entries()[seen:]):
+            # Another process writes it.
             time.sleep(0.002)
+        # The moment of the kill.
         time.sleep(milliseconds / 1000)
         run.popen.send_signal(signal.SIGKILL)
         run.popen.wait()

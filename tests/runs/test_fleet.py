@@ -134,6 +134,7 @@ def begun(home: Path) -> psutil.Process:
         journal = home / "journal.jsonl"
         if journal.exists() and b"step.started" in journal.read_bytes():
             return psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
+        # Another process writes both.
         time.sleep(0.01)
     raise AssertionError(f"the tenant {home.parent.name} did not begin")
 
@@ -395,6 +396,7 @@ def test_resuming_runs_only_what_is_left(
     holder = folder / "evidence/hanging/facebook_marketing/run.holder"
     end = time.monotonic() + _PATIENCE_SECONDS
     while not holder.exists() and time.monotonic() < end:
+        # Another process writes it.
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=_PATIENCE_SECONDS)

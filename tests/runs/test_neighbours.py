@@ -95,13 +95,14 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
     """
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     words = (
-        "import sys, time; from pathlib import Path\n"
+        "import sys; from pathlib import Path\n"
         "from runbook_lib.core.run_lock import run_lock\n"
         "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
-        "    print('held', flush=True); time.sleep(60)"
+        "    print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", words, str(home)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],

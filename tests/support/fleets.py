@@ -40,7 +40,7 @@ class Processes:
     def __call__(self, group: Sequence[ProcessRequest], pool: pools.LocalPool) -> FakeTenant:
         """Return a thread that stands for a process that has begun."""
         self.withheld = pool.withheld
-        self.workers = pool._workers
+        self.workers = pool.workers
         self.requests.append(group[0])
         self.limits.add(pool.seconds)
         if refusal := self.refusals.get(group[0].tenant):

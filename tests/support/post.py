@@ -71,7 +71,7 @@ class Post:
     async def handle_MAIL(
         self, _server: object, _session: object, envelope: Any, address: str, _: object
     ) -> str:
-        """Let the sender wait."""
+        """Let the sender wait, as a slow server does."""
         await asyncio.sleep(self.slow)
         envelope.mail_from = address
         return "250 go on"
@@ -84,6 +84,7 @@ class Post:
         mail = message_from_bytes(envelope.content, policy=default)
         self.mails.append(mail)
         self.received.append(mail["Message-ID"])
+        # A slow server: the sender may no longer wait.
         await asyncio.sleep(self.slow)
         return "250 taken"
 
@@ -138,6 +139,7 @@ def receiving() -> Iterator[Post]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             status = post.take(body, self.headers)
+            # A slow server, as above.
             time.sleep(post.slow)
             self.send_response(status)
             self.end_headers()

@@ -32,7 +32,7 @@ from pathlib import Path
 from runbook_lib.engine import process
 from runbook_lib.errors import LeakError, SettingsError
 """
-# The lines of a run that can be interrupted, or that is deaf to that.
+# The lines of a run that can be interrupted, or that is deaf to that; its sleep outlasts the test.
 SLEEPING = (
     "try: Path('begun').write_text(f'{os.getpid()} {os.getppid()}'); time.sleep(60)",
     "except KeyboardInterrupt: Path('interrupted').touch(); raise",
@@ -56,6 +56,7 @@ def eventually(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + 8 * PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < end
+        # Another process does it.
         time.sleep(0.02)
 
 

@@ -23,7 +23,6 @@ from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableErro
 from runbook_lib.evidence.archive.errors import store_error
 from runbook_lib.remote.threads import run_in_thread
 
-_MOST_OBJECTS = 100_000
 # The time limit of a store in seconds, and the slowest transfer in bytes per second.
 DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
@@ -49,12 +48,14 @@ class TransferLimits:
     """
     The time limit of one transfer: `seconds`, and more for a large file.
 
-    If the store does not respond, it is tried `retries` more times; `say` reports each.
+    If the store does not respond, it is tried `retries` more times; `say` reports each. A list
+    of more than `max_objects` is refused.
     """
 
     seconds: float = DEFAULT_SECONDS
     retries: int = 2
     say: Callable[[str], None] = lambda _: None
+    max_objects: int = 100_000
 
     def deadline(self, size: int) -> float:
         """Return the time limit of a transfer of `size` bytes, in seconds."""
@@ -74,7 +75,7 @@ def open_store(url: str, limits: TransferLimits | None = None) -> Store:
         raise SettingsError(f"This is not an archive: {error}.") from None
     if "://" not in address:
         return FolderStore(address, limits)
-    return _Objects(address, limits)
+    return ObjectStore(address, limits)
 
 
 class Store(ABC):
@@ -92,8 +93,8 @@ class Store(ABC):
         """Return the size in bytes of each object in the folder `below`, by name in the store."""
 
         def listed() -> dict[str, int]:
-            sizes = dict(islice(self._listed(below), _MOST_OBJECTS + 1))
-            if len(sizes) > _MOST_OBJECTS:
+            sizes = dict(islice(self._listed(below), self.limits.max_objects + 1))
+            if len(sizes) > self.limits.max_objects:
                 raise self._too_many()
             return sizes
 
@@ -155,7 +156,7 @@ class Store(ABC):
 
     def _too_many(self) -> ArchiveError:
         return ArchiveError(
-            f"{self.address} has more than {_MOST_OBJECTS:,} objects.",
+            f"{self.address} has more than {self.limits.max_objects:,} objects.",
             next_step="Name a part of it: one tenant, or one bundle.",
         )
 
@@ -196,7 +197,7 @@ class FolderStore(Store):
                         waiting.append(path)
                     elif entry.is_file():
                         yield path.relative_to(self.path).as_posix(), entry.stat().st_size
-            if len(waiting) > _MOST_OBJECTS:
+            if len(waiting) > self.limits.max_objects:
                 raise self._too_many()
 
     def _folders(self, below: str) -> list[str]:
@@ -227,7 +228,7 @@ class FolderStore(Store):
         )
 
 
-class _Objects(Store):
+class ObjectStore(Store):
     """An object store, through its fsspec driver."""
 
     def __init__(self, address: str, limits: TransferLimits | None = None) -> None:

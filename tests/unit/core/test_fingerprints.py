@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,17 +102,17 @@ def test_a_key_has_no_more_rights_than_the_journal(
 
 def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
     """Several threads that store a key at once get the same one."""
-    kept: list[FingerprintKey] = []
-    threads = [
-        threading.Thread(target=lambda: kept.append(keep_key(tmp_path, FingerprintKey())))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    gate = threading.Barrier(8, timeout=60)
 
-    assert len({key.id for key in kept}) == 1
+    def keep(folder: Path) -> str:
+        gate.wait()
+        return keep_key(folder, FingerprintKey()).id
+
+    for number in range(20):
+        folders = [tmp_path / str(number)] * 8
+        with ThreadPoolExecutor(8) as pool:
+            kept = set(pool.map(keep, folders))
+        assert len(kept) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"0" * 64, b"G" * 64 + b"\n", b"\xff" * 65])

@@ -505,13 +505,15 @@ def test_a_folder_in_the_journals_place_raises(path: Path) -> None:
         Journal(path).append(*STARTED)
 
 
-def test_a_lock_that_is_never_released_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_released_raises(path: Path) -> None:
     """If another process keeps the lock, `JournalError` is raised after the time limit."""
     written(path, 1)
-    monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
 
-    with FileLock(path.with_suffix(".lock")), refused(JournalError, "journal-locked"):
-        Journal(path).append(*STARTED)
+    with (
+        FileLock(path.with_suffix(".lock")),
+        refused(JournalError, "journal-locked", path=path, seconds=0),
+    ):
+        Journal(path, lock_seconds=0).append(*STARTED)
 
     assert len(Journal(path).entries()) == 1
 
@@ -521,6 +523,7 @@ import sys, pathlib
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import ChangeIntended
 journal = Journal(pathlib.Path(sys.argv[1]))
+print("ready", flush=True)
 sys.stdin.readline()
 for number in range(100):
     journal.append("change.intended", ChangeIntended(change=str(number)), step=sys.argv[2])
@@ -529,21 +532,30 @@ for number in range(100):
 
 def test_two_processes_at_once_write_one_chain(path: Path) -> None:
     """Two processes that append at once write one valid chain with all their lines."""
+    pipe = subprocess.PIPE
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", APPEND_MANY, str(path), name], stdin=subprocess.PIPE, text=True
+            [sys.executable, "-c", APPEND_MANY, str(path), name],
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
         )
         for name in "ab"
     ]
     for writer in writers:
+        assert writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
         assert writer.stdin
         writer.stdin.write("\n")
-        writer.stdin.close()
+        writer.stdin.flush()
     reader = Journal(path)
     while any(writer.poll() is None for writer in writers):
         reader.entries()
+    for writer in writers:
+        writer.communicate()
 
-    assert [writer.wait() for writer in writers] == [0, 0]
+    assert [writer.returncode for writer in writers] == [0, 0]
     entries = reader.entries()
     assert entries == Journal(path).entries()
     assert [entry.seq for entry in entries] == list(range(1, 201))

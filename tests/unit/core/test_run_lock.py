@@ -19,12 +19,12 @@ from tests.support.wording import refused, refused_naming, wording
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from runbook_lib.core.run_lock import run_lock
 with run_lock(Path(sys.argv[1]), seconds=10, on_wait=print):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -32,7 +32,11 @@ with run_lock(Path(sys.argv[1]), seconds=10, on_wait=print):
 def held(home: Path) -> Iterator[int]:
     """Let another process hold the lock, and yield its id; it is killed at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", HOLDER, str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     try:
         assert process.stdout is not None

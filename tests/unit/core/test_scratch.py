@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,13 @@ from runbook_lib.core.scratch import scratch_folder
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from runbook_lib.core.scratch import scratch_folder
 with scratch_folder(owns=Path(sys.argv[1])) as folder:
     (folder / "key.pem").write_text("private")
     print(folder, flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -35,18 +36,30 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(scratch, "_YOUNG_SECONDS", 0)
     scratch._remove_what_dead_processes_left.cache_clear()
     return folder
 
 
+def age(temporary: Path) -> None:
+    """Let each temporary folder be a minute old."""
+    before = time.time() - 60
+    for folder in temporary.iterdir():
+        os.utime(folder, (before, before), follow_symlinks=False)
+
+
 @contextmanager
 def held(owns: Path) -> Iterator[None]:
-    """Let another process have a scratch folder that owns this path; it is killed at the end."""
+    """
+    Let another process have a scratch folder that owns this path; it is killed at the end.
+
+    Every temporary folder is a minute old then.
+    """
     command = [sys.executable, "-c", HOLDER, str(owns)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
+        age(Path(tempfile.gettempdir()))
         yield
         process.kill()
 
@@ -126,9 +139,8 @@ def test_similar_names_are_not_removed(temporary: Path, tmp_path: Path, kind: st
     assert elsewhere.is_dir()
 
 
-def test_a_young_folder_is_not_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_young_folder_is_not_removed(temporary: Path) -> None:
     """A young folder without a lock is not removed, since its lock may follow."""
-    monkeypatch.setattr(scratch, "_YOUNG_SECONDS", 60)
     folder = temporary / "runbook-scratch-young"
     folder.mkdir(mode=0o700)
 

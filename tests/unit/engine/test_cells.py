@@ -216,6 +216,7 @@ def test_a_process_that_dies_is_named_though_its_fork_lives(
     """A fork keeps the pipe open; the death is noticed before the cell's time is over."""
     monkeypatch.setattr(module, "_CELL_SECONDS", PATIENCE_SECONDS)
     number = tmp_path / "number"
+    # The fork only has to live on; it is killed long before its sleep ends.
     source = f"""
         import os, signal, time
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -231,6 +232,7 @@ def test_a_process_that_dies_is_named_though_its_fork_lives(
     eventually(lambda: is_gone(int(number.read_text())))
 
 
+# The cells that sleep only have to be late.
 @pytest.mark.parametrize(
     ("source", "where"),
     [
@@ -279,6 +281,7 @@ child.run(sys.argv[1], lambda: None)
 """
 
 
+# A cell that sleeps is killed long before its sleep ends.
 @pytest.mark.matrix(2)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize(
@@ -362,7 +365,7 @@ def test_the_frames_of_an_exception_are_bounded(child: CellProcess) -> None:
 
 def written_to_the_connection(message: str) -> str:
     """
-    Return a cell that writes to the connection of its own process, and sleeps.
+    Return a cell that writes to the connection of its own process, and sleeps until it is killed.
 
     It ignores an interruption, or its own result would follow what it wrote.
     """
@@ -463,7 +466,9 @@ def test_a_notebook_that_breaks_off_says_where(tmp_path: Path, last: str, broken
     assert cells[2].outputs == []
 
 
-def test_a_notebook_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_is_written_once(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is on disk when all cells have run, by a rename, and not before."""
     seen: set[Path] = set()
     moves: list[str] = []
@@ -475,8 +480,21 @@ def test_a_notebook_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return replace(draft, target)
 
     monkeypatch.setattr(Path, "replace", noted)
-    slow = "import time; time.sleep(0.5)"
-    executed(tmp_path, slow, slow, on_tick=lambda: seen.update(tmp_path.iterdir()))
+    looked = tmp_path_factory.mktemp("looked")
+
+    def look() -> None:
+        seen.update(tmp_path.iterdir())
+        for cell in looked.iterdir():
+            cell.unlink()
+
+    # A cell is another process, so it polls: it ends once somebody has looked.
+    until_seen = (
+        "import pathlib, tempfile, time",
+        f"mine = pathlib.Path(tempfile.mkstemp(dir={str(looked)!r})[1])",
+        "while mine.exists(): time.sleep(0.01)",
+    )
+    source = "\n".join(until_seen)
+    executed(tmp_path, source, source, on_tick=look)
 
     assert (seen, moves) == ({tmp_path / "in.ipynb"}, ["out.ipynb"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ipynb", "out.ipynb"]

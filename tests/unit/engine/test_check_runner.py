@@ -79,6 +79,7 @@ def test_the_time_limit_of_a_step_covers_all_its_checks(monkeypatch: pytest.Monk
     def slow(context: CheckContext) -> Finding:
         while True:
             context.session.send(Request(method="GET", url=URL))
+            # A check that is slow between its requests.
             time.sleep(0.05)
 
     results, _ = perform_checks(

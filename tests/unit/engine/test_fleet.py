@@ -49,7 +49,7 @@ def refused_event(code: int) -> dict[str, Any]:
 @pytest.fixture
 def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     fake = Processes()
-    monkeypatch.setattr(pools, "_Tenant", fake)
+    monkeypatch.setattr(pools, "TenantProcess", fake)
     return fake
 
 

@@ -37,7 +37,7 @@ class KilledError(BaseException):
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return a stand-in for workers: each tenant is sealed, `c` with steps that wait."""
     fake = Processes()
-    monkeypatch.setattr(pools, "_Tenant", fake)
+    monkeypatch.setattr(pools, "TenantProcess", fake)
     fake.acts["c"] = lambda request: sealed(
         request, is_complete=False, before=lambda run: run.say([attested("fb-01-log-in")])
     )
@@ -87,7 +87,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
         if not after:
             raise KilledError
         for request in (item for group in groups for item in group):
-            yield pools._Tenant([request], pool).done()
+            yield pools.TenantProcess([request], pool).done()
             if request.tenant == after:
                 raise KilledError
 

@@ -87,7 +87,13 @@ def test_available_memory_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_groups_share_the_workers() -> None:
     """As many groups run at a time as there are workers; a group's runs follow each other."""
     noting = (
-        "mine = Path(request.tenant); mine.touch(); time.sleep(0.3)",
+        "mine = Path(request.tenant); mine.touch()",
+        # The first two meet; in the rest of the time a third one is seen, if it began.
+        "Path(f'met-{request.tenant}').touch()",
+        "first = {'a': 'd', 'd': 'a'}.get(request.tenant, request.tenant)",
+        "end = time.monotonic() + 20",
+        "while not Path(f'met-{first}').exists() and time.monotonic() < end: time.sleep(0.02)",
+        "time.sleep(0.3)",
         "together = sorted(path.name for path in Path().iterdir() if path.name < 'l')",
         "mine.unlink(); raise SettingsError(''.join(together))",
     )
@@ -158,6 +164,7 @@ def test_the_server_holds_no_credential() -> None:
 @pytest.mark.usefixtures("own_server")
 def test_a_killed_server_stops_no_run() -> None:
     """A run goes on when the server is killed, and the next run has another server."""
+    # Both runs are other processes, so they poll.
     going_on = performing(
         "Path('begun').write_text(str(os.getppid()))",
         "while not Path('killed').exists(): time.sleep(0.02)",
@@ -273,6 +280,7 @@ def test_a_pool_that_is_stopped_ends_what_runs(
 ) -> None:
     """`stop` interrupts what runs, and yields what comes of it; the rest is killed or not begun."""
     monkeypatch.setattr(module, "_STOP_SECONDS", 1 if lines is DEAF else PATIENCE_SECONDS)
+    # Both runs are other processes, so this one polls.
     waiting = performing("while not Path('begun').exists(): time.sleep(0.02)", tenant="first")
     later = performing("Path('later').touch()")
     pool = pool_of(2)
@@ -296,7 +304,7 @@ def test_an_interrupted_wait_loses_no_tenant(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_STOP_SECONDS", PATIENCE_SECONDS)
     pool = pool_of(2)
     with monkeypatch.context() as patch:
-        patch.setattr(module._Tenant, "done", interrupted)
+        patch.setattr(module.TenantProcess, "done", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(pool.run([[REQUEST], [performing(*SLEEPING)]]))
 

@@ -339,6 +339,7 @@ def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
         heard.append(message)
         Path("heard").touch()
 
+    # The run is another process, so it polls.
     waiting = performing(
         "listener.on_wait('Waiting for another run: ü.')",
         "end = time.monotonic() + 20",

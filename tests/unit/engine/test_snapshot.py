@@ -243,9 +243,12 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
 ) -> None:
     """A check that spends something begins once the steps that it requires cannot fail any more."""
     spent: list[str] = []
+    over: list[str] = []
 
     def slow(context: CheckContext) -> Finding:
+        # A call that does not wait for this check is made in this time.
         time.sleep(0.1)
+        over.extend(["it is over", *spent])
         return asks(context, outcome)
 
     between = [asking("b", requires=("a",))] if is_between else []
@@ -255,6 +258,7 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
 
     is_blocked = outcome is Outcome.FAILED
     assert outcomes["c"] is (Outcome.SKIPPED if is_blocked else Outcome.VERIFIED)
+    assert over == ["it is over"]
     assert spent == ([] if is_blocked else ["a call"])
 
 
@@ -331,10 +335,15 @@ EXCHANGE = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elaps
 def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> None:
     """However many write them at the same time, each exchange has one line, and one number."""
     seen = [RecordedExchange(lambda: EXCHANGE) for _ in range(60)]
+    gate = threading.Barrier(12, timeout=60)
+
+    def write(part: list[RecordedExchange]) -> list[int]:
+        gate.wait()
+        return list(writer.write(part))
 
     with ThreadPoolExecutor(12) as pool:
         parts = [random.Random(n).sample(seen, 20) for n in range(60)]
-        numbers = list(pool.map(writer.write, parts))
+        numbers = list(pool.map(write, parts))
 
     of_seen: dict[RecordedExchange, int] = {}
     for part, given in zip(parts, numbers, strict=True):
@@ -409,6 +418,7 @@ def test_any_order_of_responses_gives_one_record(
     delays = random.Random()
 
     def delayed(client: HTTPClient, *arguments: Any, **options: Any) -> Any:
+        # The remote system is slow, by chance.
         time.sleep(delays.random() / 50)
         response = send(client, *arguments, **options)
         time.sleep(delays.random() / 50)

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.core.run_state import open_history
 from runbook_lib.core.scratch import DRAFT_PREFIX
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.evidence import chain
 from runbook_lib.evidence.chain import (
@@ -253,27 +255,27 @@ def test_parallel_sealings_form_one_chain(
 ) -> None:
     """Runs that are sealed at the same time form one chain."""
     runs = [ended_run(tmp_path, f"0000000{number}") for number in range(6)]
-    threads = [threading.Thread(target=seal_run, args=(run, key)) for run in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    gate = threading.Barrier(6, timeout=60)
+
+    def seal(run: Run) -> None:
+        gate.wait()
+        seal_run(run, key)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(seal, runs))
 
     assert [each.sequence for each in announced(runs[0].journal.path)] == [1, 2, 3, 4, 5, 6]
     assert is_in_order(tmp_path, trust)
 
 
-def test_waiting_for_another_sealing_has_a_limit(
-    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_for_another_sealing_has_a_limit(tmp_path: Path) -> None:
     """Waiting for another sealing ends after the time limit with an error."""
     journal = ended_run(tmp_path, "00000001").journal
-    monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
 
     with (
         chain_end(open_history(journal.path.parent)),
-        refused(JournalError, "sealing-elsewhere"),
-        chain_end(open_history(journal.path.parent)),
+        refused(JournalError, "sealing-elsewhere", folder=journal.path.parent, seconds=0),
+        chain_end(open_history(journal.path.parent), lock_seconds=0),
     ):
         pass
 

@@ -163,6 +163,7 @@ def eventually(is_so: Callable[[], Any], seconds: float = DEADLINE) -> Any:
         found = is_so()
         if found:
             return found
+        # Threads of the product do it; what they do has many ends, and no event of all of them.
         time.sleep(0.005)
     raise AssertionError(f"not true within {seconds:g} s")
 

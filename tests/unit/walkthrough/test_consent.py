@@ -359,8 +359,14 @@ def test_one_of_many_redirects_at_once_is_accepted(
 ) -> None:
     """If many redirects come at once, one is redeemed; the others do not change its result."""
     asked = dialog(consent)
+    gate = threading.Barrier(8, timeout=60)
+
+    def redirect(_: int) -> str:
+        gate.wait()
+        return come_back(consent, asked, **GRANT).text
+
     with ThreadPoolExecutor(max_workers=8) as tabs:
-        pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
+        pages = list(tabs.map(redirect, range(8)))
 
     assert sum(wording("walkthrough.answer-has-arrived") in page for page in pages) == 1
     view = settled(consent.panels["consent"], 2)

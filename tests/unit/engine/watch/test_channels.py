@@ -87,6 +87,7 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
         if text in (ENDLESS, DRIP):
             while not over.is_set():
                 connection.sendall(b"250-" + b"x" * 4_000 + b"\r\n" if text == ENDLESS else b"2")
+                # A server that sends slowly.
                 time.sleep(0.05 if text == DRIP else 0.0)
         elif text == HANG:
             over.wait()
@@ -317,6 +318,7 @@ def receiver(
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["content-length"]))
             got.append((dict(self.headers), content.decode()))
+            # A server that responds slowly.
             time.sleep(seconds)
             with suppress(OSError):
                 self.send_response(status)

@@ -22,7 +22,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetch_evidence
-from runbook_lib.evidence.archive.stores import FolderStore, Store, open_store
+from runbook_lib.evidence.archive.stores import FolderStore, Store, TransferLimits, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -526,8 +526,8 @@ def test_an_object_name_that_leaves_the_folder_is_refused(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def not_fetched(kind: type[RunbookError], said: str) -> None:
-    with refused(kind, said), fetch_evidence("memory://bucket"):
+def not_fetched(kind: type[RunbookError], said: str, limits: TransferLimits | None = None) -> None:
+    with refused(kind, said), fetch_evidence("memory://bucket", limits=limits):
         pass  # pragma: no cover
 
 
@@ -543,12 +543,10 @@ FULL = type("Usage", (), {"free": 5})
         ((shutil, "disk_usage", lambda _: FULL), ArchiveError, "archive-refused.disk-too-small"),
         # An object must have its listed size.
         (
-            (stores._Objects, "fetch", lambda *_: None),
+            (stores.ObjectStore, "fetch", lambda *_: None),
             ArchiveError,
             "archive-refused.other-size",
         ),
-        # More objects than the limit are not fetched, also without a bundle.
-        ((stores, "_MOST_OBJECTS", 2), ArchiveError, "archive-refused.too-many-objects"),
     ],
 )
 def test_too_much_is_not_fetched(
@@ -561,10 +559,11 @@ def test_too_much_is_not_fetched(
     memory_file("/bucket/acme/record.json", b"123456")
     for empty in ("x", "y"):
         memory_file(f"/bucket/acme/{empty}", b"")
-    monkeypatch.setattr(stores, "_MOST_OBJECTS", 3)
-    with fetch_evidence("memory://bucket") as folder:
+    with fetch_evidence("memory://bucket", limits=TransferLimits(max_objects=3)) as folder:
         assert len(list((folder / "acme").iterdir())) == 3
 
+    # More objects than the limit are not fetched, also without a bundle.
+    not_fetched(ArchiveError, "archive-refused.too-many-objects", TransferLimits(max_objects=2))
     monkeypatch.setattr(*limit)
     not_fetched(kind, said)
 

@@ -10,7 +10,6 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, IN_PART, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.evidence.record import JournalExcerpt, build_record, record_schema
-from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
 from tests.support.wording import wording
@@ -380,15 +379,17 @@ def test_statements_are_listed_by_time() -> None:
     assert report_of().all("h2", id="log") == []
 
 
-def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long list shows its newest statements and counts the others."""
-    monkeypatch.setattr(report, "_MOST_ATTESTATIONS", 2)
-    page = report_of(
-        step("fb-01-said"), lines=[attested("fb-01-said", note=f"N{n}.") for n in range(5)]
-    )
+def test_a_long_list_of_statements_keeps_its_newest_part() -> None:
+    """A long list shows its 300 newest statements and counts the others."""
+    lines = [attested("fb-01-said", note=f"N{n}.") for n in range(303)]
+    page = report_of(step("fb-01-said"), lines=lines)
 
     assert wording("report.statements-left-out", count=3) in page.section("log")
-    assert len(page.within(page.one("ol", class_="log"), "li")) == 2
+    shown = page.within(page.one("ol", class_="log"), "li")
+    assert len(shown) == 300
+    page = report_of(step("fb-01-said"), lines=lines[3:])
+    assert len(page.within(page.one("ol", class_="log"), "li")) == 300
+    assert wording("report.statements-left-out", count=0) not in page.section("log")
 
 
 def test_a_requested_step_has_its_own_due_day() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.hostile_records import (
     ATTRIBUTES,
@@ -112,20 +111,26 @@ def test_another_file_is_not_shown(kept: Path, given: Document, suffix: str) -> 
     assert (wording("report.not-linked") in page.one("figure").text) is not bool(suffix)
 
 
-def test_large_pictures_are_only_linked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture above the size limit, alone or together, is only linked."""
-    other = PNG + b", another one"
-    (kept / f"{digest(other)}.png").write_bytes(other)
-    given = [attachment(sha256=digest(each), size=len(each)) for each in (PNG, PNG, other)]
+def picture(kept: Path, *, kibibytes: int, content: bytes, more: int = 0) -> Document:
+    """Keep a picture of this size, and return its attachment."""
+    size = kibibytes * 1024 + more
+    whole = PNG + content.ljust(size - len(PNG), b".")
+    (kept / f"{digest(whole)}.png").write_bytes(whole)
+    return attachment(sha256=digest(whole), size=size)
 
-    assert len(with_files(*given, folder=kept).all("img")) == 3
-    monkeypatch.setattr(report, "_ALL_PICTURES", len(PNG) + len(other) - 1)
-    page = with_files(*given, folder=kept)
-    assert len(page.all("img")) == 2
-    assert wording("report.too-large") in page.all("figure")[2].text
-    monkeypatch.setattr(report, "_LARGEST_PICTURE", len(PNG) - 1)
-    page = with_files(*given, folder=kept)
-    assert page.all("img") == []
+
+def test_large_pictures_are_only_linked(kept: Path) -> None:
+    """A picture above 300 KiB, or above 1 MiB together with those before it, is only linked."""
+    full = [picture(kept, kibibytes=300, content=name) for name in (b"1", b"2", b"3")]
+    rest = picture(kept, kibibytes=124, content=b"rest")
+
+    # A picture that is shown twice counts once.
+    assert len(with_files(*full, full[0], rest, folder=kept).all("img")) == 5
+    page = with_files(*full, picture(kept, kibibytes=124, content=b"", more=1), folder=kept)
+    assert len(page.all("img")) == 3
+    assert wording("report.too-large") in page.all("figure")[3].text
+    page = with_files(picture(kept, kibibytes=300, content=b"", more=1), rest, folder=kept)
+    assert len(page.all("img")) == 1
     assert page.within(page.all("figure")[0], "a")
 
 

@@ -73,7 +73,7 @@ def test_a_bundle_that_is_gone_is_named(bundle: Path) -> None:
         ({"run_id": 7}, field_invalid("run_id")),
         ({"procedure": {}}, field_missing("procedure.id")),
         ({"journal": None}, field_invalid("journal")),
-        ({"more": 1}, wording("journal-chain-broken.unknown-field")),
+        ({"more": 1}, wording("journal-chain-broken.unknown-field", field="it")),
     ],
 )
 def test_a_signed_record_of_another_form_is_named_by_its_place(

@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_DATA_HOME", str(keys_home))
-        patch.setattr(pools, "_Tenant", Processes())
+        patch.setattr(pools, "TenantProcess", Processes())
         Path("tenants.toml").write_text(table("a") + table("b"))
         older = run_fleet()
         newest = run_fleet()
@@ -359,7 +359,7 @@ def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> N
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return the stand-in for the tenants' processes."""
     fake = Processes()
-    monkeypatch.setattr(pools, "_Tenant", fake)
+    monkeypatch.setattr(pools, "TenantProcess", fake)
     return fake
 
 
