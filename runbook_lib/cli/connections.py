@@ -43,6 +43,17 @@ _PARTS = 20
     help="Only test ACCOUNT, by id or name: Cyclr makes one call with the customer's token.",
 )  # fmt: skip
 @click.option(
+    "--use", "use", type=click.IntRange(1, 10_000), default=None, metavar="N",
+    help="Only test the N customers whose last proven use is longest ago, each at most once a day. "
+    "Needs the setting use_connections.",
+)  # fmt: skip
+@click.option(
+    "--count", "counted", default="", metavar="ACCOUNT",
+    help="Only count what --form has of the days for which ACCOUNT was cut off. Needs the setting "
+    "use_connections.",
+)  # fmt: skip
+@click.option("--form", default="", metavar="ID", help="With --count: the form, by its id.")
+@click.option(
     "--sign-in-link", "linked", default="", metavar="ACCOUNT",
     help="Only make a sign-in link for ACCOUNT, by id or name. It works once, for 5 minutes. "
     "Needs --user.",
@@ -59,7 +70,8 @@ _PARTS = 20
 @click.pass_context
 def connections(
     ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
-    tested: str, linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
+    tested: str, use: int | None, counted: str, form: str, linked: str, user: str, connector: str,
+    tenant: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -68,11 +80,18 @@ def connections(
     console of its tenants once. Set its pace with RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt
     it, run it again within a day to continue.
     """
+    from runbook_lib.engine.customer_calls import CustomerCalls
     from runbook_lib.engine.customer_connections import ConsoleAccounts
 
-    if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
+    one = tested or counted or linked
+    if sum(map(bool, (tested, counted, linked, use))) > 1:
         raise SettingsError(
-            "Give either --test or --sign-in-link. --sign-in-link needs --user.",
+            "Give one of --test, --use, --count and --sign-in-link.",
+            next_step="No request was sent.",
+        )
+    if bool(user) is not bool(linked) or bool(form) is not bool(counted):
+        raise SettingsError(
+            "--sign-in-link and --user belong together, and --count and --form.",
             next_step="No request was sent.",
         )
     if file and scenario:
@@ -82,15 +101,23 @@ def connections(
         tenant = ""
     failures = read_webhook(errors, connector) if errors else None
     with _opened(file, scenario, connector, tenant, options) as runs:
-        if tested or linked:
+        if use:
+            is_well = _use(runs, use, as_json=as_json)
+        elif one:
             if len(runs) != 1:
                 raise SettingsError(
                     "FILE names several tenants: name the customer's with --tenant.",
                     next_step="No request was sent.",
                 )
             asked = ConsoleAccounts(runs[0])
-            account = asked.account_of(tested or linked)
-            call = asked.test_call(account) if tested else asked.sign_in_link(account, user)
+            account = asked.account_of(one)
+            calls = CustomerCalls(asked)
+            if tested:
+                call = calls.test_call(account)
+            elif counted:
+                call = calls.count_missed(account, form)
+            else:
+                call = calls.sign_in_link(account, user)
             _show(call, as_json=as_json)
             is_well = call.get("answered", True)
         else:
@@ -169,6 +196,28 @@ def _survey(
         for shown in surveys:
             _show(shown, as_json=False)
     return all(map(_is_well, surveys))
+
+
+def _use(runs: Sequence[Run], number: int, *, as_json: bool) -> bool:
+    """Test the customers of each console who are longest unproven; return whether all answered."""
+    from runbook_lib.engine.customer_calls import CustomerCalls
+    from runbook_lib.engine.customer_connections import ConsoleAccounts
+
+    shown = []
+    consoles: set[tuple[str, ...]] = set()
+    for run in runs:
+        asked = ConsoleAccounts(run, on_progress=_Progress())
+        if asked.console in consoles:
+            continue
+        consoles.add(asked.console)
+        shown.append({"tenant": run.tenant, **CustomerCalls(asked).use_longest_unproven(number)})
+    if as_json:
+        show_json(shown[0] if len(runs) == 1 else shown)
+    else:
+        for one in shown:
+            for line in one["lines"]:
+                say(line)
+    return not any(one["refused"] for one in shown)
 
 
 def _is_well(shown: Mapping[str, Any]) -> bool:
