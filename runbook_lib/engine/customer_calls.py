@@ -145,8 +145,7 @@ class CustomerCalls:
         rows = JSONObject(answer, data.fetch_method).objects_at("data")
         times = [parse_time(row.text(data.time_field)) for row in rows]
         end = missed["returned_on"]
-        first, last = parse_time(begin), parse_time(end)
-        number = sum(bool(at and first and last and first <= at <= last) for at in times)
+        number = sum(_is_between(begin, at, end) for at in times)
         is_whole = "next" not in JSONObject(answer, data.fetch_method).get("paging", {})
         least = "" if is_whole else "at least "
         counted = f"{data.noun} of {begin[:10]} to {end[:10]} in form {form}"
@@ -251,6 +250,15 @@ def _form_parameter(method: JSONObject, name: str) -> str:
             next_step="Count in the Cyclr console.",
         )
     return str(parameters[0].number("Id"))
+
+
+def _is_between(begin: str, at: datetime | None, end: str) -> bool:
+    """Return whether a row's time, in whole seconds, is between two times."""
+    first = parse_time(begin)
+    last = parse_time(end)
+    if not (first and at and last):
+        return False
+    return first.replace(microsecond=0) <= at <= last
 
 
 def _was_tried_today(account: KnownAccount, now: datetime) -> bool:
