@@ -53,7 +53,7 @@ from facebook_cyclr_sandbox.state.sandbox_state import (
 )
 from facebook_cyclr_sandbox.state.use_cases import ADS
 from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
-from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
+from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS, find_vendor
 
 _CALLS_PER_PERSON = 200
 
@@ -110,7 +110,8 @@ def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
 
     `vendor` is the company of its app. A company that the sandbox does not imitate has none.
     """
-    if vendor not in VENDORS:
+    imitated = find_vendor(vendor)
+    if imitated is None:
         return ()
     if vendor == FACEBOOK.name:
         return tuple(name for name in SCENARIOS if name not in _UNCHANGED_BY.get(connector, ()))
@@ -122,7 +123,7 @@ def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
 
     first, *others = SCENARIOS
     usual = vendor_state(first)
-    further = VENDORS[vendor].further_scenarios
+    further = imitated.further_scenarios
     return (first, *(name for name in others if name in further or vendor_state(name) != usual))
 
 

@@ -2,9 +2,11 @@
 The vendors of this sandbox, by name.
 
 `default_state` makes Facebook's state. Another vendor's is in `SandboxState.vendors`, by its name.
+An installed package brings a vendor by an entry point in the group `runbook_sandbox_vendors`.
 """
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 
 from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
 from facebook_cyclr_sandbox.graph.graph_errors import GraphError
@@ -36,3 +38,21 @@ FACEBOOK = SandboxVendor(
 )
 # Facebook first: the others are added to the state that it begins.
 VENDORS: dict[str, SandboxVendor] = {FACEBOOK.name: FACEBOOK}
+
+
+def find_vendor(name: str) -> SandboxVendor | None:
+    """
+    Return the vendor called `name`; `None` if the sandbox does not imitate it.
+
+    The vendor of an installed package is loaded here, once. Raises what its code raises, and
+    TypeError if it is no vendor of that name.
+    """
+    if name in VENDORS:
+        return VENDORS[name]
+    for entry in entry_points(group="runbook_sandbox_vendors", name=name):
+        vendor = entry.load()
+        if not isinstance(vendor, SandboxVendor) or vendor.name != name:
+            raise TypeError(f"{entry.value} is no SandboxVendor called {name!r}")
+        VENDORS[name] = vendor
+        return vendor
+    return None

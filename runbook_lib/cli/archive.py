@@ -15,7 +15,6 @@ import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, JSON
 from runbook_lib.cli.plain_output import say
-from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     ArchiveError,
     ContentError,
@@ -63,7 +62,7 @@ def archive(
     Run it again to resume an interrupted copy.
     """
     from runbook_lib.cli.terminal import progress_bar
-    from runbook_lib.engine.tenant_run import load_settings
+    from runbook_lib.engine.tenant_run import load_runner_settings
     from runbook_lib.evidence.archive.archive import (
         archive_bundle,
         check_apart,
@@ -71,7 +70,7 @@ def archive(
         evidence_below,
     )
 
-    values = load_settings(find_procedure(connector), env_file=env_file).values
+    values = load_runner_settings(connector, env_file).values
     url = url or str(values.get("archive", ""))
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:

@@ -11,7 +11,7 @@ import click
 from runbook_lib.cli.evidence_options import KEYS, TRUSTED_KEYS, read_trusted
 from runbook_lib.cli.options import CONNECTOR, EVIDENCE, JSON, TENANT
 from runbook_lib.cli.plain_output import say
-from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.connectors.registry import require_connector
 from runbook_lib.errors import (
     ExitCode,
 )
@@ -46,7 +46,7 @@ def journal(
     folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
     if path.parents[1].is_dir() and not path.parent.is_dir():
-        find_procedure(connector)  # raises for a misspelt name
+        require_connector(connector)  # raises for a misspelt name
     trusted, note = read_trusted(keys, trusted_keys, [folder, path.parent])
     if note and not as_json:
         say(f"! {note}")

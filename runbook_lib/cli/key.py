@@ -8,7 +8,6 @@ import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON
 from runbook_lib.cli.plain_output import say
-from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.text import one_line
 
 
@@ -21,10 +20,10 @@ from runbook_lib.text import one_line
 def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Show the key that signs evidence; --rotate makes a new one."""
     from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder
-    from runbook_lib.engine.tenant_run import load_settings
+    from runbook_lib.engine.tenant_run import load_runner_settings
     from runbook_lib.evidence.signing import keys
 
-    settings = load_settings(find_procedure(connector), env_file=env_file)
+    settings = load_runner_settings(connector, env_file)
     folder = evidence_folder(evidence) / KEYS_FOLDER
     present = keys.key_from_settings(settings, is_sandbox=False)
     message = "It signs the evidence of this machine's runs."

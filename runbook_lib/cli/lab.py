@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
-from runbook_lib.cli.plain_output import say_where
+from runbook_lib.cli.plain_output import say_package, say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 
@@ -31,6 +31,7 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
     from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 
     _refuse_misspelt(options["arguments"])
+    say_package(connector)
     request = LabRequest(
         procedure=find_procedure(connector),
         evidence=str(evidence_folder(evidence).absolute()),

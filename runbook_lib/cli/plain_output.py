@@ -30,6 +30,15 @@ def say_where(evidence: str) -> None:
         say(folders, is_error=True)
 
 
+def say_package(connector: str) -> None:
+    """Print on stderr the package that brings a connector, before its code is loaded."""
+    from runbook_lib.connectors.registry import package_of, require_connector
+
+    require_connector(connector)
+    if package := package_of(connector):
+        say(f"! The connector {connector} is not the runbook's own: {package}.", is_error=True)
+
+
 def show_json(document: object) -> None:
     """Print a document for programs on one line; none of its characters moves a cursor."""
     click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))

@@ -21,7 +21,7 @@ from runbook_lib.cli.options import (
     assignments,
     tenant_options,
 )
-from runbook_lib.cli.plain_output import say_where
+from runbook_lib.cli.plain_output import say_package, say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 
@@ -61,6 +61,7 @@ def run(
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
 
+    say_package(connector)
     named = {"tsa": tsa, "archive": archive}
     typed = assignments(given)
     request = RunRequest(

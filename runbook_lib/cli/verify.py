@@ -19,7 +19,6 @@ from runbook_lib.cli.evidence_options import (
 )
 from runbook_lib.cli.options import JSON
 from runbook_lib.cli.plain_output import say
-from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     ExitCode,
     SettingsError,
@@ -74,7 +73,6 @@ def verify(
             "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
         )
     count = FleetCount(_tenants_in(tenants_file) if tenants_file else None, fleet_id)
-    connector = connector and find_procedure(connector).id
     paths = paths or (default_evidence(),)
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
     local_paths = [Path(path) for path in paths if "://" not in path]
@@ -121,9 +119,9 @@ def verify(
 
 def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
-    from runbook_lib.engine.tenant_list import whole_tenants_file
+    from runbook_lib.engine.tenant_list import names_in_file
 
-    return [(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(Path(file))]
+    return names_in_file(Path(file))
 
 
 def _withheld_below(*paths: Path) -> str:

@@ -78,6 +78,8 @@ class FleetFile:
     tenants: list[FleetTenant]
     unusable: list[str] = field(default_factory=list)
     """A line for each tenant whose connector is broken: its place in the file, and the reason."""
+    names: list[tuple[str, str]] = field(default_factory=list)
+    """Each tenant with its connector, also with a broken one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def read_fleet_file(
         )
     if not (reader.tenants or reader.unusable):
         raise FleetFileError(f"{_WHAT} {path} names no tenant.")
-    return FleetFile(reader.tenants, reader.unusable)
+    names = [(tenant.tenant, tenant.procedure.id) for tenant in reader.tenants]
+    return FleetFile(reader.tenants, reader.unusable, [*names, *reader.unusable_names])
 
 
 class _TenantReader:
@@ -129,6 +132,7 @@ class _TenantReader:
     ) -> None:
         self.tenants: list[FleetTenant] = []
         self.unusable: list[str] = []
+        self.unusable_names: list[tuple[str, str]] = []
         self.mistakes: dict[str, None] = {}
         self._broken = broken
         self._procedures = procedures
@@ -239,6 +243,7 @@ class _TenantReader:
             if name in self._broken:
                 tenant = self._read_name(table, name)
                 self.unusable.append(f"{table.place}: {tenant or 'a tenant'}: {self._broken[name]}")
+                self.unusable_names.append((tenant, name))
         has_broken = len(self.unusable) > 0
         named = [(table, name) for table, name in named if name not in self._broken]
         parts = {name: self._part_for(shared, self._inputs[name]) for _, name in named}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,16 +55,24 @@ class KnownVariables(frozenset[str]):
     """
     Names of variables of all connectors.
 
-    They are incomplete while a connector is broken: any other name may belong to it.
+    They are incomplete while a connector is broken, and beside a connector that a package brings:
+    any other name may belong to it.
     """
 
-    is_complete: bool
+    _is_complete: Callable[[], bool]
 
-    def __new__(cls, names: Iterable[str] = (), *, is_complete: bool = True) -> KnownVariables:
-        """Return the set of these names."""
+    def __new__(
+        cls, names: Iterable[str] = (), *, is_complete: Callable[[], bool] = lambda: True
+    ) -> KnownVariables:
+        """Return the set of these names; `is_complete` is called only for an unknown name."""
         variables = super().__new__(cls, names)
-        variables.is_complete = is_complete
+        variables._is_complete = is_complete
         return variables
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no other name is a connector's."""
+        return self._is_complete()
 
     def may_have(self, name: str) -> bool:
         """Return whether a variable is, or may be, one of a connector's."""
@@ -87,8 +95,8 @@ def resolve(
 
     A variable that contains the name of `connector` (`RUNBOOK_<CONNECTOR>_APP_ID`) wins over the
     one for all connectors of the provider, in both sources. Variables of other connectors
-    (`others`, see `variables_of`) are accepted but not read. While one of these connectors is
-    broken, any name is accepted, since it may belong to that connector.
+    (`others`, see `variables_of`) are accepted but not read. While these are incomplete, any name
+    is accepted, since it may belong to a connector that is not loaded.
 
     A secret in `given` must be a reference (`env:NAME`, `file:PATH`, `dotenv:PATH#NAME`,
     `keyring:SERVICE/USER`), since others can see parameters and arguments. The secrets in

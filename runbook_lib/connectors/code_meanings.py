@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct, convert
 
+from runbook_lib.connectors.connector_packages import LOADED
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OF_ONE_CAUSE
 
@@ -41,13 +42,16 @@ class CodeMeaning(Struct, frozen=True):
 
 def meaning_of(code: str) -> CodeMeaning | None:
     """Return the meaning of a code; `None` if no table has it, such as an error's."""
-    return _read_meanings().get(code)
+    return read_meanings(tuple(LOADED.values())).get(code)
 
 
 @cache
-def _read_meanings() -> Mapping[str, CodeMeaning]:
+def read_meanings(further: tuple[Path, ...] = ()) -> Mapping[str, CodeMeaning]:
+    """Return the meaning of each code; `further` are folders of packaged connectors."""
     tables: dict[str, CodeMeaning] = {}
-    for path in (_FOLDER / "codes.toml", *sorted(_FOLDER.glob("*/codes.toml"))):
+    own = (_FOLDER / "codes.toml", *sorted(_FOLDER.glob("*/codes.toml")))
+    # NOTE: the runbook's own codes come last, so that no package changes their meaning.
+    for path in (*filter(Path.is_file, (folder / "codes.toml" for folder in further)), *own):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         tables |= {name: convert(table, CodeMeaning) for name, table in document.items()}
     return tables

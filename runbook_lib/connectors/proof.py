@@ -40,8 +40,8 @@ class KnownRefusal:
     code: str
     """Our code for the refusal, such as `app-secret-refused`."""
 
-    error_codes: frozenset[int]
-    """The remote system's error codes; the response must have one of them."""
+    error_codes: frozenset[int] | frozenset[str]
+    """The remote system's error codes, numbers or texts; the response must have one of them."""
 
     subcodes: frozenset[int | None] = frozenset()
     """The subcodes; the response must have one of them (`None`: no subcode). Empty: accepts any."""
@@ -57,7 +57,7 @@ class KnownRefusal:
         message: str,
         *,
         status: int,
-        error_code: int | None,
+        error_code: int | str | None,
         subcode: int | None,
         is_inside_data: bool = False,
     ) -> bool:

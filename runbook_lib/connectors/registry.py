@@ -1,7 +1,8 @@
 """
 Connectors by name: each is a package beside this module that has a `procedure`.
 
-No list names them: the registry finds a new package by its folder.
+No list names them: the registry finds a new package by its folder. Other packages bring further
+connectors (`connector_packages`). Their code is loaded only for a command that names them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runbook_lib.connectors.connector_packages import LOADED, packaged_connectors
 from runbook_lib.errors import BrokenConnectorError, RunbookError, SettingsError, reason_of
 from runbook_lib.text import one_line
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from runbook_lib.config.settings import KnownVariables
     from runbook_lib.connectors.review_kit import Kit
-    from runbook_lib.core.model import Value
+    from runbook_lib.core.model import ConnectorPackage, Value
     from runbook_lib.core.procedure import Input, Procedure
 
 
@@ -41,8 +43,27 @@ _LONGEST_REASON = 300
 
 @lru_cache(maxsize=1)
 def connector_names() -> tuple[str, ...]:
-    """Return the name of every connector, sorted, also of one that is broken."""
+    """Return the name of each of the runbook's own connectors, sorted, also of a broken one."""
     return tuple(sorted(_connector_folders()))
+
+
+def packaged_names() -> tuple[str, ...]:
+    """Return the name of each connector that an installed package brings; loads no code of it."""
+    return tuple(name for name in packaged_connectors() if name not in connector_names())
+
+
+def require_connector(name: str) -> None:
+    """Raise `SettingsError` if there is no connector called `name`; loads no code of it."""
+    # NOTE: reading the metadata of all packages takes a while.
+    if name in connector_names() or name in packaged_names():
+        return
+    from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
+
+    names = (*connector_names(), *packaged_names())
+    raise SettingsError(
+        f"There is no connector called {name[:60]!r}.{suggestion(name, names)}",
+        next_step=f"Known connectors: {', '.join(names)}. For another one, install its package.",
+    )
 
 
 def find_procedure(name: str) -> Procedure:
@@ -51,33 +72,44 @@ def find_procedure(name: str) -> Procedure:
 
     Raises `SettingsError` if it is unknown, `BrokenConnectorError` if it cannot be loaded.
     """
-    if name not in connector_names():
-        from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
-
-        raise SettingsError(
-            f"There is no connector called {name[:60]!r}.{suggestion(name, connector_names())}",
-            next_step=f"Known connectors: {', '.join(connector_names())}.",
-        )
+    require_connector(name)
     loaded = _load_procedure(name)
     if isinstance(loaded, str):
         raise BrokenConnectorError(loaded)
     return loaded
 
 
-def working_procedures() -> dict[str, Procedure]:
-    """Return the procedure of each connector that is not broken, by its name."""
-    loaded = {name: _load_procedure(name) for name in connector_names()}
+def package_of(name: str) -> ConnectorPackage | None:
+    """Return the package that brings a connector; `None` for one of the runbook's own."""
+    if name in connector_names() or name not in packaged_connectors():
+        return None
+    return packaged_connectors()[name].package()
+
+
+def working_procedures(also: Iterable[str] = ()) -> dict[str, Procedure]:
+    """
+    Return the procedure of each of the runbook's own connectors that is not broken, by its name.
+
+    Of the connectors that packages bring, only those in `also` are loaded.
+    """
+    loaded = {name: _load_procedure(name) for name in _names_with(also)}
     return {name: procedure for name, procedure in loaded.items() if not isinstance(procedure, str)}
 
 
-def broken_connectors() -> dict[str, BrokenConnectorError]:
-    """Return the error of each connector that cannot be loaded, by its name."""
-    loaded = {name: _load_procedure(name) for name in connector_names()}
+def broken_connectors(also: Iterable[str] = ()) -> dict[str, BrokenConnectorError]:
+    """Return the error of each connector of `working_procedures` that cannot be loaded."""
+    loaded = {name: _load_procedure(name) for name in _names_with(also)}
     return {
         name: BrokenConnectorError(reason)
         for name, reason in loaded.items()
         if isinstance(reason, str)
     }
+
+
+def _names_with(also: Iterable[str]) -> tuple[str, ...]:
+    """Return the runbook's own connectors, and those of `also` that a package brings."""
+    others = [name for name in dict.fromkeys(also) if name not in connector_names()]
+    return (*connector_names(), *(name for name in others if name in packaged_connectors()))
 
 
 def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
@@ -107,24 +139,26 @@ def load_texts(names: Iterable[str] = ()) -> None:
     for name in wanted:
         if vendor_of(find_procedure(name)).review_kit is not None:
             kit_of(name, {})
-    if broken_connectors():
+    if broken_connectors(wanted):
         # NOTE: the checks of a broken connector are unknown.
         return
     homes = {
         path.parent for home in _connector_parents() for path in home.glob("*/known_errors.toml")
     }
+    homes |= {LOADED[name] for name in wanted if name in LOADED}
     others = {*connector_names()} - {*wanted}
     for folder in sorted(homes):
         if folder.name not in others:
             require_known_checks(folder)
 
 
-def known_variables() -> KnownVariables:
+def known_variables(connector: str = "") -> KnownVariables:
     """
-    Return every variable of every connector whose inputs can be loaded.
+    Return every variable of every own connector whose inputs can be loaded.
 
     Each counts for all connectors that have the provider's setting, or, with the
-    connector's name in it, for that one alone.
+    connector's name in it, for that one alone. The variables of a connector that a package brings
+    are not known, since its code is not loaded for that; the caller knows those of `connector`.
     """
     from runbook_lib.config.runner_settings import RUNNER  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import KnownVariables, variables_of  # noqa: PLC0415
@@ -132,7 +166,8 @@ def known_variables() -> KnownVariables:
     settings = {name: _load_inputs(name) for name in connector_names()}
     inputs = {name: (*own, *RUNNER) for name, own in settings.items() if not isinstance(own, str)}
     return KnownVariables(
-        variables_of({"": RUNNER, **inputs}), is_complete=len(inputs) == len(settings)
+        variables_of({"": RUNNER, **inputs}),
+        is_complete=lambda: len(inputs) == len(settings) and not {*packaged_names()} - {connector},
     )
 
 
@@ -144,9 +179,9 @@ def practice_attestations(connector: str, scenario: str, today: date) -> str:
     `today` and are the same in each run of a week. Raises `BrokenConnectorError` for a connector
     without attestations.
     """
-    folder = _connector_folders()[connector]
+    folder = _folder_of(connector)
     try:
-        package = import_module(f"{_PACKAGE}.{connector}")
+        package = import_module(_module_of(connector))
         return _fill_in_attestations(
             package, folder / "practice" / "attestations.toml", scenario, today
         )
@@ -194,6 +229,26 @@ def _connector_folders() -> dict[str, Path]:
     }
 
 
+def _module_of(name: str) -> str:
+    """Return the import name of a connector's package."""
+    is_own = name in connector_names()
+    return f"{_PACKAGE}.{name}" if is_own else packaged_connectors()[name].module
+
+
+def _folder_of(name: str) -> Path:
+    """Return the folder of a connector, of which nothing is loaded."""
+    if name in connector_names():
+        return _connector_folders()[name]
+    return packaged_connectors()[name].folder or Path(name)
+
+
+def _require_usable(name: str) -> None:
+    """Raise `BrokenConnectorError` for a connector of a package that must not be loaded."""
+    if name not in connector_names():
+        packaged_connectors()[name].require_usable()
+        LOADED[name] = _folder_of(name)
+
+
 @lru_cache
 def _load_procedure(name: str) -> Procedure | str:
     """Return a connector's procedure, or the reason why it is broken; load once in a process."""
@@ -202,7 +257,7 @@ def _load_procedure(name: str) -> Procedure | str:
         from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
         from runbook_lib.core.procedure import Procedure  # noqa: PLC0415
 
-        procedure = import_module(f"{_PACKAGE}.{name}.procedure").PROCEDURE
+        procedure = import_module(f"{_module_of(name)}.procedure").PROCEDURE
         if not isinstance(procedure, Procedure):
             raise SettingsError("its PROCEDURE is no procedure.")
         if procedure.id != name:
@@ -222,7 +277,7 @@ def _load_inputs(name: str) -> tuple[Input, ...] | str:
         from runbook_lib.core.procedure import Input  # noqa: PLC0415  (slow to import)
 
         # NOTE: without its texts, which only one connector's command reads.
-        own = import_module(f"{_PACKAGE}.{name}.inputs")
+        own = import_module(f"{_module_of(name)}.inputs")
         items = (*own.INPUTS, *(item for provider in own.PROVIDERS for item in provider.settings))
         if not all(isinstance(item, Input) for item in items):
             raise SettingsError("not all of its INPUTS are inputs.")
@@ -234,11 +289,15 @@ def _load_inputs(name: str) -> tuple[Input, ...] | str:
 def _try_to_load(name: str, file: str, load: Callable[[], T]) -> T | str:
     """Load a connector's `file`; return the result of `load`, or the reason why it is broken."""
     try:
+        _require_usable(name)
+    except BrokenConnectorError as error:
+        return str(error)
+    try:
         return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (a package may end the program, too)
-        return _why_broken(_connector_folders()[name] / file, error)
+        return _why_broken(_folder_of(name) / file, error)
 
 
 def _why_broken(file: Path, error: BaseException) -> str:
@@ -259,7 +318,7 @@ def _reason_of(file: Path, error: BaseException) -> str:
 
     NOTE: the text of an unknown error may contain anything, even a credential.
     """
-    own = f"{_PACKAGE}.{file.parent.name}.{file.stem}"
+    own = f"{_module_of(file.parent.name)}.{file.stem}"
     if isinstance(error, ModuleNotFoundError) and error.name == own:
         return "the file is missing"
     if isinstance(error, SyntaxError):
@@ -284,7 +343,7 @@ def _place_of(file: Path, error: BaseException) -> tuple[Path, int]:
             return named, getattr(error, "lineno", None) or 0
     if isinstance(error, ModuleNotFoundError):
         package, _, module = str(error.name).rpartition(".")
-        if package == f"{_PACKAGE}.{folder.name}":
+        if package == _module_of(folder.name):
             return folder / f"{module}.py", 0
     frames = traceback.walk_tb(error.__traceback__)
     places = [(Path(frame.f_code.co_filename), line) for frame, line in frames]

@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 13
+FORMAT_VERSION = 14
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -572,12 +572,33 @@ class Assignment(StepAssigned, kw_only=True):
 Remark = Attestation | Comment | Assignment
 
 
+class ConnectorPackage(ModelStruct):
+    """The installed package of a connector that is not one of the runbook's own."""
+
+    name: Name
+    version: Name
+    digest: Annotated[
+        Sha256, Meta(description="SHA-256 over the names and digests of its files, see docs")
+    ]
+    is_editable: Annotated[
+        bool, Meta(description="true: it runs from a folder in which somebody works")
+    ]
+
+    def __str__(self) -> str:
+        editable = ", editable" if self.is_editable else ""
+        return f"package {self.name} {self.version}{editable}, SHA-256 {self.digest[:16]}"
+
+
 class ProcedureName(ModelStruct):
     """The name, version and digest of a procedure."""
 
     id: Name
     version: Name
     digest: Annotated[Sha256, Meta(description="SHA-256 of the procedure's whole text and checks")]
+    package: Annotated[
+        ConnectorPackage | None,
+        Meta(description="the package that brings the connector; null for the runbook's own"),
+    ] = None
 
 
 class FleetRun(ModelStruct):

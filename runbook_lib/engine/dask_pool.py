@@ -26,7 +26,7 @@ from distributed.comm.addressing import resolve_address
 from distributed.comm.core import connect
 from distributed.security import Security
 
-from runbook_lib.connectors.registry import working_procedures
+from runbook_lib.connectors.registry import package_of, packaged_names, working_procedures
 from runbook_lib.core.files import remove, write_once
 from runbook_lib.engine.pools import CompletedRequest, Groups, not_started
 from runbook_lib.engine.process import ProcessRequest, refused_event, run_apart
@@ -256,8 +256,14 @@ def _lost(request: ProcessRequest) -> CompletedRequest:
 
 
 def connector_versions() -> list[tuple[str, str]]:
-    """Return the version of the runbook: the digests of the connectors that are not broken."""
-    return [(name, procedure.digest) for name, procedure in working_procedures().items()]
+    """
+    Return the version of the runbook: the digests of its connectors and of further packages.
+
+    Broken connectors are left out.
+    """
+    own = [(name, procedure.digest) for name, procedure in working_procedures().items()]
+    packages = [(name, package_of(name)) for name in packaged_names()]
+    return own + [(name, package.digest) for name, package in packages if package]
 
 
 def _interrupt(token: str) -> None:

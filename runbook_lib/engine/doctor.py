@@ -28,8 +28,9 @@ from runbook_lib.config.workspace import (
     is_sandbox,
     project_folder,
 )
+from runbook_lib.connectors.connector_packages import packaged_connectors
 from runbook_lib.connectors.known_errors import has_full_text_search
-from runbook_lib.connectors.registry import broken_connectors
+from runbook_lib.connectors.registry import broken_connectors, connector_names
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
@@ -38,7 +39,13 @@ from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.tenant_run import load_settings, open_known, require_within_reach
 from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.engine.watch.trial_messages import try_receivers
-from runbook_lib.errors import ExitCode, RunbookError, SettingsError, reason_of
+from runbook_lib.errors import (
+    BrokenConnectorError,
+    ExitCode,
+    RunbookError,
+    SettingsError,
+    reason_of,
+)
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
     default_key_path,
@@ -180,11 +187,28 @@ def _kernel() -> ExaminedItem:
 
 
 def _connectors() -> list[ExaminedItem]:
-    """Return each broken connector; it stops no other one."""
-    return [
+    """
+    Return each broken connector, and each that a package brings; no code of a package is loaded.
+    """
+    items = [
         ExaminedItem(f"Connector {name}", f"{error} {error.diagnostics()}", is_warning=True)
         for name, error in broken_connectors().items()
     ]
+    for name, connector in packaged_connectors().items():
+        subject = f"Connector {name}"
+        if name in connector_names():
+            ignored = f"{connector.package()} is ignored: the runbook has a connector of that name"
+            items.append(ExaminedItem(subject, ignored, is_warning=True))
+            continue
+        try:
+            connector.require_usable()
+        except BrokenConnectorError as error:
+            message = f"{error} {error.diagnostics()}"
+            items.append(ExaminedItem(subject, message, is_warning=True))
+        else:
+            package = connector.package()
+            items.append(ExaminedItem(subject, str(package), is_warning=package.is_editable))
+    return items
 
 
 def _notebook(procedure: Procedure) -> ExaminedItem:

@@ -23,6 +23,7 @@ from runbook_lib.connectors.registry import (
     connector_names,
     find_procedure,
     known_variables,
+    package_of,
     practice_attestations,
 )
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
@@ -36,7 +37,7 @@ from runbook_lib.engine.headless import (
     RunResult,
     run_tenant,
 )
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import BrokenConnectorError, SettingsError
 
 # The one setting of real runs that practice obeys: it names steps, and nothing real.
 _FOUR_EYES = "RUNBOOK_FOUR_EYES"
@@ -101,7 +102,16 @@ def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
 
     names = {item.name: item.default for item in procedure.inputs}
     connector = str(names.get("cyclr_connector") or "")
-    return serve.list_scenarios(vendor_of(procedure).name, connector)
+    vendor = vendor_of(procedure)
+    if package_of(procedure.id) is None:
+        return serve.list_scenarios(vendor.name, connector)
+    try:
+        return serve.list_scenarios(vendor.name, connector)
+    except Exception as error:  # the code of a package may raise anything
+        raise BrokenConnectorError(
+            f"The sandbox of {vendor.title} cannot be loaded ({type(error).__name__}).",
+            next_step="Correct its package, or run for real, without practice.",
+        ) from error
 
 
 def serve_until_interrupted(

@@ -18,10 +18,21 @@ from typing import Annotated
 from msgspec import Meta, Struct, ValidationError, convert, structs, to_builtins
 
 from runbook_lib.config.fleet_file import FleetFile, FleetTenant, read_fleet_file
-from runbook_lib.connectors.registry import DEFAULT, broken_connectors, working_procedures
+from runbook_lib.connectors.registry import (
+    DEFAULT,
+    broken_connectors,
+    packaged_names,
+    working_procedures,
+)
 from runbook_lib.core.files import hold_lock, read_plain, write_whole
 from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.errors import FleetFileError, RunbookError, SettingsError, reason_of
+from runbook_lib.errors import (
+    BrokenConnectorError,
+    FleetFileError,
+    RunbookError,
+    SettingsError,
+    reason_of,
+)
 
 LIST_NAME = "tenants.json"
 FORMAT_VERSION = 1
@@ -62,9 +73,32 @@ class TenantList:
 
 def read_tenants_file(file: Path) -> FleetFile:
     """
-    Return the tenants of a FILE, with the connectors of this runbook; raises `FleetFileError`.
+    Return the tenants of a FILE; raises `FleetFileError`.
+
+    A connector that a package brings is loaded only if the FILE names it.
     """
-    return read_fleet_file(file, working_procedures(), DEFAULT, broken_connectors())
+    named = _packaged_names_in(file)
+    return read_fleet_file(file, working_procedures(named), DEFAULT, broken_connectors(named))
+
+
+def names_in_file(file: Path) -> list[Name]:
+    """
+    Return the names of the tenants of a FILE; loads no connector of a package.
+
+    Raises `FleetFileError`.
+    """
+    not_loaded = {name: BrokenConnectorError("It is not loaded.") for name in packaged_names()}
+    broken = {**not_loaded, **broken_connectors()}
+    return read_fleet_file(file, working_procedures(), DEFAULT, broken).names
+
+
+def _packaged_names_in(file: Path) -> list[str]:
+    """Return the connectors of packages whose names occur in a FILE."""
+    try:
+        text = read_plain(file, _MAX_BYTES).decode(errors="replace")
+    except OSError:
+        return []  # the caller reads it again, and says why it cannot
+    return [name for name in packaged_names() if name in text]
 
 
 def whole_tenants_file(file: Path) -> list[FleetTenant]:
@@ -130,7 +164,7 @@ def _as_named(
             mistakes.append(f"{error} Its tenants are shown as it last named them.")
             continue
         names = {(tenant.tenant, tenant.procedure.id) for tenant in fleet_file.tenants}
-        broken = broken_connectors()
+        broken = broken_connectors(row.connector for row in named.values())
         for name, row in named.items():
             # NOTE: the tenants of a FILE with a broken connector are not known.
             if row.file == file and name not in names and row.connector not in broken:

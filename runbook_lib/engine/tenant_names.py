@@ -17,15 +17,15 @@ from runbook_lib.config.workspace import (
     refuse_twin,
     tenant_name,
 )
-from runbook_lib.connectors.registry import (
-    connector_names,
-)
+from runbook_lib.connectors.registry import connector_names
 from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.json_text import parse_own
 from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.
 _MOST_LISTED = 10
 _YES = ("y", "yes")
+_MAX_LINE_BYTES = 1024 * 1024
 
 
 def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
@@ -156,4 +156,18 @@ def _is_tenant(folder: Path) -> bool:
         tenant_name(folder.parent.name)
     except SettingsError:
         return False
-    return folder.name in connector_names()
+    return folder.name in connector_names() or _has_entry(folder / JOURNAL_NAME)
+
+
+def _has_entry(journal: Path) -> bool:
+    """
+    Return whether a journal has a first line.
+
+    NOTE: it may be of a connector whose package is not installed, so its name tells nothing.
+    """
+    try:
+        with journal.open("rb") as lines:
+            entry = parse_own(lines.readline(_MAX_LINE_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(entry, dict) and {"seq", "type", "data"} <= entry.keys()

@@ -7,8 +7,8 @@ Every command and page reads tenants here, so that all show the same. No tenant'
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,13 +21,24 @@ from runbook_lib.config.workspace import (
     journal_path,
     on_this_machine,
 )
-from runbook_lib.connectors.registry import broken_connectors, working_procedures
+from runbook_lib.connectors.registry import (
+    broken_connectors,
+    find_procedure,
+    working_procedures,
+)
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, RunOutcome, StepChecked, Value
-from runbook_lib.core.run_state import History, HistoryReader, PolledFinding, Polls, StepState
+from runbook_lib.core.run_state import (
+    History,
+    HistoryReader,
+    PolledFinding,
+    Polls,
+    StepState,
+    open_history,
+)
 from runbook_lib.engine.calendar import DueItem, due_items_at_steps
 from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.run_view import RunView
@@ -103,10 +114,15 @@ def read_tenants(
     folder = evidence_folder(evidence)
     wanted = frozenset(only)
     listed = read_list(folder, file)
-    working = working_procedures()
-    broken = broken_connectors()
     journals = tenants_of(evidence)
-    names = [*dict.fromkeys((*journals, *listed.files))]
+    names = [
+        name
+        for name in dict.fromkeys((*journals, *listed.files))
+        if name not in listed.left and (not wanted or name[0] in wanted)
+    ]
+    connectors = {connector for _, connector in names}
+    working = working_procedures(connectors)
+    broken = broken_connectors(connectors)
     statuses: list[TenantStatus] = []
     customers: list[CustomerRow] = []
     due_items: list[DueItem] = []
@@ -114,15 +130,15 @@ def read_tenants(
     with ExitStack() as stack:
         watch = _Watch(stack, folder)
         for tenant, connector in names:
-            if (tenant, connector) in listed.left or (wanted and tenant not in wanted):
-                continue
             named_in = listed.files.get((tenant, connector), "")
             if connector in broken:
                 statuses.append(_unreadable(tenant, connector, broken[connector]))
+            elif connector not in working:
+                statuses.append(_not_installed(tenant, connector, folder))
             elif (tenant, connector) not in journals:
                 rows = watch.rows_of(tenant, connector)
                 statuses.append(_never_run(tenant, connector, named_in, rows))
-            elif connector in working:
+            else:
                 try:
                     rows = watch.rows_of(tenant, connector)
                     known_tenant = read_tenant(tenant, connector, folder, now, rows, file=named_in)
@@ -163,7 +179,7 @@ def read_tenant(
     journal = Journal(journal_path(folder, tenant, connector))
     key = read_key(journal.path.parent)
     run = RunView(
-        procedure=working_procedures()[connector],
+        procedure=find_procedure(connector),
         settings=Settings({}, {}),
         journal=journal,
         tenant=tenant,
@@ -310,10 +326,31 @@ class _Watch:
         self.notices[" ".join(describe_error(error))] = None
 
 
+def _not_installed(tenant: str, connector: str, folder: Path) -> TenantStatus:
+    """Return the state of a tenant whose connector is of a package that is not installed."""
+    package = None
+    is_practice = False
+    with suppress(RunbookError, OSError):
+        history = open_history(journal_path(folder, tenant, connector).parent).read()
+        is_practice = True in history.index.practice
+        last = history.run(history.last_run)
+        if last and last.started:
+            package = history.read(last.started).data.procedure.package
+    name = f"{package.name} {package.version}, from its source" if package else "that brings it"
+    status = unusable_status(
+        tenant,
+        None,
+        connector,
+        title=f"The connector {connector} is not installed",
+        advice=f"Install the package {name}. Until then its evidence can only be verified.",
+    )
+    return replace(status, is_practice=is_practice)
+
+
 def _unreadable(tenant: str, connector: str, error: RunbookError) -> TenantStatus:
     return unusable_status(
         tenant,
-        working_procedures().get(connector),
+        working_procedures([connector]).get(connector),
         connector,
         title="Its record cannot be read",
         reason=str(error),
@@ -325,7 +362,7 @@ def _never_run(tenant: str, connector: str, file: str, rows: WatchedRows) -> Ten
     """Return the state of a tenant without a journal: why it could not start, if that is known."""
     return unusable_status(
         tenant,
-        working_procedures().get(connector),
+        working_procedures([connector]).get(connector),
         connector,
         title=NEVER_RUN,
         advice="Run it once.",

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import convert, structs
 
 from runbook_lib.config.credential_stores import CredentialStore, load_stored_credentials
-from runbook_lib.config.runner_settings import NOTIFY, inputs_of
+from runbook_lib.config.runner_settings import NOTIFY, RUNNER, inputs_of
 from runbook_lib.config.settings import (
     Settings,
     find_env_file,
@@ -37,7 +37,7 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import Vendor, vendor_of
-from runbook_lib.connectors.registry import known_variables
+from runbook_lib.connectors.registry import known_variables, package_of, require_connector
 from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.attestation_rules import bind
 from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
@@ -212,6 +212,21 @@ def require_within_reach(procedure: Procedure, values: Mapping[str, Value]) -> N
     require_evidence_here(values)
 
 
+def load_runner_settings(connector: str, env_file: str) -> Settings:
+    """
+    Return the runner's own settings for `connector`, of which nothing is loaded.
+
+    Raises `SettingsError`, also if there is no connector of that name.
+    """
+    require_connector(connector)
+    return resolve(
+        RUNNER,
+        env_file=settings_file(env_file),
+        connector=connector,
+        others=known_variables(),
+    )
+
+
 def load_settings(
     procedure: Procedure,
     *,
@@ -232,7 +247,7 @@ def load_settings(
         environ=environ,
         withheld=withheld,
         connector=procedure.id,
-        others=known_variables(),
+        others=known_variables(procedure.id),
     )
 
 
@@ -332,6 +347,7 @@ class Run(RunView):
                 id=self.procedure.id,
                 version=self.procedure.version,
                 digest=self.procedure.digest,
+                package=package_of(self.procedure.id),
             ),
             mode=self.mode,
             sandbox=is_sandbox(values),

@@ -29,8 +29,9 @@ from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(save_panels_as_text)
     add_confirm_page(server.web_app)
-    for procedure in working_procedures().values():
-        path = Path(server.root_dir) / WORKING_COPIES / notebook_name(procedure)
+    folder = Path(server.root_dir) / WORKING_COPIES
+    for procedure in working_procedures(path.stem for path in folder.glob("*.ipynb")).values():
+        path = folder / notebook_name(procedure)
         if path.is_file() and not is_stale(procedure, path):
             notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
             # Unchanged, so its *Start* need not ask; outputs come from a person.

@@ -327,5 +327,6 @@ def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str)
     expect(end).to_contain_text(_END)
     expect(end).to_contain_text(wording("walkthrough.watch-from-now"))
     end.scroll_into_view_if_needed()
+    expect(page.locator(".runbook-steps").filter(visible=True)).to_have_count(0)
     _is_one_calm_card(_counts(page, "end"))
     assert _violations(page, axe) == []

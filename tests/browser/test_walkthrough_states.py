@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,6 +222,14 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     assert places == sorted(places)
 
 
+def test_the_table_of_the_last_cell_is_out_of_sight(at_work: Walk) -> None:
+    """It shows the steps as they were when it was run, and the panels as they are now."""
+    at_work.page.locator("#runbook-finish").scroll_into_view_if_needed()
+    table = at_work.page.locator(".runbook-steps")
+    table.wait_for(state="attached")
+    expect(table).to_be_hidden()
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
@@ -299,11 +308,12 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
 
     assert desk.is_as_built(tmp_path), "running and saving changed the notebook's sources"
     saved = json.loads(desk.notebook.read_text("utf-8"))
-    texts = [
+    *texts, table = [
         output["data"]["text/plain"]
         for cell in saved["cells"]
         for output in cell.get("outputs", ())
     ]
+    assert re.search(r"the steps at .+ UTC$", table[0].strip())
     assert len(texts) == len(PROCEDURE.steps) + 2
     assert all(wording("notebook.press-start") in "".join(text) for text in texts)
 

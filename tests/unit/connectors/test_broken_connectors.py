@@ -343,7 +343,7 @@ def test_a_practice_server_gets_none_of_its_settings(plainpost: Path, how: str) 
 def test_known_variables_are_a_set() -> None:
     """Only those that are not complete may have others, and never a command's own."""
     known = KnownVariables({"RUNBOOK_A"})
-    partial = KnownVariables({"RUNBOOK_A"}, is_complete=False)
+    partial = KnownVariables({"RUNBOOK_A"}, is_complete=lambda: False)
 
     assert known == {"RUNBOOK_A"} == partial
     assert [x for x in ("RUNBOOK_A", "RUNBOOK_B", "PATH") if known.may_have(x)] == ["RUNBOOK_A"]

@@ -100,7 +100,12 @@ NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry":
 RUN = {
     "format_version": FORMAT_VERSION,
     "tenant": "acme",
-    "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
+    "procedure": {
+        "id": "facebook_marketing",
+        "version": "1",
+        "digest": DIGEST,
+        "package": {"name": "other", "version": "1.0", "digest": DIGEST, "is_editable": False},
+    },
     "mode": "headless",
     "sandbox": False,
     "parameters": {"permissions": ["public_profile"], "graph_version": "v26.0"},

@@ -79,7 +79,8 @@ def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: R
     """Run, tenant, procedure, mode, times, outcome and the last line are those of the journal."""
     assert record["schema"] == "facebook-marketing-runbook/record/v10"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
-    assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
+    digest = run.procedure.digest
+    assert record["procedure"] == {"id": "p", "version": "1", "digest": digest, "package": None}
     assert (record["mode"], record["sandbox"], record["resumes"]) == ("headless", False, None)
     assert record["started_on"] == record["finished_on"] == "2026-11-24T12:00:00.000Z"
     assert record["outcome"] == "failed"

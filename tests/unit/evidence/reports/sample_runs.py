@@ -145,7 +145,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "schema": SCHEMA,
         "run_id": "0a1b2c3d",
         "tenant": "acme",
-        "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
+        "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA, "package": None},
         "mode": "headless",
         "sandbox": False,
         "started_on": STARTED,
