@@ -113,7 +113,9 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
     # It is open by now if the note was behind it.
     walk.panel(FIRST_STEP).locator(".rb-menu").evaluate("menu => { menu.open = true; }")
     panel.get_by_text("History").click()
-    expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
+    expect(panel).to_contain_text(
+        f"{wording('walkthrough.confirmed-by', name=OPERATOR)} [image.png]"
+    )
 
     journal = Journal(journal_path(walk.lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)

@@ -129,7 +129,7 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         panel = walk.panel(step)
         expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
         expect(panel).to_contain_text("Second operator on")
-        expect(panel).to_contain_text("confirming first Operator")
+        expect(panel).to_contain_text(wording("reasons.confirming", name="first Operator"))
         panel.get_by_text("More", exact=True).click()
         panel.get_by_text("History").click()
         expect(

@@ -70,7 +70,7 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     header = page.locator(".rb-header")
     expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_PATIENCE)
     expect(header).to_contain_text(wording("walkthrough.not-given", label="App Secret"))
-    expect(header).to_contain_text("It uses up one sign-in link")
+    expect(header).to_contain_text(wording("findings.one-sign-in-link"))
 
     assert walk.check(other) == "inconclusive"
     field = walk.panel(other).get_by_label("App Secret", exact=True)

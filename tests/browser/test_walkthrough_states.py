@@ -281,7 +281,9 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     run.say([attested("fb-01-log-in", by="A colleague")])
     # Folded by now, so that looking at it would take the focus.
     live = page.locator("#runbook-fb-01-log-in [role=status]")
-    expect(live.locator(".rb-message")).to_have_text("Now attested.", timeout=120_000)
+    expect(live.locator(".rb-message")).to_have_text(
+        wording("walkthrough.now-is", outcome="attested"), timeout=120_000
+    )
     expect(live).to_contain_text("attested: A colleague on")  # heard, whether it is open or folded
     expect(link).to_have_attribute("data-next", "fb-02-developer-account")
     expect(link).to_be_focused()
