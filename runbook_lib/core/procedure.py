@@ -694,6 +694,10 @@ class Procedure:
         """Its inputs, then the settings of its providers that no step asks for."""
         return (*self.inputs, *(item for provider in self.providers for item in provider.settings))
 
+    def label_of(self, name: str) -> str:
+        """Return the label of the input called `name`; the name if no input has it."""
+        return next((item.label for item in self.settings if item.name == name), name)
+
     def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
         """Return warnings about `values`, by the label of the input."""
         return _doubts_about(self.inputs, values)
