@@ -144,6 +144,7 @@ def _survey(
     runs: Sequence[Run], failures: Failures | None, csv_file: str, *, as_json: bool
 ) -> bool:
     """Read each console once, show the results, and return whether all is in order there."""
+    from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
 
@@ -156,8 +157,9 @@ def _survey(
             say(f"{run.tenant}: the same console as {other}, which was asked.", is_error=True)
             continue
         survey = asked.survey(failures.items if failures else ())
-        last = failures.last if failures else {}
-        surveys.append(survey_document(survey, run, last, asked.prerequisites(last.values())))
+        logged = failures or Failures(())
+        lacking = asked.prerequisites(logged.last.values())
+        surveys.append(survey_document(survey, run, logged, lacking))
     if csv_file:
         content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)
@@ -255,7 +257,10 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     open_ones = [
         account
         for account in shown["accounts"]
-        if account["standing"] in is_open or account["last_failure"]
+        if account["standing"] in is_open
+        or account["last_failure"]
+        or account["returned"]
+        or account["stopped_cycles"]
     ]
     for account in open_ones[:_MOST_SHOWN]:
         _show_account(account)
@@ -272,7 +277,6 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
 def _show_account(account: Mapping[str, Any]) -> None:
     """Print a line for an account, and below it the details and the advice."""
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.engine.customer_connections import account_facts
     from runbook_lib.engine.customer_rows import LIKE
     from runbook_lib.evidence.reports.phrases import when, with_times
 
@@ -288,7 +292,7 @@ def _show_account(account: Mapping[str, Any]) -> None:
     name = account["name"] or account["id"]
     say(f"{ICONS[LIKE[account['standing']]]} {name}: {', '.join(filter(None, facts))}")
     for text in (
-        " ".join(account_facts(account)),
+        " ".join(account["facts"]),
         (failing or failure or {"advice": ""})["advice"],
     ):
         if text:

@@ -20,12 +20,26 @@ from msgspec import Struct, structs, to_builtins
 
 from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.cyclr.connector import is_refusal
-from runbook_lib.connectors.cyclr.transactions import Failure, explain_refusal
+from runbook_lib.connectors.cyclr.transactions import (
+    STOPPED_CYCLES,
+    CycleStop,
+    Failure,
+    Failures,
+    explain_refusal,
+)
 from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import hold_lock
 from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.procedure import CustomerData
 from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.customer_losses import (
+    first_gone_on,
+    missing_document,
+    missing_sentences,
+    returned_document,
+    returned_sentences,
+)
 from runbook_lib.engine.customer_rows import (
     CONFIRMED_AFTER,
     LABELS,
@@ -403,7 +417,8 @@ class ConsoleAccounts:
             known = KnownAccount(account, "")
             if rows:
                 known = msgspec.json.decode(rows[0].body, type=KnownAccount)
-            known = known.with_failures([failure], now) if failure else known.with_success(now)
+            known = known.with_failures([failure], now) if failure else known.with_use(now)
+            known = structs.replace(known, tried_on=now)
             with self._rows.transaction():
                 self.save_accounts([known])
             return ""
@@ -566,6 +581,9 @@ class ConsoleAccounts:
         except RemoteError as fault:
             error = str(fault)
         now = timestamp(self._clock())
+        is_in = standing is AccountStatus.SIGNED_IN
+        if is_in and _is_signed_in_anew(account, connectors):
+            account = account.with_success(now)
         since = account.not_signed_in_since
         if standing is not AccountStatus.NOT_KNOWN:
             since = (since or now) if standing is AccountStatus.NOT_SIGNED_IN else ""
@@ -576,14 +594,10 @@ class ConsoleAccounts:
             standing=standing,
             connectors=connectors,
             not_signed_in_since=since,
-            signed_in_on=now if standing is AccountStatus.SIGNED_IN else account.signed_in_on,
+            signed_in_on=now if is_in else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
             error=shorten(self._run.redactor.redact(error)),
         )
-        if standing is AccountStatus.SIGNED_IN and _is_signed_in_anew(account, connectors):
-            asked = asked.with_success(now)
-        elif standing is AccountStatus.SIGNED_IN and not account.failing:
-            asked = structs.replace(asked, proven_on=now)
         return asked, is_fault
 
     def _connectors(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
@@ -644,32 +658,50 @@ class ConsoleAccounts:
 
 
 def survey_document(
-    survey: Survey, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
+    survey: Survey, run: Run, failures: Failures, cycles: Mapping[str, str]
 ) -> dict[str, Any]:
     """
     Return a survey for programs and for its page, the worst accounts first.
 
-    `failures` are the last ones by account; `cycles` are the failures of the cycles that they name.
+    Of customers who are cut off, that one comes first whose data are gone first. `cycles` has the
+    missing prerequisites of the cycles that the last failures name, by the cycle's id.
     """
     order = list(AccountStatus)
+    data = run.procedure.customer_data
+    now = run.clock()
+    stopped = failures.stopped_cycles
+    missing = {
+        account.id: missing_document(account, survey.standing(account), data)
+        for account in survey.accounts.values()
+    }
 
     def badness(account: KnownAccount) -> tuple[object, ...]:
-        since = account.not_signed_in_since or "~"
-        is_well = account.id not in failures
-        return order.index(survey.standing(account)), is_well, since, account.name, account.id
+        lost = missing[account.id]
+        is_well = account.id not in failures.last
+        place = 0 if lost else 1 + order.index(survey.standing(account))
+        since = lost["since"] if lost else "~"
+        return place, is_well and not lost, first_gone_on(lost), since, account.name, account.id
 
     rows = []
     for account in sorted(survey.accounts.values(), key=badness):
         standing = survey.standing(account)
-        failure = failures.get(account.id)
+        failure = failures.last.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
+        row["missing"] = missing[account.id]
+        row["returned"] = returned_document(account, standing, data, now)
+        row["cause"] = account.failing.error if account.failing and row["missing"] else ""
+        row["stopped_cycles"] = [
+            {"cycle": cycle.cycle, "name": cycle.cycle_name, "is": cycle.stop, "at": cycle.at}
+            for cycle in stopped.get(account.id, ())
+        ]
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
-        del row["in_doubt_since"]
+        del row["in_doubt_since"], row["outage"]
         if standing is not AccountStatus.CALLS_FAIL:
             row["failing"] = None
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
+        row["facts"] = _facts_of(row, data)
         rows.append(row)
     return {
         "tenant": run.tenant,
@@ -682,48 +714,63 @@ def survey_document(
         "notes": survey.findings,
         "counts": {standing.value: number for standing, number in survey.counts.items()},
         "unverifiable": run.procedure.unverifiable,
+        "customer_data": to_builtins(data),
         "accounts": rows,
-        "unknown_accounts": sorted(failures.keys() - survey.accounts.keys()),
+        "unknown_accounts": sorted(failures.last.keys() - survey.accounts.keys()),
     }
 
 
-def account_facts(account: Mapping[str, Any]) -> list[str]:
-    """Return sentences about an account's failures and sign-in, from a survey's document."""
+def _facts_of(account: Mapping[str, Any], data: CustomerData | None) -> list[str]:
+    """Return sentences about an account's failures, sign-in and losses, from its document."""
     failure = account["last_failure"]
     before = account["signed_in_on"]
     failing = account["failing"]
     parts = [account["error"]] if account["error"] else []
     if account["not_signed_in_since"]:
         parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
-    if failing:
-        proven = account["proven_on"]
-        if not failure:
-            parts.append(failing["cause"])
-        parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
+    if account["missing"]:
+        parts += missing_sentences(account["missing"], data)
+    if account["returned"]:
+        parts += returned_sentences(account["returned"], data)
+    if failing and not failure:
+        parts.append(failing["cause"])
     if failure:
         failure_text = f"{failure['cause']}, {failure['remote_message'] or failure['meaning']}"
         parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {failure_text}")
     if account["cycle_lacks"]:
         cycle = failure["cycle_name"] or failure["cycle"]
         parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
+    for stopped in account["stopped_cycles"]:
+        name = stopped["name"] or stopped["cycle"] or "without a name"
+        at = f" on {stopped['at']}" if stopped["at"] else ""
+        parts.append(STOPPED_CYCLES[CycleStop(stopped["is"])].format(name=name, at=at))
     return [f"{part.rstrip('.')}." for part in parts]
 
 
 def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines of the CSV of surveys; a field that a spreadsheet would run is text."""
     names = (
-        "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "polled_on",
+        "id", "name", "says", "not_signed_in_since", "signed_in_on", "used_on", "polled_on",
         "error",
     )  # fmt: skip
+    lost = ("since", "perhaps_since", "gone_on", "perhaps_gone_on")
+    back = ("since", "perhaps_since", "returned_on", "gone_on")
     calls = ("since", "cause", "advice")
     failed = ("at", "cause", "remote_message")
-    heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
+    heads = (
+        *(f"missing_{name}" for name in lost),
+        *(f"returned_{name}" for name in back),
+        *(f"calls_fail_{name}" for name in calls),
+        *(f"failure_{name}" for name in failed),
+    )
     yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
     for shown in surveys:
         for row in shown["accounts"]:
             failing = row["failing"] or {}
             failure = row["last_failure"] or {}
             fields = [shown["tenant"], *(row[name] for name in names)]
+            fields += [(row["missing"] or {}).get(name, "") for name in lost]
+            fields += [(row["returned"] or {}).get(name, "") for name in back]
             fields += [failing.get(name, "") for name in calls]
             fields += [failure.get(name, "") for name in failed]
             yield _csv_line((*fields, row["cycle_lacks"]))

@@ -94,6 +94,19 @@ class FailingCalls(Struct, frozen=True):
     """The known error's meaning, if its text or a subcode decided; else the response's text."""
     advice: str
     """The advice for a person."""
+    error: str = ""
+    """The id of the known error, if its text or a subcode decided."""
+
+
+class Outage(Struct, frozen=True):
+    """A time for which a customer was cut off, and that has ended; times are ISO 8601."""
+
+    since: str
+    """The time since which data are missing at least."""
+    perhaps_since: str
+    """The last proven use before, since which data may be missing; empty if none is known."""
+    returned_on: str
+    """The time at which a survey or a call first saw that it works again."""
 
 
 class KnownAccount(Struct, frozen=True):
@@ -123,12 +136,35 @@ class KnownAccount(Struct, frozen=True):
     """The time since which a watch sees another result than the one that counts for it."""
     error: str = ""
     """The reason why it could not be read; empty if it was."""
-    proven_on: str = ""
-    """The last proven use: a test call was answered, or it was signed in and no call failed."""
+    used_on: str = ""
+    """The last proven use: the vendor answered a call with the customer's token."""
+    tried_on: str = ""
+    """The last such call, answered or refused."""
     succeeded_on: str = ""
     """The last answered test call or new sign-in; earlier failures do not count."""
     failing: FailingCalls | None = None
     """The failure of its calls; `None` after the next success."""
+    outage: Outage | None = None
+    """The last time for which it was cut off, once that has ended."""
+
+    @property
+    def was_signed_out(self) -> bool:
+        """Whether it is not signed in, and was before."""
+        return self.standing is AccountStatus.NOT_SIGNED_IN and bool(self.signed_in_on)
+
+    @property
+    def cut_off_since(self) -> str:
+        """The time since which its data are missing at least; empty while they are not."""
+        is_in = self.standing is AccountStatus.SIGNED_IN
+        out = [self.not_signed_in_since] if self.was_signed_out else []
+        failing = [self.failing.since] if self.failing and (out or is_in) else []
+        return min((*out, *failing), default="")
+
+    @property
+    def perhaps_cut_off_since(self) -> str:
+        """The last proven use before it was cut off; empty without one. A sign-in proves no use."""
+        since = self.cut_off_since
+        return self.used_on if since and self.used_on < since else ""
 
     def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
         """Return it with what these failures, the oldest first, say since its last success."""
@@ -147,10 +183,15 @@ class KnownAccount(Struct, frozen=True):
         _, newest = later[-1]
         return structs.replace(
             self,
-            failing=FailingCalls(since, newest.meaning, newest.advice),
-            proven_on=succeeded_on if self.proven_on > since else self.proven_on,
+            failing=FailingCalls(since, newest.meaning, newest.advice, newest.error),
         )
 
+    def with_use(self, now: str) -> KnownAccount:
+        """Return it after the vendor answered a call with the customer's token."""
+        return structs.replace(self.with_success(now), used_on=now)
+
     def with_success(self, now: str) -> KnownAccount:
-        """Return it after a success."""
-        return structs.replace(self, proven_on=now, succeeded_on=now, failing=None)
+        """Return it after an answered call or a new sign-in, which ends what cut it off."""
+        since = self.cut_off_since
+        ended = Outage(since, self.perhaps_cut_off_since, now) if since else self.outage
+        return structs.replace(self, succeeded_on=now, failing=None, outage=ended)

@@ -517,7 +517,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             state=state,
             outcome=outcome,
             since=since,
-            proven_on=account.proven_on,
+            used_on=account.used_on,
             polled_on=account.polled_on,
             reason=account.error or failing,
             advice=item.advice if item else "",

@@ -32,7 +32,7 @@ def hostile(text: str) -> str:
         fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
     )
     strange = customer(
-        text, text, text, account=text, since=text, proven_on=text, reason=text, advice=text,
+        text, text, text, account=text, since=text, used_on=text, reason=text, advice=text,
         command=text,
     )  # fmt: skip
     changed = {name: [text] if name in ("tenants", "same_cause") else text for name in change()}

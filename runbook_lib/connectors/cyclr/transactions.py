@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +55,9 @@ _NAMED_SECRET = re.compile(
 _TOO_MANY_REQUESTS = 429
 # Beginning of a notification's title, before the cycle's name.
 _CYCLE_ERROR = "Cycle Error: "
+_OUT_OF_RETRIES = "out of retries"
+# The known error of a notification about a paused cycle.
+_PAUSED = "paused"
 # Ids and numbers: they differ between failures of the same cause.
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w*[0-9]\w*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
@@ -72,8 +76,22 @@ _FIELDS = {
 # Fixed messages of Cyclr's (of 22) that we have read, and that name the fault domain themselves.
 _MESSAGES = {
     "failed to authenticate the connector": FaultDomain.CUSTOMER,
-    "out of retries": FaultDomain.CYCLR,
+    _OUT_OF_RETRIES: FaultDomain.CYCLR,
     "transaction stopped": FaultDomain.CYCLR,
+}
+
+
+class CycleStop(StrEnum):
+    """What Cyclr did with a cycle whose step failed, after which a person must start it again."""
+
+    PAUSED = "paused"
+    OUT_OF_RETRIES = "out_of_retries"
+
+
+# A sentence for each, with the name of the cycle and the time of the failure.
+STOPPED_CYCLES: Mapping[CycleStop, str] = {
+    CycleStop.PAUSED: "Cyclr paused the cycle {name}{at}: start it again, unless somebody has",
+    CycleStop.OUT_OF_RETRIES: "Cyclr retried the cycle {name} and gave up{at}: start it again",
 }
 
 
@@ -125,8 +143,16 @@ class Failure(Struct, frozen=True, kw_only=True):
     advice: str
     """The next action."""
 
-    is_known: bool
-    """Whether a known error explains the text."""
+    error: str
+    """The id of the known error that explains the text; empty without one."""
+
+    stop: str
+    """What Cyclr did with the cycle (`CycleStop`); empty if the payload does not say."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a known error explains the text."""
+        return bool(self.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +173,16 @@ class Failures:
     def last(self) -> dict[str, Failure]:
         """The last failure of each account, by its id."""
         return {failure.account: failure for failure in self.items if failure.account}
+
+    @property
+    def stopped_cycles(self) -> dict[str, list[Failure]]:
+        """The last failure of each cycle that a person must start again, by the account's id."""
+        stopped: dict[str, dict[str, Failure]] = {}
+        for failure in self.items:
+            if failure.stop and failure.account:
+                of_account = stopped.setdefault(failure.account, {})
+                of_account[failure.cycle_name or failure.cycle] = failure
+        return {account: [*cycles.values()] for account, cycles in stopped.items()}
 
     def document(self) -> dict[str, Any]:
         """Return the failures for programs, grouped by cause."""
@@ -304,7 +340,8 @@ class _ErrorReader:
             cause=cause,
             meaning=known.meaning if known else answer or message or "no text",
             advice=known.advice if known else ADVICE[cause],
-            is_known=known is not None,
+            error=known.id if known else "",
+            stop=_stop_of(known, message),
         )
         host = next(iter(_hosts_in(request)), "")
         return failure, bool(host) and not self._is_ours(host)
@@ -370,6 +407,14 @@ class _ErrorReader:
 def _fault_domain_of(explanation: Explanation) -> FaultDomain:
     """Return the fault domain of a certain explanation."""
     return FaultDomain(explanation.errors[0].fault_domain or FaultDomain.UNKNOWN)
+
+
+def _stop_of(known: KnownError | None, message: str) -> str:
+    """Return what Cyclr's own message says that it did with the cycle; empty if it does not."""
+    if known and known.id == _PAUSED:
+        return CycleStop.PAUSED
+    is_over = message.lower().rstrip(".") == _OUT_OF_RETRIES
+    return CycleStop.OUT_OF_RETRIES if is_over else ""
 
 
 def _split_detail(detail: str) -> tuple[str, str, str]:

@@ -486,7 +486,7 @@ class CustomerRow:
     since: str = ""
     """The start of the state; empty if unknown."""
 
-    proven_on: str = ""
+    used_on: str = ""
     """The time of the last proven use of the connection."""
 
     polled_on: str = ""

@@ -22,13 +22,15 @@ from tests.unit.fake_console import Console, console_run
 
 # The fields of `connections --json`, and of each account there: programs rely on them.
 FIELDS = {
-    "accounts", "began", "complete", "connector", "counts", "cyclr_connector", "ended", "notes",
+    "accounts", "began", "complete", "connector", "counts", "customer_data", "cyclr_connector",
+    "ended", "notes",
     "sandbox", "tenant", "unknown_accounts", "unverifiable",
 }  # fmt: skip
 ACCOUNT_FIELDS = {
-    "connectors", "cycle_lacks", "error", "failing", "id", "installed_on", "last_failure",
-    "listed_in", "polled_in", "polled_on", "name", "not_signed_in_since", "proven_on", "says",
-    "signed_in_on", "standing", "succeeded_on",
+    "cause", "connectors", "cycle_lacks", "error", "facts", "failing", "id", "installed_on",
+    "last_failure", "listed_in", "missing", "name", "not_signed_in_since", "polled_in", "polled_on",
+    "returned", "says", "signed_in_on", "standing", "stopped_cycles", "succeeded_on", "tried_on",
+    "used_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
 
@@ -325,7 +327,7 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
     assert result.exit_code == ExitCode.INCOMPLETE
     assert f"3 {wording('connections.state-calls-fail')}" in text
     assert wording("connections.token-has-ended") in text
-    assert wording("connections.last-proven-use") in text
+    assert wording("connections.no-use-is-proven") in text
     for name in (works, *failing):
         assert rows[name]["says"] == wording("connections.state-calls-fail")
         assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "advice"))

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from filelock import FileLock
 
-from runbook_lib.connectors.cyclr.transactions import read_failures
+from runbook_lib.connectors.cyclr.transactions import Failures, read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.customer_connections import (
@@ -82,7 +82,7 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
 
 def shown(survey: Survey, folder: Path, **more: Any) -> dict[str, Any]:
     run = console_run(Console({}), folder)
-    return survey_document(survey, run, more.get("failures", {}), more.get("cycles", {}))
+    return survey_document(survey, run, more.get("failures", Failures(())), more.get("cycles", {}))
 
 
 def many(count: int) -> dict[str, bool | None]:
@@ -490,36 +490,36 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
 # Events an hour apart: a survey that sees the account `in`, `out` or `gone`; one with a log whose
 # last failure was that many hours ago (`?` at an unknown time); and a test call.
 @pytest.mark.parametrize(
-    ("events", "standing", "since", "proven"),
+    ("events", "standing", "since", "used"),
     [
-        ("in", "signed_in", None, 0),
-        ("in in", "signed_in", None, 1),
+        ("in", "signed_in", None, None),
+        ("in in", "signed_in", None, None),
         ("in log-2", "calls_fail", -1, None),
-        ("in in in log-1", "calls_fail", 2, 2),
-        ("in log-1 in in", "calls_fail", 0, 0),
-        ("in answered log-2", "signed_in", None, 2),
-        ("in answered in log-1", "calls_fail", 2, 2),
-        ("in in answered log-1 answered in", "signed_in", None, 5),
-        ("in refused in", "calls_fail", 1, 0),
-        ("in refused in refused in", "calls_fail", 1, 0),
-        ("in refused answered in", "signed_in", None, 3),
-        ("in refused out", "not_signed_in", None, 0),
-        ("in refused out in", "signed_in", None, 3),
-        ("in refused gone in", "signed_in", None, 3),
-        ("in out in log-2", "signed_in", None, 3),
-        ("in log? in", "calls_fail", 1, 0),
-        ("in answered log?", "signed_in", None, 2),
+        ("in in in log-1", "calls_fail", 2, None),
+        ("in log-1 in in", "calls_fail", 0, None),
+        ("in answered log-2", "signed_in", None, 1),
+        ("in answered in log-1", "calls_fail", 2, 1),
+        ("in in answered log-1 answered in", "signed_in", None, 4),
+        ("in refused in", "calls_fail", 1, None),
+        ("in refused in refused in", "calls_fail", 1, None),
+        ("in refused answered in", "signed_in", None, 2),
+        ("in refused out", "not_signed_in", None, None),
+        ("in refused out in", "signed_in", None, None),
+        ("in refused gone in", "signed_in", None, None),
+        ("in out in log-2", "signed_in", None, None),
+        ("in log? in", "calls_fail", 1, None),
+        ("in answered log?", "signed_in", None, 1),
         ("refused in", "calls_fail", 0, None),
-        ("answered in", "signed_in", None, 1),
-        ("in log+9 in", "calls_fail", 1, 0),
-        ("in blocked in", "signed_in", None, 2),
-        ("in broken in", "signed_in", None, 2),
-        ("in denied in", "signed_in", None, 2),
-        ("in forbidden in", "calls_fail", 1, 0),
+        ("answered in", "signed_in", None, 0),
+        ("in log+9 in", "calls_fail", 1, None),
+        ("in blocked in", "signed_in", None, None),
+        ("in broken in", "signed_in", None, None),
+        ("in denied in", "signed_in", None, None),
+        ("in forbidden in", "calls_fail", 1, None),
     ],
 )
 def test_calls_fail_until_the_next_success(
-    tmp_path: Path, moment: Time, events: str, standing: str, since: int | None, proven: int | None
+    tmp_path: Path, moment: Time, events: str, standing: str, since: int | None, used: int | None
 ) -> None:
     """A refused test or a newer failure makes it; an answered test or a new sign-in ends it."""
     console = Console({"a": True})
@@ -567,7 +567,7 @@ def test_calls_fail_until_the_next_success(
     def hour(of: str) -> int | None:
         return round((datetime.fromisoformat(of) - began).total_seconds() / 3600) if of else None
 
-    assert (row["standing"], hour(row["proven_on"])) == (standing, proven)
+    assert (row["standing"], hour(row["used_on"])) == (standing, used)
     assert (row["failing"] is None) is (standing != "calls_fail")
     if row["failing"]:
         assert hour(row["failing"]["since"]) == since
@@ -612,7 +612,7 @@ def test_a_success_that_a_wrong_clock_kept_hides_no_failure() -> None:
     account = KnownAccount("a", "").with_success(ahead).with_failures(failures, now)
 
     assert account.failing
-    assert (account.failing.since, account.proven_on) == (now, "")
+    assert (account.failing.since, account.used_on) == (now, "")
 
 
 def test_odd_accounts_are_not_dropped_in_silence(survey: TakeSurvey) -> None:
@@ -662,7 +662,7 @@ def test_the_last_failure_stands_beside_its_account(survey: TakeSurvey, tmp_path
     seen = survey(console)
     asked = ConsoleAccounts(console_run(console, tmp_path))
     cycles = asked.prerequisites([failures.last["b"]])
-    rows = shown(seen, tmp_path, failures=failures.last, cycles=cycles)
+    rows = shown(seen, tmp_path, failures=failures, cycles=cycles)
 
     assert [row["id"] for row in rows["accounts"]] == ["b", "a"]
     assert rows["accounts"][0]["last_failure"]["at"] == "2026-11-23T10:00:00.000Z"

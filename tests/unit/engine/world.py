@@ -266,7 +266,7 @@ def customer(name: str, **more: Any) -> KnownAccount:
         "connectors": (InstalledConnector(1, 1, True),),
         "signed_in_on": timestamp(NOW - HOUR),
         "installed_on": timestamp(NOW - HOUR),
-        "proven_on": timestamp(NOW - HOUR),
+        "used_on": timestamp(NOW - HOUR),
     }
     return KnownAccount(id=name.lower().replace(" ", "-"), name=name, **{**known, **more})
 

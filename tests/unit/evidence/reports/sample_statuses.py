@@ -60,7 +60,7 @@ def customer(name: str, tenant: str = "acme", state: str = "signed in", **more: 
     default = {
         "account": f"{tenant}/{name}",
         "outcome": Outcome.VERIFIED,
-        "proven_on": "2026-12-01T04:40:00.000Z",
+        "used_on": "2026-12-01T04:40:00.000Z",
         "polled_on": "2026-12-01T04:40:00.000Z",
     }
     return CustomerRow(**{**default, **more, "name": name, "tenant": tenant, "state": state})
@@ -232,7 +232,7 @@ def customers() -> list[CustomerRow]:
         "state": "signed out",
         "outcome": Outcome.FAILED,
         "since": "2026-11-29T08:00:00.000Z",
-        "proven_on": "2026-11-28T22:00:00.000Z",
+        "used_on": "2026-11-28T22:00:00.000Z",
         "advice": "Send a sign-in link.",
     }
     return [
