@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # The terminal shows the first accounts that need somebody; the CSV has all of them.
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
+_PUT_LINK = (
+    "Put a link into each: Cyclr console > the account > Connectors > Edit Connector > Generate "
+    "Setup Token. It works once, for five minutes unless you choose longer there."
+)
 # A line of progress for each twentieth of the accounts.
 _PARTS = 20
 
@@ -38,6 +42,14 @@ _PARTS = 20
 @click.option(
     "--errors", default="", metavar="FILE", help="Show each account's last failure in this log."
 )
+@click.option(
+    "--letters", default="", metavar="DIR",
+    help="Write a letter to each customer who is cut off, as a text file. You put the link in.",
+)  # fmt: skip
+@click.option(
+    "--language", default="en", show_default=True, metavar="LANGUAGE",
+    help="With --letters: en, de, fr, es or pt.",
+)  # fmt: skip
 @click.option(
     "--test", "tested", default="", metavar="ACCOUNT",
     help="Only test ACCOUNT, by id or name: Cyclr makes one call with the customer's token.",
@@ -70,8 +82,8 @@ _PARTS = 20
 @click.pass_context
 def connections(
     ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
-    tested: str, use: int | None, counted: str, form: str, linked: str, user: str, connector: str,
-    tenant: str, as_json: bool, **options: Any,
+    letters: str, language: str, tested: str, use: int | None, counted: str, form: str,
+    linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -82,6 +94,7 @@ def connections(
     """
     from runbook_lib.engine.customer_calls import CustomerCalls
     from runbook_lib.engine.customer_connections import ConsoleAccounts
+    from runbook_lib.engine.customer_letters import require_language
 
     one = tested or counted or linked
     if sum(map(bool, (tested, counted, linked, use))) > 1:
@@ -99,6 +112,9 @@ def connections(
     # NOTE: a tenant in the settings is no choice among those of FILE.
     if file and ctx.get_parameter_source("tenant") is not ParameterSource.COMMANDLINE:
         tenant = ""
+    to_write = (Path(letters), language) if letters else None
+    if to_write:
+        require_language(find_procedure(connector), language)
     failures = read_webhook(errors, connector) if errors else None
     with _opened(file, scenario, connector, tenant, options) as runs:
         if use:
@@ -121,7 +137,7 @@ def connections(
             _show(call, as_json=as_json)
             is_well = call.get("answered", True)
         else:
-            is_well = _survey(runs, failures, csv_file, as_json=as_json)
+            is_well = _survey(runs, failures, csv_file, to_write, as_json=as_json)
     renew_index(options["evidence"])
     sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
@@ -168,9 +184,14 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
 
 
 def _survey(
-    runs: Sequence[Run], failures: Failures | None, csv_file: str, *, as_json: bool
-) -> bool:
-    """Read each console once, show the results, and return whether all is in order there."""
+    runs: Sequence[Run], failures: Failures | None, csv_file: str,
+    letters: tuple[Path, str] | None, *, as_json: bool,
+) -> bool:  # fmt: skip
+    """
+    Read each console once, show the results, and return whether all is in order there.
+
+    `letters` are the folder and the language of the letters to write.
+    """
     from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
@@ -187,6 +208,8 @@ def _survey(
         logged = failures or Failures(())
         lacking = asked.prerequisites(logged.last.values())
         surveys.append(survey_document(survey, run, logged, lacking))
+    if letters:
+        _write_letters(runs, surveys, *letters)
     if csv_file:
         content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)
@@ -196,6 +219,28 @@ def _survey(
         for shown in surveys:
             _show(shown, as_json=False)
     return all(map(_is_well, surveys))
+
+
+def _write_letters(
+    runs: Sequence[Run], surveys: Sequence[Mapping[str, Any]], folder: Path, language: str
+) -> None:
+    """Write the letters to the customers who are cut off, and say how to put the link in."""
+    from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.customer_letters import write_letters
+
+    procedures = {run.tenant: run.procedure for run in runs}
+    written: list[Path] = []
+    for shown in surveys:
+        written += write_letters(
+            shown["accounts"],
+            folder,
+            language,
+            procedure=procedures[shown["tenant"]],
+            today=utc_now().date(),
+        )
+    say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
+    if written:
+        say(_PUT_LINK, is_error=True)
 
 
 def _use(runs: Sequence[Run], number: int, *, as_json: bool) -> bool:

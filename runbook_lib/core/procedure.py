@@ -645,7 +645,7 @@ class CustomerData:
     kept_days: int
     """The number of days for which the vendor keeps each."""
     fetch_method: str
-    """The method of Cyclr's connector that fetches those of certain days again."""
+    """The connector's method that fetches those of certain days again."""
     time_field: str
     """The field of its rows with the time (ISO 8601)."""
     source: str

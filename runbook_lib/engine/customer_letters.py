@@ -142,6 +142,18 @@ def text_of(letter: Letter, texts: LetterTexts) -> str:
     return "\n\n".join((sentence(letter.subject), *paragraphs)) + "\n"
 
 
+def require_language(procedure: Procedure, language: str) -> LetterTexts:
+    """Return the texts in `language`; raises `SettingsError` if the vendor has none in it."""
+    letters = letters_of(procedure)
+    texts = letters.languages.get(language)
+    if texts is None:
+        raise SettingsError(
+            f"There are no letters in the language {language[:20]!r}.",
+            next_step=f"Choose one of {', '.join(letters.languages)}. Nothing was written.",
+        )
+    return texts
+
+
 def write_letters(
     accounts: Iterable[Mapping[str, Any]],
     folder: Path,
@@ -158,12 +170,7 @@ def write_letters(
     writing fails.
     """
     letters = letters_of(procedure)
-    texts = letters.languages.get(language)
-    if texts is None:
-        raise SettingsError(
-            f"There are no letters in the language {language[:20]!r}.",
-            next_step=f"Choose one of {', '.join(letters.languages)}. Nothing was written.",
-        )
+    texts = require_language(procedure, language)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for account in accounts:
