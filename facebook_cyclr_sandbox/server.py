@@ -153,8 +153,10 @@ class Sandbox:
         state.addresses = SiteAddresses(**known, vendor_sites=urls)
         server_certificate = self._write_certificates()
         control = ControlApi(state, lambda: self.description)
-        for name, make in sites.items():
-            application = SiteApplication(make(state), state, control, abort=self._abort)
+        made = {name: make(state) for name, make in sites.items()}
+        state.faults.vendor_sites = tuple(made[name].name for name in urls)
+        for name, site in made.items():
+            application = SiteApplication(site, state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_make_server(application, path))
         thread = threading.Thread(

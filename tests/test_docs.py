@@ -312,8 +312,8 @@ def test_inferred_and_unknown_responses_of_the_sandbox_are_listed() -> None:
 @pytest.mark.parametrize("connector", connector_names())
 def test_the_readme_names_every_connector(connector: str) -> None:
     """The README lists each connector, and its notebook exists."""
-    assert f"| `{connector}`" in README
-    assert f"notebooks/{connector}.ipynb" in README
+    assert f"| `{connector}`" in README, "add a row for the connector to the README"
+    assert f"notebooks/{connector}.ipynb" in README, "link its notebook in that row"
     assert (ROOT / "notebooks" / f"{connector}.ipynb").is_file()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runbook_lib.connectors.facebook.permission_uses import permission_uses
-from runbook_lib.connectors.registry import connector_names, find_procedure, kit_of
+from runbook_lib.connectors.registry import find_procedure, kit_of
 from runbook_lib.connectors.review_kit import kit_markdown, method_needs
-from tools.permissions import PAGE, page
+from tools.permissions import CONNECTORS, PAGE, page
 
 
 def test_the_page_is_made_from_the_uses() -> None:
@@ -13,7 +13,7 @@ def test_the_page_is_made_from_the_uses() -> None:
     text = page()
 
     assert PAGE.read_text(encoding="utf-8") == text
-    for connector in connector_names():
+    for connector in CONNECTORS:
         for use in permission_uses(connector).uses:
             for call in use.calls:
                 row = f"| {call.method} | `{call.request}` | `{use.name}` |"

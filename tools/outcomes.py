@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.outcome import LABELS, OUTCOMES
 from runbook_lib.errors import RunbookError
 
@@ -112,9 +113,8 @@ def page() -> str:
             f"| {row['means']} | {row.get('advice', '')} |"
             for code, row in codes.items()
         ]
-        head = (
-            f"## {_SECTIONS[folder]}\n\n| code | outcome | means | what to do |\n|---|---|---|---|"
-        )
+        heading = _SECTIONS.get(folder) or find_procedure(folder).title
+        head = f"## {heading}\n\n| code | outcome | means | what to do |\n|---|---|---|---|"
         sections.append("\n".join((head, *rows)))
     errors = [
         f"| `{error.code}` | {_first_paragraph(error)} | {error.next_step} "

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runbook_lib import connectors
 from runbook_lib.connectors.facebook.permission_uses import permission_uses
 from runbook_lib.connectors.registry import connector_names, find_procedure, kit_of
 from runbook_lib.connectors.review_kit import method_needs
 
+CONNECTORS_FOLDER = Path(connectors.__file__).parent
+# Only a connector whose vendor grants permissions has uses of them.
+CONNECTORS = tuple(
+    name for name in connector_names() if (CONNECTORS_FOLDER / name / "uses.toml").is_file()
+)
 PAGE = Path(__file__).parents[1] / "docs" / "permissions.md"
 _HEAD = """\
 # Permissions that each Cyclr method needs
@@ -28,7 +34,7 @@ _COLUMNS = ("method", "call", "permission", "level of access", "approved in", "u
 
 def page() -> str:
     """Return the text of docs/permissions.md."""
-    return "\n".join([_HEAD, *map(_section, connector_names())])
+    return "\n".join([_HEAD, *map(_section, CONNECTORS)])
 
 
 def _section(connector: str) -> str:

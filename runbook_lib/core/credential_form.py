@@ -28,9 +28,8 @@ _WORD = re.compile(r"(?<![^ -])[A-Za-z]{3,}(?![^ -])")
 # RFC 6750 §2.1; authorization codes have this form too.
 _BEARER = re.compile(r"[0-9A-Za-z._~+/-]+=*")
 # A SHA-256 or a GUID: the record shows these on purpose.
-_IDENTIFIER = re.compile(
-    r"[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
-)
+_GUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_IDENTIFIER = re.compile(rf"[0-9a-f]{{64}}|{_GUID.pattern}", re.IGNORECASE)
 
 
 def why_implausible(text: str) -> str:
@@ -66,6 +65,15 @@ def is_issued_token(text: str) -> bool:
     if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
         return False
     return len(_CHANGE.findall(text)) >= _FEWEST_CHANGES and not why_implausible(text)
+
+
+def is_authorization_code(text: str) -> bool:
+    """
+    Return whether `text` has the form of an authorization code (RFC 6749 §4.1.2).
+
+    It may be a GUID, unlike a token: it is single use, and no record shows it.
+    """
+    return bool(_GUID.fullmatch(text)) or is_issued_token(text)
 
 
 def _is_plain(text: str) -> bool:

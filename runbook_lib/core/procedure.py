@@ -645,7 +645,9 @@ class CustomerData:
     kept_days: int
     """The number of days for which the vendor keeps each."""
     fetch_method: str
-    """The method of Cyclr's connector that fetches those of certain days again."""
+    """The connector's method that fetches those of certain days again."""
+    time_field: str
+    """The field of its rows with the time (ISO 8601)."""
     source: str
     """The page that says so."""
 
@@ -691,6 +693,10 @@ class Procedure:
     def settings(self) -> tuple[Input, ...]:
         """Its inputs, then the settings of its providers that no step asks for."""
         return (*self.inputs, *(item for provider in self.providers for item in provider.settings))
+
+    def label_of(self, name: str) -> str:
+        """Return the label of the input called `name`; the name if no input has it."""
+        return next((item.label for item in self.settings if item.name == name), name)
 
     def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
         """Return warnings about `values`, by the label of the input."""

@@ -315,6 +315,9 @@ class RunState:
     unverifiable: tuple[str, ...] = ()
     """Facts that nothing shows (`Procedure.unverifiable`)."""
 
+    app_id_label: str = "app_id"
+    """The vendor's label for the app's id."""
+
     gates: tuple[str, ...] = ()
     """Ids of the steps at which outside parties decide."""
 
@@ -557,6 +560,7 @@ def fold(
         response_counts=run.calls if run else {},
         providers=subject.procedure.providers,
         unverifiable=subject.procedure.unverifiable,
+        app_id_label=subject.procedure.label_of("app_id"),
         gates=tuple(gate.step for gate in subject.procedure.plan.gates)
         if subject.procedure.plan
         else (),

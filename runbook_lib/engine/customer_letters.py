@@ -163,6 +163,18 @@ def page_texts(letters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def require_language(procedure: Procedure, language: str) -> LetterTexts:
+    """Return the texts in `language`; raises `SettingsError` if the vendor has none in it."""
+    letters = letters_of(procedure)
+    texts = letters.languages.get(language)
+    if texts is None:
+        raise SettingsError(
+            f"There are no letters in the language {language[:20]!r}.",
+            next_step=f"Choose one of {', '.join(letters.languages)}. Nothing was written.",
+        )
+    return texts
+
+
 def write_letters(
     accounts: Iterable[Mapping[str, Any]],
     folder: Path,
@@ -179,12 +191,7 @@ def write_letters(
     writing fails.
     """
     letters = letters_of(procedure)
-    texts = letters.languages.get(language)
-    if texts is None:
-        raise SettingsError(
-            f"There are no letters in the language {language[:20]!r}.",
-            next_step=f"Choose one of {', '.join(letters.languages)}. Nothing was written.",
-        )
+    texts = require_language(procedure, language)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for account in accounts:

@@ -445,8 +445,8 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             title=customers_title(SIGNED_OUT, name),
             is_failing=True,
             stops="No data reaches their cycles until they sign in again.",
-            advice="Send each a new sign-in link.",
-            command=sign_in_command(known, named),
+            advice="Send each a letter with a new link.",
+            command=letters_command(known),
             since=account.not_signed_in_since or (problem.since if problem else ""),
             known_to=_acknowledged(problem) if problem else "",
             is_about_customers=True,
@@ -558,10 +558,9 @@ def test_command(known: KnownTenant, customer: str) -> str:
     return f"runbook connections {_whose(known)} --test {shlex.quote(customer)}"
 
 
-def sign_in_command(known: KnownTenant, customer: str) -> str:
-    """Return the command that makes a sign-in link for a customer."""
-    name = shlex.quote(customer)
-    return f"runbook connections {_whose(known)} --sign-in-link {name} --user NAME"
+def letters_command(known: KnownTenant) -> str:
+    """Return the command that writes a letter to each customer who is cut off."""
+    return f"runbook connections {_whose(known)} --letters letters"
 
 
 def _whose(known: KnownTenant) -> str:

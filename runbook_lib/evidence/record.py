@@ -44,7 +44,7 @@ SCHEMA_NAME = "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
-SCHEMA: Final = "facebook-marketing-runbook/record/v10"
+SCHEMA: Final = "facebook-marketing-runbook/record/v14"
 
 
 class JournalExcerpt(ModelStruct):
@@ -68,7 +68,7 @@ class CarriedRecord(ModelStruct):
 class Record(ModelStruct):
     """Record of one run of the Facebook Marketing runbook."""
 
-    schema: Literal["facebook-marketing-runbook/record/v10"]
+    schema: Literal["facebook-marketing-runbook/record/v14"]
     """The name and version of this format."""
 
     run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
@@ -157,6 +157,11 @@ class Record(ModelStruct):
     ] = ()
     """Facts that no check and no API shows, and that a partner must know."""
 
+    app_id_label: Annotated[
+        str, Meta(description="what the vendor calls the app's id, such as App ID or Client ID")
+    ] = "app_id"
+    """The vendor's label for the app's id."""
+
     forecast: Annotated[
         Forecast | None, Meta(description="the decisions of others, and when they usually fall")
     ] = None
@@ -202,6 +207,7 @@ def build_record(
         fleet_run=started.fleet_run,
         not_run=started.not_run,
         unverifiable=state.unverifiable,
+        app_id_label=state.app_id_label,
         forecast=make_forecast(state),
     )
 

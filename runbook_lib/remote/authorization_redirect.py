@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode
 
-from runbook_lib.core.credential_form import is_issued_token
+from runbook_lib.core.credential_form import is_authorization_code
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
 from runbook_lib.remote.oauth import AuthorizationServer
@@ -86,7 +86,7 @@ def read_redirect(
     if reason:
         readable = "".join(letter if letter.isprintable() else " " for letter in reason)
         raise RefusedConsentError(f"{request.server.title} refused: {shorten(readable)}.")
-    if not is_issued_token(fields.get("code", "")):
+    if not is_authorization_code(fields.get("code", "")):
         raise AuthorizationError(
             "This address contains no code: copy all of it from the browser's address bar."
         )

@@ -46,7 +46,7 @@ _SENT_HEADERS = {
     # NOTE: no other encoding can be decoded with a size limit.
     "accept-encoding": "gzip",
     "connection": "keep-alive",
-    "user-agent": "facebook-marketing-runbook",
+    "user-agent": "connector-runbook",
 }
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 

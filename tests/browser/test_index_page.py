@@ -21,6 +21,7 @@ from runbook_lib.engine.customer_letters import Letter, text_of
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
+from tests.sandbox.graph_texts import WRONG_SECRET
 from tests.support.hostile_index import hostile
 from tests.support.hostile_records import HOSTILE
 from tests.support.wording import wording
@@ -206,7 +207,7 @@ def test_each_list_sorts_by_itself(page: Page) -> None:
 @pytest.mark.parametrize(
     ("choice", "left"),
     [
-        ("needs you (failing) (2)", ["clinic", "tenant-1"]),
+        (f"{wording('status.needs-you-failing')} (2)", ["clinic", "tenant-1"]),
         ("overdue (2)", ["tenant-1", "bakery"]),
         ("waiting (1)", ["tenant-2"]),
     ],
@@ -218,7 +219,9 @@ def test_a_filter_leaves_what_fits(page: Page, choice: str, left: list[str]) -> 
     expect_tenants(page, left)
     expect(page.locator("#tenants")).to_have_text(f"Tenants {len(left)} of 5")
     expect(page.locator("#customers")).to_have_text("Customers")
-    expect(page.locator("output")).to_have_text(f"{10 + len(left)} rows match")
+    expect(page.locator("output")).to_have_text(
+        wording("index-page.rows-match", rows=10 + len(left))
+    )
     page.get_by_role("button", name="Show all").click()
     expect(page.locator("output")).to_have_text("")
     expect(page.locator("#tenants")).to_have_text("Tenants")
@@ -230,9 +233,9 @@ def test_causes_are_filtered_by_who_must_act(page: Page) -> None:
     page.get_by_label("Waits for").select_option("Anna (1)")
 
     expect(page.locator(".causes tbody tr")).to_have_count(1)
-    expect(page.locator(".causes tbody tr")).to_contain_text("The app is not published")
+    expect(page.locator(".causes tbody tr")).to_contain_text(UNPUBLISHED.title)
     expect(page.locator("#due-now")).to_have_text("Due now 1 of 3")
-    expect(page.get_by_text("No cause matches.").filter(visible=True)).to_have_count(2)
+    expect(page.get_by_text(wording("index-page.no-cause")).filter(visible=True)).to_have_count(2)
     expect_tenants(page, URGENT_FIRST)
 
 
@@ -247,12 +250,12 @@ def test_a_search_looks_at_all_lists(page: Page) -> None:
     expect_tenants(page, ["bakery"])
     expect(page.locator(".customers tbody th")).to_have_text(["Second"])
     expect(page.locator(".causes tbody tr")).to_have_count(2)
-    expect(page.locator("output")).to_have_text("4 rows match")
+    expect(page.locator("output")).to_have_text(wording("index-page.rows-match", rows=4))
     search.fill("LARK_SECRET is not set")
     expect(page.locator(".problems tbody tr")).to_be_visible()
     search.fill("nothing has this")
-    expect(page.get_by_text("No tenant matches.").first).to_be_visible()
-    expect(page.locator("output")).to_have_text("0 rows match")
+    expect(page.get_by_text(wording("index-page.no-tenant-matches")).first).to_be_visible()
+    expect(page.locator("output")).to_have_text(wording("index-page.rows-match", rows=0))
     search.fill("tenant-")
     table(page, "tenants").get_by_role("button", name="Tenant").click()
     expect_tenants(page, ["tenant-1", "tenant-2", "tenant-10"])
@@ -279,7 +282,7 @@ def test_the_page_can_be_used_by_keyboard(page: Page) -> None:
     button.press("Enter")
     expect_tenants(page, BY_NAME)
     expect(button).to_be_focused()
-    answer = page.get_by_text("Error validating client secret.")
+    answer = page.get_by_text(WRONG_SECRET)
     expect(answer).to_be_hidden()
     page.locator(".causes tr", has_text=SECRET.title).locator("summary").press("Enter")
     expect(answer).to_be_visible()
@@ -441,7 +444,7 @@ def test_the_page_is_whole_without_scripts(browser: Browser, pages: Path, name: 
         if name == "small":
             expect_tenants(page, URGENT_FIRST)
             page.locator(".causes tr", has_text=SECRET.title).locator("summary").click()
-            expect(page.get_by_text("Error validating client secret.")).to_be_visible()
+            expect(page.get_by_text(WRONG_SECRET)).to_be_visible()
 
 
 def test_the_last_of_many_tenants_is_reached(visit: Reader) -> None:
@@ -464,7 +467,7 @@ def test_a_filtered_page_is_printed_as_it_is_seen(page: Page) -> None:
     page.get_by_label("Search").fill("tenant-1")
     text = "\n".join(each.extract_text() for each in PdfReader(io.BytesIO(page.pdf())).pages)
 
-    assert "Error validating client secret." in text
+    assert WRONG_SECRET in text
     assert "https://developers.facebook.com/apps/4711/go_live/" in "".join(text.split())
     assert "clinic" not in text.partition("Due now")[2]
     assert "Show all" not in text

@@ -90,6 +90,16 @@ def test_its_practice_run_is_complete(installed: Installed) -> None:
     assert {step["outcome"] for step in installed.record["steps"]} == {"verified", "attested"}
 
 
+def test_its_report_has_its_vendors_words(installed: Installed) -> None:
+    """The app's id has the label that its vendor gives it."""
+    (bundle,) = (installed.folder / "evidence").glob(f"*/{NAME}/2*")
+    report = (bundle / "report.html").read_text()
+
+    assert "<dt>Client ID</dt>" in report
+    assert "App ID" not in report
+    assert f"<dd>{DISTRIBUTION}, version 1.0" in report
+
+
 def test_its_package_is_named_before_the_run_and_in_the_evidence(installed: Installed) -> None:
     """Name, version and a digest of the installed files are on screen, in record and statement."""
     package = installed.record["procedure"]["package"]

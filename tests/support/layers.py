@@ -20,4 +20,5 @@ LAYERS = (
     "notebook",
     "api",
     "cli",
+    "testing",
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from runbook_lib.testing.cyclr_case import CYCLR_TOKEN, SIGN_IN_TOKEN
+
 APP_ID = "1234567891011121"
 APP_SECRET = "0123456789abcdef0123456789abcdef"
 APP_TOKEN = f"{APP_ID}|A6BCDEFiGASDFdB1_Zviht7lzxc"
@@ -140,14 +142,12 @@ LEAD_ACCESS: dict[str, Any] = {
 LEAD = {"created_time": "2018-02-28T08:49:14+0000", "id": "lead-1", "form_id": "form-1"}
 
 # Cyclr.
-CYCLR_TOKEN = "cyclr-api-token-4fG7hJ2kL9mN3pQ8"
 CYCLR_TOKEN_ISSUED = {
     "token_type": "bearer",
     "access_token": CYCLR_TOKEN,
     "expires_in": 1209599,
     "clientId": "partner-client",
 }
-SIGN_IN_TOKEN = "c2lnbi1pbi10b2tlbi1vZi1jeWNscg=="
 SIGN_IN_TOKEN_ISSUED = {"Token": SIGN_IN_TOKEN, "ExpiresAtUtc": "2026-11-24T12:05:00Z"}
 UNKNOWN_ADDRESS = {
     "Message": "Unknown client IP Address: contact support to request access for this IP address"

@@ -33,13 +33,15 @@ _OUTCOMES: Mapping[AttestationKind, Outcome] = {
 }
 # An attestation holds only this part of a secret.
 _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
-_ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
+_ABOUT = ("app_name", "app_id", "service_domain")
 
 
 class LoggedAttestation(Attestation, kw_only=True):
     """An attestation, and when it was recorded, as far as its line is there."""
 
     written_on: str = ""
+    app_id_label: str = "app_id"
+    """The vendor's label for the app's id."""
 
     @property
     def outcome(self) -> Outcome:
@@ -49,7 +51,11 @@ class LoggedAttestation(Attestation, kw_only=True):
     @property
     def about(self) -> str:
         """The subject: app, Service Domain, and the rest."""
-        named = {label: getattr(self, name) for name, label in _ABOUT.items()}
+        named = {
+            "App": self.app_name,
+            self.app_id_label: self.app_id,
+            "Service Domain": self.service_domain,
+        }
         rest = {
             name.replace("_", " "): plain(value)
             for name, value in self.binding.subject.items()
@@ -69,10 +75,11 @@ def attestations_by_step(
     log: dict[str, list[LoggedAttestation]] = {step.id: [] for step in run.steps}
     for entry in _without_repeats(entries):
         if entry.step in log:
-            log[entry.step].append(_logged(entry))
+            log[entry.step].append(_logged(entry, run.app_id_label))
     for step in run.steps:
         if step.attestation and not log[step.id]:
-            log[step.id].append(LoggedAttestation(**structs.asdict(step.attestation)))
+            details = structs.asdict(step.attestation)
+            log[step.id].append(LoggedAttestation(**details, app_id_label=run.app_id_label))
     return log
 
 
@@ -99,7 +106,9 @@ def _without_repeats(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     return list(once.values())
 
 
-def _logged(entry: JournalEntry) -> LoggedAttestation:
+def _logged(entry: JournalEntry, app_id_label: str) -> LoggedAttestation:
     kind = AttestationKind(entry.type.removeprefix("step."))
     details = structs.asdict(entry.data)
-    return LoggedAttestation(**details, kind=kind, step=entry.step, written_on=entry.at)
+    return LoggedAttestation(
+        **details, kind=kind, step=entry.step, written_on=entry.at, app_id_label=app_id_label
+    )

@@ -137,7 +137,7 @@ def _app(run: Record) -> dict[str, str]:
     parameters = run.parameters
     named = {
         "App": facts.get("app_name") or parameters.get("app_display_name"),
-        "App ID": parameters.get("app_id"),
+        run.app_id_label: parameters.get("app_id"),
         "Service Domain": parameters.get("service_domain"),
     }
     return {label: plain(value) for label, value in named.items()}

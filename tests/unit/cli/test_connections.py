@@ -210,7 +210,9 @@ def test_the_last_failure_is_shown(console: Console) -> None:
     ("words", "said"),
     [
         (("--test", "a", "--sign-in-link", "b", "--user", "u"), wording("connections.give-either")),
+        (("--use", "5", "--test", "a"), wording("connections.give-either")),
         (("--user", "u"), wording("connections.link-needs-user")),
+        (("--count", "a"), wording("connections.link-needs-user")),
         (("--sign-in-link", "a"), wording("connections.link-needs-user")),
         (("--errors", "nowhere.log"), wording("connections.log-unreadable", file="nowhere.log")),
         (("--tenant", "nobody"), "no record yet of a tenant called nobody"),

@@ -754,7 +754,7 @@ def test_an_unknown_text_has_a_way_on(pasted: str, code: int, has: list[str]) ->
 
 def test_the_connector_in_use_is_explained(folder: Path) -> None:
     """Without `--connector` it is that of the settings file, and numbers are its own."""
-    numbers = [find_procedure(n).numbers["cy-03-client-secret"] for n in connector_names()]
+    numbers = [find_procedure(n).numbers["cy-03-client-secret"] for n in FACEBOOK_CONNECTORS]
     assert len(set(numbers)) == 2
     for name in ("facebook_marketing", "facebook_messenger"):
         text = shown("explain", "--verbose", "Error validating client secret.")

@@ -1,24 +1,32 @@
 """
-The minimal response with which each check verifies its step, as data.
+The minimal response with which each check of Facebook's verifies its step, as data.
 
-`MINIMAL_EXCHANGES` names every check of the procedures. No part of an answer can be left out:
-`test_minimal_responses` removes each field and asserts that the check no longer verifies.
+Cyclr's are those of every connector (`runbook_lib.testing.with_cyclr`). No part of a response can
+be left out: `test_connector_safety` removes each field, and the check no longer verifies.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
-from uuid import UUID
-
-import httpx
 
 from runbook_lib.connectors.facebook import review
-from tests.support.json_paths import Place, at
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.testing import (
+    ConnectorCase,
+    MinimalExchanges,
+    ScriptedExchange,
+    asking,
+    made_up,
+)
+from runbook_lib.testing.cyclr_case import (
+    API_TOKEN,
+    CONNECTOR_ID,
+    installed_connector,
+    sign_in_redirect,
+)
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
@@ -27,109 +35,25 @@ from tests.unit.bodies import (
     CUSTOMER_TOKEN,
     METHOD,
     PAGE_TOKEN,
-    SIGN_IN_TOKEN,
     USER_TOKEN,
 )
-from tests.unit.connectors.conftest import VERIFY_TOKEN
-from tests.unit.fake_remote import fields
+from tests.unit.connectors.conftest import SECRETS, VALUES, VERIFY_TOKEN
 
 # The id of an app that no setting names.
 OTHER_APP_ID = "999999999999999"
+# The connectors and the values of all tests.
+BASE = ConnectorCase(
+    procedures=tuple(map(find_procedure, FACEBOOK_CONNECTORS)),
+    values=VALUES,
+    secrets=SECRETS,
+    exchanges={},
+    other_names={},
+)
 _TOKEN = "/v26.0/oauth/access_token"
 _INSPECTION = "/v26.0/debug_token"
-_INSTALLED = "/v1.0/account/connectors"
 _LIST_OF_PAGES = "/v26.0/me/accounts"
 _CALLBACK = "/connector/callback"
 _URI = f"https://acme-h.cyclr.com{_CALLBACK}"
-_NAME = "Facebook Marketing API"
-
-Asks = Callable[[httpx.Request], bool]
-
-
-@dataclass(frozen=True)
-class ScriptedExchange:
-    """One exchange: the request, and the minimal response to it."""
-
-    path: str
-    """Path of the request."""
-
-    body: Any
-    """Body of the answer: a JSON document or text."""
-
-    status: int = 200
-    """HTTP status of the answer."""
-
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of the answer."""
-
-    asks: Asks = lambda _: True
-    """Tells whether a request to `path` is this one."""
-
-    free: frozenset[str] = frozenset()
-    """Dotted paths of the fields whose values are not predictable."""
-
-    decides: bool = True
-    """False for a control that may be answered in many ways."""
-
-    is_page: bool = False
-    """Whether the check reads only status and headers."""
-
-    is_free: bool = False
-    """Whether any answer of this form will do."""
-
-
-@dataclass(frozen=True)
-class MinimalExchanges:
-    """A check's exchanges, and the inputs that differ from the tests' usual ones."""
-
-    exchanges: tuple[ScriptedExchange, ...]
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-    def with_exchange(self, index: int, exchange: ScriptedExchange) -> MinimalExchanges:
-        """Return the exchanges with another one at this place."""
-        return replace(
-            self, exchanges=(*self.exchanges[:index], exchange, *self.exchanges[index + 1 :])
-        )
-
-
-def changed(minimal: MinimalExchanges, index: int, **changes: Any) -> MinimalExchanges:
-    """Return the exchanges with one of them changed."""
-    return minimal.with_exchange(index, replace(minimal.exchanges[index], **changes))
-
-
-def with_value(minimal: MinimalExchanges, index: int, place: Place, value: Any) -> MinimalExchanges:
-    """Return the exchanges with another value at one path of one answer."""
-    body = copy.deepcopy(minimal.exchanges[index].body)
-    at(body, place[:-1])[place[-1]] = value
-    return changed(minimal, index, body=body)
-
-
-class ScriptedRemote(httpx.BaseTransport):
-    """A remote system that gives these answers, and 404 to every other request."""
-
-    def __init__(self, exchanges: tuple[ScriptedExchange, ...]) -> None:
-        self._exchanges = exchanges
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer in place of the network."""
-        for one in self._exchanges:
-            if request.url.path == one.path and one.asks(request):
-                text = one.body if isinstance(one.body, str) else json.dumps(one.body)
-                return httpx.Response(one.status, text=text, headers=dict(one.headers))
-        return httpx.Response(404, text="{}")
-
-
-def made_up(size: int, number: int = 0) -> str:
-    """Return the text that stands for the random one of this size which is asked for so often."""
-    return f"{0xC0 + number:02x}" * size
-
-
-def _asking(**wanted: str) -> Asks:
-    return lambda request: wanted.items() <= fields(request).items()
-
-
-def _in_account(name: str) -> Asks:
-    return lambda request: request.headers.get("x-cyclr-account") == name
 
 
 def _free(*paths: str) -> frozenset[str]:
@@ -139,13 +63,13 @@ def _free(*paths: str) -> frozenset[str]:
 _APP_TOKEN = ScriptedExchange(
     _TOKEN,
     {"access_token": APP_TOKEN},
-    asks=_asking(grant_type="client_credentials", client_secret=APP_SECRET),
+    asks=asking(grant_type="client_credentials", client_secret=APP_SECRET),
 )
 _MADE_UP_SECRET = ScriptedExchange(
     _TOKEN,
     {"error": {"message": "Error validating client secret.", "code": 1}},
     400,
-    asks=_asking(grant_type="client_credentials", client_secret=made_up(16)),
+    asks=asking(grant_type="client_credentials", client_secret=made_up(16)),
 )
 
 
@@ -162,7 +86,7 @@ def _node(*free: str, **more: Any) -> ScriptedExchange:
 
 
 def _redirect(uri: str, body: Any) -> ScriptedExchange:
-    return ScriptedExchange(_TOKEN, body, 400, asks=_asking(redirect_uri=uri))
+    return ScriptedExchange(_TOKEN, body, 400, asks=asking(redirect_uri=uri))
 
 
 def _live(*names: str) -> tuple[ScriptedExchange, ...]:
@@ -181,37 +105,6 @@ _OTHER_PATH = replace(
     _redirect(f"https://acme-h.cyclr.com/{made_up(8, 2)}", _HOST_REFUSED), decides=False
 )
 
-_CYCLR_TOKEN = ScriptedExchange("/oauth/token", {"access_token": bodies.CYCLR_TOKEN}, is_free=True)
-_MADE_UP_ACCOUNTS = tuple(
-    ScriptedExchange(
-        _INSTALLED,
-        {"Message": "Authorization has been denied for this request."},
-        401,
-        asks=_in_account(str(UUID(hex=made_up(16, number), version=4))),
-        decides=False,
-    )
-    for number in range(2)
-)
-
-
-def _library(*free: str, **more: str) -> ScriptedExchange:
-    row = {"Id": 17208, "Name": _NAME, **more}
-    return ScriptedExchange("/v1.0/connectors", [row], free=_free(*free))
-
-
-def _installed(
-    connector: Mapping[str, Any] | None = None, *, is_any: bool = True, **more: Any
-) -> ScriptedExchange:
-    row = {"Id": 54321, "Connector": {"Name": _NAME, **(connector or {})}, **more}
-    free = _free("0.Id", *(("0.Connector.Id",) if is_any else ()))
-    return ScriptedExchange(_INSTALLED, [row], asks=_in_account("acct-1"), free=free)
-
-
-_DIALOG = "https://www.facebook.com/v26.0/dialog/oauth?" + urlencode(
-    {"client_id": APP_ID, "redirect_uri": _URI}
-)
-_SCOPED = f"{_DIALOG}&scope=pages_show_list%20pages_messaging"
-_LINK = "/connectorauth/updateaccountconnectoroauth"
 _METHOD_ID = "MethodUniqueIdentifier"
 _RUN = f"/v1.0/account/connectors/54321/methods/{METHOD[_METHOD_ID]}"
 _TESTED = ("business_management", "pages_read_engagement")
@@ -244,7 +137,7 @@ _POLICY = f"<title>Policy</title><p>{'We keep your data safe. ' * 20}</p>"
 def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> ScriptedExchange:
     data = {**_INSPECTED, **more}
     free = _free("data.expires_at", *free)
-    return ScriptedExchange(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
+    return ScriptedExchange(_INSPECTION, {"data": data}, asks=asking(input_token=token), free=free)
 
 
 # The only needed field of the testing person if permissions do not matter.
@@ -268,17 +161,10 @@ _SETTINGS = {
     "icon_url": "https://acme.example/icon.png",
     "contact_email": "operator@acme.example",
 }
-_SIGN_IN = ScriptedExchange(
-    "/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True
-)
-
-
-def _leads_to(address: str) -> ScriptedExchange:
-    return ScriptedExchange(_LINK, "", 302, headers={"location": address}, is_page=True)
 
 
 def _answers_token(body: str, status: int = 200, **wanted: str) -> ScriptedExchange:
-    asks = _asking(**{f"hub.{name}": value for name, value in wanted.items()})
+    asks = asking(**{f"hub.{name}": value for name, value in wanted.items()})
     return ScriptedExchange("/messenger", body, status, asks=asks, is_page=True)
 
 
@@ -289,40 +175,14 @@ _EXCHANGES: Mapping[str, tuple[ScriptedExchange, ...]] = {
     "app-name-matches": (_APP_TOKEN, _node(name="Acme Lead Sync"), _NO_APP),
     "missing-sections-are-filled": (_APP_TOKEN, _node(*_SETTINGS, **_SETTINGS), _NO_APP),
     "redirect-uri-is-accepted": (_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING),
-    "service-domain-answers": (
-        ScriptedExchange(_CALLBACK, "page", 400, is_page=True),
-        ScriptedExchange(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
-    ),
     "public-profile-is-live": _live("public_profile"),
     "permissions-are-requested": _live(*_WANTED[1:]),
     "review-is-approved": _live(*_WANTED),
-    "connector-is-in-library": (
-        _CYCLR_TOKEN,
-        _library("0.Id", "0.Status", Status="Approved"),
-    ),
-    "error-webhook-is-set": (
-        _CYCLR_TOKEN,
-        ScriptedExchange(
-            "/v1.0/accounts/acct-1", {"Id": "acct-1", "TransactionErrorWebhookEnabled": True}
-        ),
-    ),
-    "console-holds-app-id": (_CYCLR_TOKEN, _installed(), _SIGN_IN, _leads_to(_DIALOG)),
-    "connector-is-installed": (
-        _CYCLR_TOKEN,
-        _installed({"Id": 17208}, is_any=False),
-        *_MADE_UP_ACCOUNTS,
-        _library(),
-    ),
-    "connector-is-authenticated": (
-        _CYCLR_TOKEN,
-        _installed(Authenticated=True),
-        *_MADE_UP_ACCOUNTS,
-    ),
     "permissions-are-seen-through-cyclr": (
-        _CYCLR_TOKEN,
-        _installed({"Id": 17208}),
+        API_TOKEN,
+        installed_connector(BASE, {"Id": CONNECTOR_ID}),
         ScriptedExchange(
-            "/v1.0/connectors/17208/methods",
+            f"/v1.0/connectors/{CONNECTOR_ID}/methods",
             [{"Name": "List My Permissions", _METHOD_ID: METHOD[_METHOD_ID]}],
             free=_free(f"0.{_METHOD_ID}"),
         ),
@@ -389,7 +249,11 @@ _EXCHANGES: Mapping[str, tuple[ScriptedExchange, ...]] = {
             free=_free("data.0.subscribed_fields.0"),
         ),
     ),
-    "scopes-are-asked-for": (_CYCLR_TOKEN, _installed(), _SIGN_IN, _leads_to(_SCOPED)),
+    "scopes-are-asked-for": (
+        API_TOKEN,
+        installed_connector(BASE),
+        *sign_in_redirect(BASE, scope="pages_show_list%20pages_messaging"),
+    ),
     "webhook-takes-verify-token": (
         _answers_token(made_up(8), verify_token=VERIFY_TOKEN, mode="subscribe"),
         *(_answers_token("refused", 403, verify_token=made_up(16, each)) for each in range(2)),
@@ -404,22 +268,8 @@ _OTHERWISE: Mapping[str, MinimalExchanges] = {
     "redirect-uri-is-accepted": MinimalExchanges(
         (_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)
     ),
-    "connector-is-installed": MinimalExchanges(
-        (
-            _CYCLR_TOKEN,
-            ScriptedExchange(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
-            _library(),
-            ScriptedExchange(
-                "/v1.0/connectors/17208/install",
-                {"Id": 54321, "Connector": {"Id": 17208, "Name": _NAME}},
-                free=_free("Id"),
-            ),
-            *_MADE_UP_ACCOUNTS,
-        ),
-        {"install_connector": True},
-    ),
 }
-MINIMAL_EXCHANGES: Mapping[str, tuple[MinimalExchanges, ...]] = {
+FACEBOOK_EXCHANGES: Mapping[str, tuple[MinimalExchanges, ...]] = {
     name: (
         MinimalExchanges(exchanges, _GIVEN.get(name, {})),
         *([_OTHERWISE[name]] if name in _OTHERWISE else ()),

@@ -7,7 +7,7 @@ from collections import Counter
 import click
 
 from runbook_lib.core.model import Outcome
-from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES
+from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
 

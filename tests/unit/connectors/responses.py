@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tests.support.json_paths import Place, at, places
+from runbook_lib.testing import ScriptedExchange
+from runbook_lib.testing.json_paths import Place, at, places
 from tests.unit.bodies import graph_error
-from tests.unit.connectors.minimal_responses import ScriptedExchange
 
 Change = Callable[[ScriptedExchange], ScriptedExchange]
 

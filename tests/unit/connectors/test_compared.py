@@ -9,12 +9,9 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.testing import MinimalExchanges, ScriptedExchange
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.minimal_responses import (
-    MINIMAL_EXCHANGES,
-    MinimalExchanges,
-    ScriptedExchange,
-)
+from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform
 
 Rows = tuple[tuple[str, str, str], ...]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Step, StepKind
+from tests.support.connectors import FACEBOOK_CONNECTORS
 
 WANTED = {
     "test-07-ask-old-requests": ("?ids=", "If-None-Match", "JSONP", "asynchronous batch"),
@@ -34,7 +35,7 @@ def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
     assert "2026" in step.source.off_page
 
 
-@pytest.mark.parametrize("connector", connector_names())
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_every_connector_asks_all_of_them(connector: str) -> None:
     """They are the last section of a procedure, and its notebook has their cells."""
     *_, section = find_procedure(connector).sections

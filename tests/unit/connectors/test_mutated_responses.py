@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import Outcome
+from runbook_lib.testing import MinimalExchanges
 from tests.support.expected_outcomes import expected
-from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES, MinimalExchanges
+from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
 

@@ -24,6 +24,7 @@ from runbook_lib.engine.notebooks import (
     notebook_name,
     notebook_text,
 )
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.converted_page import ConvertedPage
 
 COMMITTED = Path(__file__).parents[3] / "notebooks"
@@ -229,19 +230,27 @@ def test_as_html_no_link_and_no_button_is_dead(connector: str, template: str) ->
     text = notebook_text(find_procedure(connector))
     page = ConvertedPage(nbformat.reads(text, as_version=4), template)
 
-    assert len(page.links) > 30
+    procedure = find_procedure(connector)
+    fewest = 30 if connector in FACEBOOK_CONNECTORS else len(procedure.steps)
+    assert len(page.links) > fewest
     assert page.dead_links() == []
     assert page.buttons == []
 
 
 @pytest.mark.parametrize("connector", connector_names())
 def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
-    """Before the first section stands how long it takes and what to have ready; the rest folded."""
+    """
+    Before the first section stands how long it takes and what to have ready; the rest is folded.
+
+    A connector for which nobody waits long has no such plan, and no such cell.
+    """
     procedure = find_procedure(connector)
     notebook: Any = nbformat.reads(notebook_text(procedure), as_version=4)
     ids = [cell.id for cell in notebook.cells]
+    if procedure.plan is None:
+        assert "begin" not in ids
+        return
     text = notebook.cells[ids.index("begin")].source
-    assert procedure.plan is not None
     gates = [f"{step.title}: {step.usual_time}" for step in procedure.steps if step.usual_days]
 
     assert ids[ids.index("begin") - 1 : ids.index("begin") + 2 : 2] == [

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from plainmail.inputs import APP_SECRET
 from plainmail.procedure import PROCEDURE
 from plainmail.sandbox import NAME, VENDOR
 
-from facebook_cyclr_sandbox import SCENARIOS, vendors
+from facebook_cyclr_sandbox import SCENARIOS, serve, vendors
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import SandboxVendor
@@ -120,6 +121,17 @@ def test_a_scenario_counts_if_it_shows(
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
 
     assert {*scenarios_of(PROCEDURE)} == {"approved", "token-expired", *further}
+
+
+@pytest.mark.usefixtures("sandbox_vendor")
+@pytest.mark.parametrize(("site", "status"), [("", 503), (NAME, 503), ("graph", 401)])
+def test_faults_reach_its_site(site: str, status: int) -> None:
+    """A fault without a site, or with its site, affects it; one of another site does not."""
+    with serve("approved") as sandbox:
+        url = sandbox.state.addresses.vendor_sites[NAME]
+        fault = {"kind": "server-error", "site": site}
+        httpx.post(f"{url}/_sandbox/faults", json={"faults": [fault]}).raise_for_status()
+        assert httpx.post(f"{url}/oauth2/token").status_code == status
 
 
 @pytest.mark.usefixtures("sandbox_vendor")

@@ -77,7 +77,7 @@ def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
 
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
     """Run, tenant, procedure, mode, times, outcome and the last line are those of the journal."""
-    assert record["schema"] == "facebook-marketing-runbook/record/v10"
+    assert record["schema"] == "facebook-marketing-runbook/record/v14"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
     digest = run.procedure.digest
     assert record["procedure"] == {"id": "p", "version": "1", "digest": digest, "package": None}

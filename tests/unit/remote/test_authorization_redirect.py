@@ -211,6 +211,17 @@ def test_only_exactly_the_state_matches(query: str) -> None:
         read_redirect(PENDING, f"/consent?{query}")
 
 
+def test_a_code_may_be_a_guid() -> None:
+    """Some authorization servers issue them; a word is no code."""
+    code = "7c1f0be2-9d8a-4e63-b5a0-7d1946f2c8e3"
+
+    request, taken = read_redirect(PENDING, f"/consent?code={code}&state=state-1")
+
+    assert (request, taken.reveal()) == (PENDING["state-1"], code)
+    with refused(AuthorizationError, "no-code"):
+        read_redirect(PENDING, "/consent?code=connectors&state=state-1")
+
+
 def test_a_repeated_code_is_refused() -> None:
     """A redirect with two codes is refused (RFC 6749 §3.1)."""
     twice = "code=AQDcode-0aB1cD2eF3gH4&code=AQDcode-0aB1cD2eF3gH5&state=state-1"

@@ -198,7 +198,7 @@ def test_no_proxy_is_used_for_loopback_addresses(
     finally:
         client.close()
 
-    assert response.text == "facebook-marketing-runbook"
+    assert response.text == "connector-runbook"
 
 
 def test_shared_connections_stay_open(server: Callable[[], str]) -> None:

@@ -14,8 +14,8 @@ from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.oauth import request_token_by_code
 
 # RFC 6749 §5.2: the words of a token endpoint.
-_CODE_REFUSED = "invalid_grant"
 PAIR_REFUSED = KnownRefusal(code="pair-refused", error_codes=frozenset({"invalid_client"}))
+_CODE_REFUSED = KnownRefusal(code="code-refused", error_codes=frozenset({"invalid_grant"}))
 
 
 @check("plainmail-pair-is-accepted", needs=("app_id", "app_secret", "service_domain"))
@@ -27,7 +27,7 @@ def pair_is_accepted(context: CheckContext) -> Finding:
     made-up secret, is refused by the pair.
     """
     refusal = _refusal_of(context, context.secrets["app_secret"])
-    if _names_pair(refusal):
+    if _is(PAIR_REFUSED, refusal):
         return failed(
             REFUSED,
             code=PAIR_REFUSED.code,
@@ -36,7 +36,7 @@ def pair_is_accepted(context: CheckContext) -> Finding:
             refuses=("app_id", "app_secret"),
         )
     control = _refusal_of(context, Secret(context.made_up("plainmail secret", 25)))
-    if refusal is None or refusal.error != _CODE_REFUSED or not _names_pair(control):
+    if not (_is(_CODE_REFUSED, refusal) and _is(PAIR_REFUSED, control)):
         return inconclusive(
             code="pair-not-told-apart",
             reason="Plainmail's responses to this Client Secret and to a made-up one do not say "
@@ -49,9 +49,9 @@ def pair_is_accepted(context: CheckContext) -> Finding:
     )
 
 
-def _names_pair(refusal: TokenRequestError | None) -> bool:
-    """Return whether a refusal is about Client ID and Client Secret."""
-    return refusal is not None and PAIR_REFUSED.matches(
+def _is(known: KnownRefusal, refusal: TokenRequestError | None) -> bool:
+    """Return whether Plainmail refused, and for the known reason."""
+    return refusal is not None and known.matches(
         str(refusal), status=refusal.status, error_code=refusal.error, subcode=None
     )
 

@@ -32,7 +32,7 @@ class PlainmailSite(Site):
 
 
 def add_state(state: SandboxState) -> None:
-    """Register an app, and install its connector in the account."""
+    """Register an app, and install its connector in the account; not in `fresh`."""
     random_source = state.random_source.derive(NAME)
     app = {"app_id": random_source.digits(12), "secret": random_source.hexadecimal(50)}
     given = random_source.hexadecimal(50) if state.scenario == "wrong-secret" else app["secret"]
@@ -43,6 +43,8 @@ def add_state(state: SandboxState) -> None:
     connector.client_id = app["app_id"]
     connector.client_secret = app["secret"]
     state.cyclr.library[connector.id] = connector
+    if state.scenario == "fresh":
+        return
     account = next(iter(state.cyclr.accounts))
     installed = AccountConnector(state.cyclr.new_id(), account, connector.id, connector.name)
     installed.is_authenticated = True

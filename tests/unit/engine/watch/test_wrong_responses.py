@@ -10,7 +10,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run
 from tests.support.expected_outcomes import expected
-from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES
+from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import perform_whole
 from tests.unit.connectors.responses import variants
 from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk

@@ -167,6 +167,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "fleet_run": None,
         "not_run": None,
         "unverifiable": [],
+        "app_id_label": "App ID",
         "forecast": None,
         **more,
     }
