@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
@@ -21,8 +22,7 @@ from msgspec import Struct
 
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.letters import Letters, LetterTexts
-from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.registry import letters_of
+from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.files import write_whole
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_rows import AccountStatus
@@ -50,8 +50,8 @@ class LetterKind(StrEnum):
 class Letter(Struct, frozen=True, kw_only=True):
     """A letter to a customer, in no language yet."""
 
-    vendor: str
-    """Name of the vendor whose texts it takes."""
+    connector: str
+    """Id of the connector whose texts it takes."""
 
     subject: str
     """Name of the sentence that is its subject."""
@@ -113,7 +113,7 @@ def letter_to(
     elif kind is LetterKind.ACT:
         paragraphs.append(("act_done",))
     return Letter(
-        vendor=vendor_of(procedure).name,
+        connector=procedure.id,
         subject=f"subject_{kind}",
         paragraphs=(*paragraphs, ("closing",)),
         customer=customer,
@@ -140,6 +140,27 @@ def text_of(letter: Letter, texts: LetterTexts) -> str:
 
     paragraphs = (" ".join(map(sentence, names)) for names in letter.paragraphs)
     return "\n\n".join((sentence(letter.subject), *paragraphs)) + "\n"
+
+
+def page_texts(letters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    Return the texts that a page needs for these `letters`: connector → language → texts, as JSON.
+
+    Of the known errors' sentences it has those that a letter names.
+    """
+    causes: dict[str, set[str]] = {}
+    for letter in letters:
+        causes.setdefault(letter["connector"], set()).add(letter["cause"])
+    return {
+        connector: {
+            language: {
+                **asdict(texts),
+                "causes": {name: texts.causes[name] for name in sorted(named) if name},
+            }
+            for language, texts in letters_of(find_procedure(connector)).languages.items()
+        }
+        for connector, named in causes.items()
+    }
 
 
 def require_language(procedure: Procedure, language: str) -> LetterTexts:

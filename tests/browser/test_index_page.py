@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from msgspec import convert
 from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
+from runbook_lib.connectors.letters import LETTER_LANGUAGES
+from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.model import Outcome
+from runbook_lib.engine.customer_letters import Letter, text_of
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
@@ -289,6 +294,105 @@ def test_a_command_is_selected_and_copied_whole(visit: Reader) -> None:
     page.locator(".command", has_text="kite").first.click()
 
     assert page.evaluate("getSelection().toString()") == SECRET.command
+
+
+def open_letter(page: Page, customer: str) -> Locator:
+    """Open the letter to a customer, and return its dialog."""
+    row = page.locator(".customers tbody tr", has_text=customer)
+    row.get_by_role("button", name="Copy a letter").click()
+    return page.get_by_role("dialog", name=f"Letter to {customer}")
+
+
+@pytest.mark.parametrize("language", LETTER_LANGUAGES)
+def test_the_page_writes_the_letters_of_the_command(visit: Reader, language: str) -> None:
+    """Each letter is that of `connections --letters`, in each language."""
+    texts = letters_of(find_procedure("facebook_marketing")).languages[language]
+    page = visit.open("full")
+    for row in customers():
+        if row.letter:
+            dialog = open_letter(page, row.name)
+            dialog.get_by_label("Language").select_option(texts.language)
+            expected = text_of(convert(row.letter, Letter), texts)
+            expect(dialog.get_by_label("Letter", exact=True)).to_have_value(expected)
+            expect(dialog.get_by_text("Generate Setup Token")).to_be_visible(
+                visible=texts.sentences["link"] in expected
+            )
+            page.keyboard.press("Escape")
+            expect(dialog).to_be_hidden()
+
+
+def test_a_letter_is_copied_in_the_chosen_language(visit: Reader) -> None:
+    """*Copy* puts the whole letter into the clipboard; the next one has the same language."""
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.open("full")
+    dialog = open_letter(page, "First Customer")
+    dialog.get_by_label("Language").select_option("Deutsch")
+    dialog.get_by_role("button", name="Copy").click()
+
+    expect(dialog.get_by_role("status")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == dialog.get_by_label("Letter", exact=True).input_value()
+    assert "<<< LINK HIER EINFÜGEN >>>" in copied
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#customers")).to_have_text("Customers")
+    following = open_letter(page, "Tenth Customer")
+    expect(following.get_by_role("status")).to_have_text("")
+    expect(following.get_by_label("Letter", exact=True)).to_have_value(
+        re.compile("Guten Tag Tenth")
+    )
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "() => Object.defineProperty(navigator, 'clipboard', {value: undefined})",
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')); }",
+    ],
+)
+def test_a_letter_is_selected_where_the_clipboard_cannot_be_used(
+    visit: Reader, broken: str
+) -> None:
+    """Without a clipboard, or without the right to use it, the text is selected to be copied."""
+    page = visit.open("full")
+    page.evaluate(broken)
+    dialog = open_letter(page, "First Customer")
+    dialog.get_by_role("button", name="Copy").click()
+
+    text = dialog.get_by_label("Letter", exact=True)
+    expect(dialog.get_by_role("status")).to_contain_text("The text is selected")
+    expect(text).to_be_focused()
+    selected = text.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)")
+    assert selected == text.input_value() != ""
+
+
+def test_a_hostile_name_is_only_text_in_a_letter(visit: Reader) -> None:
+    """A name with markup, placeholders and line breaks stands in one line of the letter."""
+    page = visit.open("hostile")
+    page.get_by_role("button", name="Copy a letter").click()
+    lines = page.get_by_label("Letter", exact=True).input_value().split("\n")
+
+    assert lines[0] == "Please sign in with Facebook again"
+    assert lines[2].startswith("Hello ")
+    assert "<script" in lines[2]
+    assert lines[4].startswith("Our connection")
+
+
+def test_a_letter_is_readable_on_each_screen(visit: Reader, axe: str) -> None:
+    """The dialog has no serious violation, light or dark, and fits each width."""
+    page = visit.open("full")
+    open_letter(page, "First Customer")
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = page.locator("dialog").bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            keep_picture(page, f"index-letter-{scheme}-{width}")
+            assert violations(page, axe) == []
 
 
 def test_the_heads_stay_in_sight(visit: Reader) -> None:

@@ -100,8 +100,8 @@ def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
         "Hello Acme,\n\n"
         "Our connection to your Facebook account has ended. Since 20 November 2026 we have not "
         "received the leads from your forms.\n\n"
-        "Facebook keeps them for only 90 days. Please act before 18 February 2027, so that nothing "
-        "is lost.\n\n"
+        "Facebook keeps them for only 90 days: from 18 February 2027 on, the first ones may be "
+        "lost. Please act before then.\n\n"
         "Please sign in with Facebook again through our link.\n\n"
         "How to sign in:\n\n"
         "1. Copy the whole link below into the address bar of your browser. Please do not click it "
@@ -138,7 +138,7 @@ def test_an_earlier_day_is_named_as_a_perhaps() -> None:
     assert "Since 20 November 2026" in text
     assert "perhaps_since" in letter_of(row).paragraphs[1]
     assert "11 November 2026" in text
-    assert "before 9 February 2027" in text
+    assert "from 9 February 2027" in text
     assert "18 February" not in text
     same_day = account(missing=missing(perhaps_since="2026-11-20T01:00:00.000Z"))
     assert "perhaps_since" not in letter_of(same_day).paragraphs[1]
