@@ -33,6 +33,7 @@ FAILURE_REASONS = {
     "app-removed": (graph_errors.NOT_INSTALLED_TOKEN, "400 Bad Request"),
     "permission-withdrawn": (graph_errors.PERMISSION_NEEDED, "403 Forbidden"),
     "page-lost": (graph_errors.MISSING_OBJECT, "400 Bad Request"),
+    "form-deleted": (graph_errors.MISSING_OBJECT, "400 Bad Request"),
     "limit": (graph_errors.LEADGEN_LIMIT, "400 Bad Request"),
     "app-deactivated": (graph_errors.DEACTIVATED_APP, "400 Bad Request"),
 }
@@ -85,6 +86,41 @@ def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_not
         installed.access_token = ended.value
     installed.is_authenticated = not is_noticed
     _report_failure(state, state.cyclr.accounts[account_id], reason)
+
+
+def pause_cycle(state: SandboxState, account_id: str) -> None:
+    """Pause the account's cycle, as Cyclr's Notification Webhook posts it; the sign-in works on."""
+    cycle = next(cycle for cycle in state.cyclr.cycles.values() if cycle.account_id == account_id)
+    text = f"There was an error when we were running your cycle: {cycle.name}."
+    payload: dict[str, object] = {
+        "accountId": account_id,
+        "title": f"Cycle Error: {cycle.name}",
+        "message": f"{text} We have paused it for now.",
+    }
+    _post(state, state.cyclr.accounts[account_id], payload)
+
+
+def cut_off_customers(state: SandboxState) -> None:
+    """
+    Cut off the customers of `customers-cut-off`, each in another way; the fifth never signed in.
+
+    The first one's token has ended, and Cyclr shows it. The second one withdrew a permission, the
+    fourth one's form was deleted: Cyclr still shows both as signed in. The third one's cycle is
+    paused.
+    """
+    if not state.cyclr.story:
+        raise ValueError("only the scenario customers-cut-off has customers to cut off")
+    ended, withdrawn, paused, deleted, _ = state.cyclr.story
+    fail_connection(state, ended, "token-ended", is_noticed=True)
+    fail_connection(state, withdrawn, "permission-withdrawn", is_noticed=False)
+    pause_cycle(state, paused)
+    fail_connection(state, deleted, "form-deleted", is_noticed=False)
+
+
+def restore_customers(state: SandboxState) -> None:
+    """Let every customer of `customers-cut-off` sign in, the fifth for the first time."""
+    for account_id in state.cyclr.story:
+        restore_connection(state, account_id)
 
 
 def restore_connection(state: SandboxState, account_id: str) -> None:
@@ -143,6 +179,11 @@ def _report_failure(state: SandboxState, account: Account, reason: str) -> None:
         "Detail": f"{status}\r\n{body}\r\n{request}\r\n",
         "IncidentLevel": "Error",
     }
+    _post(state, account, payload)
+
+
+def _post(state: SandboxState, account: Account, payload: dict[str, object]) -> None:
+    """Store what a webhook of Cyclr's says, and post it if the account has an address for it."""
     state.cyclr.transaction_errors.append(payload)
     del state.cyclr.transaction_errors[:-_MAX_TRANSACTION_ERRORS]
     url = account.settings.get("TransactionErrorWebhookUrl")

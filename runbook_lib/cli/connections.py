@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # The terminal shows the first accounts that need somebody; the CSV has all of them.
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
+_PUT_LINK = (
+    "Put a link into each: Cyclr console > the account > Connectors > Edit Connector > Generate "
+    "Setup Token. It works once, for five minutes unless you choose longer there."
+)
 # A line of progress for each twentieth of the accounts.
 _PARTS = 20
 
@@ -39,9 +43,28 @@ _PARTS = 20
     "--errors", default="", metavar="FILE", help="Show each account's last failure in this log."
 )
 @click.option(
+    "--letters", default="", metavar="DIR",
+    help="Write a letter to each customer who is cut off, as a text file. You put the link in.",
+)  # fmt: skip
+@click.option(
+    "--language", default="en", show_default=True, metavar="LANGUAGE",
+    help="With --letters: en, de, fr, es or pt.",
+)  # fmt: skip
+@click.option(
     "--test", "tested", default="", metavar="ACCOUNT",
     help="Only test ACCOUNT, by id or name: Cyclr makes one call with the customer's token.",
 )  # fmt: skip
+@click.option(
+    "--use", "use", type=click.IntRange(1, 10_000), default=None, metavar="N",
+    help="Only test the N customers whose last proven use is longest ago, each at most once a day. "
+    "Needs the setting use_connections.",
+)  # fmt: skip
+@click.option(
+    "--count", "counted", default="", metavar="ACCOUNT",
+    help="Only count what --form has of the days for which ACCOUNT was cut off. Needs the setting "
+    "use_connections.",
+)  # fmt: skip
+@click.option("--form", default="", metavar="ID", help="With --count: the form, by its id.")
 @click.option(
     "--sign-in-link", "linked", default="", metavar="ACCOUNT",
     help="Only make a sign-in link for ACCOUNT, by id or name. It works once, for 5 minutes. "
@@ -59,7 +82,8 @@ _PARTS = 20
 @click.pass_context
 def connections(
     ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
-    tested: str, linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
+    letters: str, language: str, tested: str, use: int | None, counted: str, form: str,
+    linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -68,11 +92,19 @@ def connections(
     console of its tenants once. Set its pace with RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt
     it, run it again within a day to continue.
     """
+    from runbook_lib.engine.customer_calls import CustomerCalls
     from runbook_lib.engine.customer_connections import ConsoleAccounts
+    from runbook_lib.engine.customer_letters import require_language
 
-    if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
+    one = tested or counted or linked
+    if sum(map(bool, (tested, counted, linked, use))) > 1:
         raise SettingsError(
-            "Give either --test or --sign-in-link. --sign-in-link needs --user.",
+            "Give one of --test, --use, --count and --sign-in-link.",
+            next_step="No request was sent.",
+        )
+    if bool(user) is not bool(linked) or bool(form) is not bool(counted):
+        raise SettingsError(
+            "--sign-in-link and --user belong together, and --count and --form.",
             next_step="No request was sent.",
         )
     if file and scenario:
@@ -80,21 +112,32 @@ def connections(
     # NOTE: a tenant in the settings is no choice among those of FILE.
     if file and ctx.get_parameter_source("tenant") is not ParameterSource.COMMANDLINE:
         tenant = ""
+    to_write = (Path(letters), language) if letters else None
+    if to_write:
+        require_language(find_procedure(connector), language)
     failures = read_webhook(errors, connector) if errors else None
     with _opened(file, scenario, connector, tenant, options) as runs:
-        if tested or linked:
+        if use:
+            is_well = _use(runs, use, as_json=as_json)
+        elif one:
             if len(runs) != 1:
                 raise SettingsError(
                     "FILE names several tenants: name the customer's with --tenant.",
                     next_step="No request was sent.",
                 )
             asked = ConsoleAccounts(runs[0])
-            account = asked.account_of(tested or linked)
-            call = asked.test_call(account) if tested else asked.sign_in_link(account, user)
+            account = asked.account_of(one)
+            calls = CustomerCalls(asked)
+            if tested:
+                call = calls.test_call(account)
+            elif counted:
+                call = calls.count_missed(account, form)
+            else:
+                call = calls.sign_in_link(account, user)
             _show(call, as_json=as_json)
             is_well = call.get("answered", True)
         else:
-            is_well = _survey(runs, failures, csv_file, as_json=as_json)
+            is_well = _survey(runs, failures, csv_file, to_write, as_json=as_json)
     renew_index(options["evidence"])
     sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
@@ -141,9 +184,14 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
 
 
 def _survey(
-    runs: Sequence[Run], failures: Failures | None, csv_file: str, *, as_json: bool
-) -> bool:
-    """Read each console once, show the results, and return whether all is in order there."""
+    runs: Sequence[Run], failures: Failures | None, csv_file: str,
+    letters: tuple[Path, str] | None, *, as_json: bool,
+) -> bool:  # fmt: skip
+    """
+    Read each console once, show the results, and return whether all is in order there.
+
+    `letters` are the folder and the language of the letters to write.
+    """
     from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
@@ -160,6 +208,8 @@ def _survey(
         logged = failures or Failures(())
         lacking = asked.prerequisites(logged.last.values())
         surveys.append(survey_document(survey, run, logged, lacking))
+    if letters:
+        _write_letters(runs, surveys, *letters)
     if csv_file:
         content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)
@@ -169,6 +219,50 @@ def _survey(
         for shown in surveys:
             _show(shown, as_json=False)
     return all(map(_is_well, surveys))
+
+
+def _write_letters(
+    runs: Sequence[Run], surveys: Sequence[Mapping[str, Any]], folder: Path, language: str
+) -> None:
+    """Write the letters to the customers who are cut off, and say how to put the link in."""
+    from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.customer_letters import write_letters
+
+    procedures = {run.tenant: run.procedure for run in runs}
+    written: list[Path] = []
+    for shown in surveys:
+        written += write_letters(
+            shown["accounts"],
+            folder,
+            language,
+            procedure=procedures[shown["tenant"]],
+            today=utc_now().date(),
+        )
+    say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
+    if written:
+        say(_PUT_LINK, is_error=True)
+
+
+def _use(runs: Sequence[Run], number: int, *, as_json: bool) -> bool:
+    """Test the customers of each console who are longest unproven; return whether all answered."""
+    from runbook_lib.engine.customer_calls import CustomerCalls
+    from runbook_lib.engine.customer_connections import ConsoleAccounts
+
+    shown = []
+    consoles: set[tuple[str, ...]] = set()
+    for run in runs:
+        asked = ConsoleAccounts(run, on_progress=_Progress())
+        if asked.console in consoles:
+            continue
+        consoles.add(asked.console)
+        shown.append({"tenant": run.tenant, **CustomerCalls(asked).use_longest_unproven(number)})
+    if as_json:
+        show_json(shown[0] if len(runs) == 1 else shown)
+    else:
+        for one in shown:
+            for line in one["lines"]:
+                say(line)
+    return not any(one["refused"] for one in shown)
 
 
 def _is_well(shown: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer
 
 if TYPE_CHECKING:
+    from runbook_lib.connectors.letters import Letters
     from runbook_lib.connectors.review_kit import Kit
 
 
@@ -55,6 +56,9 @@ class Vendor(Provider):
 
     review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
     """A connector's id and a run's values → the texts for the review; `None` without a review."""
+
+    letters: Callable[[], Letters] | None = None
+    """Nothing → the texts of letters to customers who are cut off; `None` without any."""
 
     developer_tools: str = ""
     """The vendor's name for the tools that `Step.developer_tools` is about."""

@@ -18,10 +18,17 @@ from typing import Annotated, Any, TypeVar
 
 import tomli
 from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import asdict
 
 from runbook_lib.connectors.check_registry import checks_of, registered_ids
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.known_errors import SearchWords, rank_seen
+from runbook_lib.connectors.letters import (
+    LETTER_LANGUAGES,
+    PLACEHOLDERS,
+    Letters,
+    LetterTexts,
+)
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
     RECHECK_DAYS,
@@ -339,6 +346,145 @@ def read_search_words(folder: Path) -> SearchWords:
             for begin in begins.split(", ")
         ),
     )
+
+
+# --- letters ----------------------------------------------------------------------------------
+class _LetterTable(Struct):
+    """The table of a language in `letters.toml`: a sentence for each part of a letter."""
+
+    language: Text
+    """The language's own name of itself."""
+
+    subject_sign_in: Text
+    """The subject if the customer must sign in again."""
+
+    subject_act: Text
+    """The subject if the customer must do something else."""
+
+    subject_wait: Text
+    """The subject if the customer has nothing to do."""
+
+    greeting: Text
+    """The first line, with the customer's name."""
+
+    greeting_unnamed: Text
+    """The first line without a name."""
+
+    signed_out: Text
+    """The event: Cyclr says not signed in."""
+
+    calls_fail: Text
+    """The event: the vendor refuses the calls."""
+
+    data_missing: Text
+    """The day since which data are missing."""
+
+    stopped: Text
+    """The same day for a connector without such data."""
+
+    perhaps_since: Text
+    """The earlier day since which they may be missing."""
+
+    request: Text
+    """The request to sign in again; a known cause has its own."""
+
+    wait: Text
+    """A sentence that the customer has nothing to do."""
+
+    steps_heading: Text
+    """The heading of `steps`."""
+
+    steps: Text
+    """List of the steps of signing in, with the link."""
+
+    last_step_other_pages: Text
+    """The last of `steps` if the sentence of the cause says which pages to choose."""
+
+    link: Text
+    """The line that the operator replaces by the link."""
+
+    link_help: Text
+    """The way to another link."""
+
+    act_done: Text
+    """The request to report that it is done, if no sign-in is needed."""
+
+    deadline: Text
+    """The day before which nothing is lost."""
+
+    late: Text
+    """The same once that day is over."""
+
+    closing: Text
+    """The last line."""
+
+    day: Text
+    """A date."""
+
+    first_day: Text
+    """The first day of a month, such as `1er`."""
+
+    months: Annotated[Names, Meta(min_length=12, max_length=12)]
+    """The names of the twelve months."""
+
+    data: Mapping[str, Text]
+    """`CustomerData.noun` → the same data, in the words of a customer."""
+
+    causes: Mapping[str, Text] = {}
+    """Id of a known error → `for_customer` in this language; English has it in the error."""
+
+
+class _LettersFile(Struct):
+    """A whole `letters.toml` but for its tables, one for each of `LETTER_LANGUAGES`."""
+
+    needs_no_sign_in: Names = ()
+    """Ids of the known errors after which a customer must do something else than sign in again."""
+
+    names_pages: Names = ()
+    """Ids of the known errors whose sentence says which pages to choose."""
+
+
+def read_letters(folder: Path) -> Letters:
+    """Return the letters in the `letters.toml` of a folder."""
+    place = TomlTable(folder / "letters.toml")
+    document = place.filled(read_file(place.path), {})
+    tables = {name: document.pop(name, None) for name in LETTER_LANGUAGES}
+    read = place.read(document, _LettersFile)
+    return Letters(
+        languages={
+            name: _letter_texts(TomlTable(place.path, name), table)
+            for name, table in tables.items()
+        },
+        needs_no_sign_in=read.needs_no_sign_in,
+        names_pages=read.names_pages,
+    )
+
+
+def _letter_texts(place: TomlTable, content: object) -> LetterTexts:
+    table = place.read(content, _LetterTable)
+    texts = {name: text for name, text in asdict(table).items() if isinstance(text, str)}
+    steps = items(table.steps)
+    texts["steps"] = _numbered(steps)
+    texts["steps_other_pages"] = _numbered([*steps[:-1], texts.pop("last_step_other_pages")])
+    for name, text in texts.items():
+        allowed = PLACEHOLDERS.get(name, frozenset())
+        place.blanks(name, text, dict.fromkeys(allowed))
+        for missing in allowed - {name for _, name, _, _ in Formatter().parse(text)}:
+            raise place.error(name, f"there is no {{{missing}}}.")
+    others = ("language", "day", "first_day")
+    return LetterTexts(
+        language=table.language,
+        sentences={name: text for name, text in texts.items() if name not in others},
+        causes=table.causes,
+        data=table.data,
+        day=table.day,
+        first_day=table.first_day,
+        months=table.months,
+    )
+
+
+def _numbered(steps: Iterable[str]) -> str:
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
 
 
 def require_known_checks(folder: Path) -> None:

@@ -646,6 +646,8 @@ class CustomerData:
     """The number of days for which the vendor keeps each."""
     fetch_method: str
     """The connector's method that fetches those of certain days again."""
+    time_field: str
+    """The field of its rows with the time (ISO 8601)."""
     source: str
     """The page that says so."""
 

@@ -25,10 +25,7 @@ from runbook_lib.connectors.cyclr.transactions import (
     CycleStop,
     Failure,
     Failures,
-    explain_refusal,
 )
-from runbook_lib.connectors.fault_domain import FaultDomain
-from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import hold_lock
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import CustomerData
@@ -65,7 +62,7 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
-from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token, sign_in_url
+from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import RateLimiter
@@ -83,8 +80,6 @@ _MOST_WAITS = 5
 # After so many accounts in a row could not be read, a page of the list decides whose fault it is.
 _MOST_FAILURES = 5
 _NOT_FOUND = 404
-# With this status Cyclr passes on the vendor's refusal; others may be about our own request.
-_PASSED_ON = 400
 _MOST_CYCLES = 200
 _EMPTY = (
     "Cyclr lists no account. That proves nothing: compare the accounts in the Cyclr console, and "
@@ -185,7 +180,7 @@ class ConsoleAccounts:
         monotonic: Callable[[], float] = time.monotonic,
         state: WatchState | None = None,
     ) -> None:
-        self._run = run
+        self.run = run
         self._values = run.values
         known = {**self._values, **run.settings.secrets}
         if not all(map(known.get, CONSOLE)):
@@ -205,8 +200,8 @@ class ConsoleAccounts:
         self._key = f"{run.procedure.id}/{run.tenant}"
         self._state = state
         self._unsaved: dict[str, KnownAccount] = {}
-        self._on_progress = on_progress
-        self._clock = clock
+        self.on_progress = on_progress
+        self.clock = clock
         self._sleep = sleep
         self._monotonic = monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
@@ -258,7 +253,7 @@ class ConsoleAccounts:
 
         Raises `SettingsError` for a name that several have, or that no survey has seen.
         """
-        is_surveyed = (self._run.evidence / STATE_NAME).exists()
+        is_surveyed = (self.run.evidence / STATE_NAME).exists()
         known = self.known().accounts if is_surveyed else {}
         if named in known:
             return named
@@ -290,7 +285,7 @@ class ConsoleAccounts:
     def _open(self, act: Callable[[], _T]) -> _T:
         if self._state:
             return act()
-        with open_state(self._run.evidence, self._clock()) as state:
+        with open_state(self.run.evidence, self.clock()) as state:
             self._state = state
             try:
                 return act()
@@ -305,7 +300,7 @@ class ConsoleAccounts:
             # NOTE: an account that the survey then sees signed in again has succeeded since.
             self._note_failures(survey, failures)
             self._ask_all(survey, self._waiting(survey))
-            survey.ended = timestamp(self._clock())
+            survey.ended = timestamp(self.clock())
         except _StopError as error:
             survey.notes.append(str(error))
         finally:
@@ -313,7 +308,7 @@ class ConsoleAccounts:
         return survey
 
     def _note_failures(self, survey: Survey, failures: Mapping[str, Sequence[Failure]]) -> None:
-        now = timestamp(self._clock())
+        now = timestamp(self.clock())
         for name in failures.keys() & survey.accounts.keys():
             account = survey.accounts[name].with_failures(failures[name], now)
             survey.accounts[name] = account
@@ -321,7 +316,7 @@ class ConsoleAccounts:
 
     def _poll_longest_unpolled(self) -> Survey:
         kept = self._read_survey()
-        now = self._clock()
+        now = self.clock()
         is_over = bool(kept.ended) and not has_passed(_RESUMED_WITHIN, kept.began, now)
         survey = kept if is_over and not kept.notes else self._resumed()
         doubtful = [
@@ -334,7 +329,7 @@ class ConsoleAccounts:
                 self._list(survey)
             waiting = {account.id: account for account in (*self._waiting(survey), *doubtful)}
             self._ask_all(survey, [*waiting.values()])
-            survey.ended = survey.ended or timestamp(self._clock())
+            survey.ended = survey.ended or timestamp(self.clock())
         except _StopError as error:
             survey.notes.append(str(error))
         except PollTimeoutError:
@@ -345,12 +340,12 @@ class ConsoleAccounts:
 
     def client(self, account: str = "") -> Cyclr:
         """Return a client for one account, with a session that keeps no other account's answers."""
-        session = self._run.open_session()
+        session = self.run.open_session()
         base_url = str(self._values["cyclr_api_url"])
         client_id = str(self._values["cyclr_client_id"])
         if self._token is None:
             self.pace()
-            secret = self._run.settings.secrets["cyclr_client_secret"]
+            secret = self.run.settings.secrets["cyclr_client_secret"]
             self._token = request_api_token(
                 session, base_url, client_id=client_id, client_secret=secret
             )
@@ -363,51 +358,8 @@ class ConsoleAccounts:
             pace=self.pace,
         )
 
-    def test_call(self, account: str) -> dict[str, Any]:
-        """
-        Have Cyclr call the vendor's read-only method, once, for one account.
-
-        It uses up one call of the customer's token. The response is not kept; its success, or the
-        vendor's refusal, is.
-        """
-        vendor = vendor_of(self._run.procedure)
-        client = self.client(account)
-        installed = self._installed(account)
-        methods = client.methods(installed.library_id)
-        ids = {row.get("Name"): row.text("MethodUniqueIdentifier") for row in methods}
-        name = vendor.test_method
-        if name not in ids:
-            raise SettingsError(
-                f"{self.connector} has no method {name} to test with.",
-                next_step="Test it in the Cyclr console.",
-            )
-        try:
-            client.run_method(installed.id, ids[name])
-            lines = [f"{vendor.title} answered {name} for this account just now."]
-            is_answered = True
-            not_kept = self._note_test(account, None)
-        except CyclrAPIError as error:
-            refused = self._run.redactor.redact(str(error))
-            lines = [f"{name} was refused: {refused}", f'Next: runbook explain "{refused}"']
-            is_answered = False
-            not_kept = self._note_refusal(account, refused, error.status)
-        lines.append("The test made one call with the customer's token, and two calls to Cyclr.")
-        if not_kept:
-            lines.append(not_kept)
-        return {"account": account, "answered": is_answered, "lines": lines}
-
-    def _note_refusal(self, account: str, refused: str, status: int) -> str:
-        """Save the vendor's refusal; return why that failed, or empty."""
-        at = timestamp(self._clock())
-        failure = explain_refusal(refused, self._run.procedure, account=account, at=at)
-        is_vendors = failure.is_known and failure.cause is not FaultDomain.CYCLR
-        if status == _PASSED_ON or (is_refusal(status) and is_vendors):
-            return self._note_test(account, failure)
-        return "Cyclr itself may have refused it, so it does not show that calls fail."
-
-    def _note_test(self, account: str, failure: Failure | None) -> str:
-        """Save a test call's result in the account's row; return why that failed, or empty."""
-        now = timestamp(self._clock())
+    def keep(self, account: str, change: Callable[[KnownAccount], KnownAccount]) -> str:
+        """Save what a call changes in an account's row; return why that failed, or empty."""
 
         def save() -> str:
             survey = self._kept_survey()
@@ -417,38 +369,14 @@ class ConsoleAccounts:
             known = KnownAccount(account, "")
             if rows:
                 known = msgspec.json.decode(rows[0].body, type=KnownAccount)
-            known = known.with_failures([failure], now) if failure else known.with_use(now)
-            known = structs.replace(known, tried_on=now)
             with self._rows.transaction():
-                self.save_accounts([known])
+                self.save_accounts([change(known)])
             return ""
 
         try:
             return self._alone(save)
         except RunbookError as error:
             return f"The result was not kept: {error}"
-
-    def sign_in_link(self, account: str, user: str) -> dict[str, Any]:
-        """
-        Return a link with which a customer signs in again, once and within five minutes.
-
-        NOTE: Cyclr creates `user` in the account if it does not exist.
-        """
-        domain = str(self._values.get("service_domain", ""))
-        if not domain:
-            raise SettingsError("Sign-in links use your Service Domain: set service_domain.")
-        installed = self._installed(account)
-        token = self.client(account).sign_in_token(account, user)
-        link = sign_in_url(domain, installed.id, token, str(self._values["cyclr_console_url"]))
-        spent = f"It works once, for 5 minutes. Cyclr created the user {user} if it did not exist."
-        return {"account": account, "link": link, "lines": [link, spent]}
-
-    def _installed(self, account: str) -> InstalledConnector:
-        """Return the account's connector; of several one that is not signed in, if there is one."""
-        connectors = self._connectors(KnownAccount(account, ""))
-        if not connectors:
-            raise SettingsError(f"{self.connector} is not installed in the account {account}.")
-        return min(connectors, key=lambda installed: (installed.signed_in, installed.id))
 
     def prerequisites(self, failures: Iterable[Failure]) -> dict[str, str]:
         """Return the missing prerequisites of each failed cycle, by its id."""
@@ -465,7 +393,7 @@ class ConsoleAccounts:
 
     def _read_survey(self) -> Survey:
         """Return the last survey of this connector in this console, or the first one."""
-        first = Survey(self._survey_key, timestamp(self._clock()))
+        first = Survey(self._survey_key, timestamp(self.clock()))
         survey = self._kept_survey() or first
         if survey.of != first.of:
             return first
@@ -492,7 +420,7 @@ class ConsoleAccounts:
     def _resumed(self) -> Survey:
         """Return the survey that was cut off, or a new one that knows what earlier ones saw."""
         survey = self._read_survey()
-        now = self._clock()
+        now = self.clock()
         if not survey.ended and not has_passed(_RESUMED_WITHIN, survey.began, now):
             survey.notes = []
             return survey
@@ -539,7 +467,7 @@ class ConsoleAccounts:
         unread: list[KnownAccount] = []
         ordered = sorted(waiting, key=lambda account: account.polled_on)
         for place, account in enumerate(ordered, start=total - len(waiting)):
-            self._on_progress(place, total)
+            self.on_progress(place, total)
             asked, is_fault = self._ask(account, survey)
             survey.accounts[account.id] = asked
             self._unsaved[account.id] = asked
@@ -549,7 +477,7 @@ class ConsoleAccounts:
                 unread = []
             if self._monotonic() - self._saved_at > _SAVE_SECONDS:
                 self._save(survey)
-        self._on_progress(total, total)
+        self.on_progress(total, total)
 
     def _find_fault(self, survey: Survey, unread: Iterable[KnownAccount]) -> None:
         """Raise `_StopError`, and drop the results of `unread`, if Cyclr lists nothing now."""
@@ -570,7 +498,7 @@ class ConsoleAccounts:
         try:
             is_gone = account.listed_in < survey.number and self._is_gone(account)
             try:
-                connectors = () if is_gone else self._connectors(account)
+                connectors = () if is_gone else self.connectors_of(account)
             except CyclrAPIError as refusal:
                 is_gone = is_refusal(refusal.status) and self._is_gone(account)
                 is_fault = not is_refusal(refusal.status)
@@ -580,7 +508,7 @@ class ConsoleAccounts:
             is_fault = False
         except RemoteError as fault:
             error = str(fault)
-        now = timestamp(self._clock())
+        now = timestamp(self.clock())
         is_in = standing is AccountStatus.SIGNED_IN
         if is_in and _is_signed_in_anew(account, connectors):
             account = account.with_success(now)
@@ -596,11 +524,11 @@ class ConsoleAccounts:
             not_signed_in_since=since,
             signed_in_on=now if is_in else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
-            error=shorten(self._run.redactor.redact(error)),
+            error=shorten(self.run.redactor.redact(error)),
         )
         return asked, is_fault
 
-    def _connectors(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
+    def connectors_of(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
         rows = self._patiently(lambda: self.client(account.id).account_connectors())
         mine = {

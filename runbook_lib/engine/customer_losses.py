@@ -69,7 +69,7 @@ def missing_sentences(missing: Mapping[str, str], data: CustomerData | None) -> 
         sentences.append("They may be missing for longer: no use before is proven.")
     if data:
         earlier = missing["perhaps_gone_on"]
-        gone = f", perhaps on {earlier}" if earlier else ""
+        gone = f", perhaps on {earlier}" if earlier not in ("", missing["gone_on"]) else ""
         sentences.append(
             f"{data.kept_days} days are kept: the first are gone on {missing['gone_on']}{gone}."
         )
@@ -81,10 +81,13 @@ def returned_sentences(returned: Mapping[str, str], data: CustomerData | None) -
     sentences = [f"Works again, as first seen on {returned['returned_on']}."]
     begin = returned["perhaps_since"] or returned["since"]
     if data:
-        method = f"with {data.fetch_method}, which takes dates"
+        first = begin[:10]
+        last = returned["returned_on"][:10]
+        days = first if first == last else f"{first} to {last}"
+        gone_on = returned["perhaps_gone_on"] or returned["gone_on"]
         sentences.append(
-            f"Fetch the {data.noun} of {begin[:10]} to {returned['returned_on'][:10]} again, "
-            f"{method}. The first are gone on {returned['gone_on']}."
+            f"Fetch the {data.noun} of {days} again with {data.fetch_method}, which takes dates. "
+            f"The first are gone on {gone_on}."
         )
     else:
         sentences.append(f"Data may be missing from {begin} on.")

@@ -113,6 +113,10 @@ class ProviderSessions:
         """
         return self._budget.used_percent(app, allowance)
 
+    def count_call(self, app: str) -> None:
+        """Count a call of `app` whose response nobody here sees."""
+        self._budget.count_call(app, None)
+
     def _count(self, app: str, headers: Mapping[str, str]) -> None:
         shares = (provider.behaviour.usage_share(headers) for provider in self._providers)
         self._budget.count_call(

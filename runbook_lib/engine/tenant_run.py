@@ -591,6 +591,11 @@ class Run(RunView):
         app = str(self.values.get(vendor.client_id.name, ""))
         return self._connections.used(app, vendor.calls_an_hour)
 
+    def count_call(self) -> None:
+        """Count a call of the app that another system made, such as Cyclr."""
+        vendor = vendor_of(self.procedure)
+        self._connections.count_call(str(self.values.get(vendor.client_id.name, "")))
+
     def save_index(self) -> None:
         """Save the journal's index, so that the next reader need not read every line."""
         self._reader.read()

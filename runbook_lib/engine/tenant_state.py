@@ -11,16 +11,21 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import Any
+
+from msgspec import to_builtins
 
 from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.registry import DEFAULT
+from runbook_lib.connectors.registry import DEFAULT, letters_of
 from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.calendar import DueItem, merge_due_items
+from runbook_lib.engine.customer_letters import letter_to
+from runbook_lib.engine.customer_losses import missing_document
 from runbook_lib.engine.customer_rows import (
     ACCOUNT_STATES,
     CONFIRMED_AFTER,
@@ -440,8 +445,8 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             title=customers_title(SIGNED_OUT, name),
             is_failing=True,
             stops="No data reaches their cycles until they sign in again.",
-            advice="Send each a new sign-in link.",
-            command=sign_in_command(known, named),
+            advice="Send each a letter with a new link.",
+            command=letters_command(known),
             since=account.not_signed_in_since or (problem.since if problem else ""),
             known_to=_acknowledged(problem) if problem else "",
             is_about_customers=True,
@@ -522,8 +527,30 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             reason=account.error or failing,
             advice=item.advice if item else "",
             command=item.command if item else "",
+            letter=_letter_to(known, account, now.date()) if item else None,
             is_practice=known.state.is_practice,
         )
+
+
+def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[str, Any] | None:
+    """Return the letter to a customer as JSON; `None` if no data are missing, or without texts."""
+    procedure = known.procedure
+    standing = account.standing
+    if standing is AccountStatus.SIGNED_IN and account.failing:
+        standing = AccountStatus.CALLS_FAIL
+    missing = missing_document(account, standing, procedure.customer_data)
+    if missing is None or vendor_of(procedure).letters is None:
+        return None
+    row = {
+        "name": account.name,
+        "standing": standing,
+        "missing": missing,
+        "cause": account.failing.error if account.failing else "",
+    }
+    letter: dict[str, Any] | None = to_builtins(
+        letter_to(row, procedure, letters_of(procedure), today=today)
+    )
+    return letter
 
 
 def test_command(known: KnownTenant, customer: str) -> str:
@@ -531,10 +558,9 @@ def test_command(known: KnownTenant, customer: str) -> str:
     return f"runbook connections {_whose(known)} --test {shlex.quote(customer)}"
 
 
-def sign_in_command(known: KnownTenant, customer: str) -> str:
-    """Return the command that makes a sign-in link for a customer."""
-    name = shlex.quote(customer)
-    return f"runbook connections {_whose(known)} --sign-in-link {name} --user NAME"
+def letters_command(known: KnownTenant) -> str:
+    """Return the command that writes a letter to each customer who is cut off."""
+    return f"runbook connections {_whose(known)} --letters letters"
 
 
 def _whose(known: KnownTenant) -> str:

@@ -148,9 +148,17 @@ class Cyclr:
         """Return the methods of a library connector."""
         return self._rows(f"connectors/{connector}/methods")
 
-    def run_method(self, account_connector: int, method: str) -> Any:
-        """Run a method by its `MethodUniqueIdentifier`; return the provider's response."""
-        return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
+    def run_method(
+        self, account_connector: int, method: str, parameters: Mapping[str, str] | None = None
+    ) -> Any:
+        """
+        Run a method by its `MethodUniqueIdentifier`; return the provider's response.
+
+        `parameters` are values by the parameter's id.
+        """
+        document = {"Parameters": dict(parameters)} if parameters else {}
+        path = f"account/connectors/{account_connector}/methods/{method}"
+        return self._call("POST", path, document)
 
     def _rows(self, path: str) -> list[JSONObject]:
         query = urlencode({"pageSize": _PAGE_SIZE})

@@ -25,6 +25,7 @@ from tests.browser.jupyter import (
     keep_picture,
     serious_violations,
 )
+from tests.support.wording import wording
 
 SOME_KERNEL = "11111111-2222-3333-4444-555555555555"
 UPGRADE = {
@@ -241,9 +242,9 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     assert '"origin":"walkthrough"' in journal
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
-    end.get_by_text("Sealed in ").wait_for(timeout=120_000)
+    end.get_by_text(wording("walkthrough.sealed-in")).wait_for(timeout=120_000)
     assert serious_violations(page, axe) == []
-    expect(end.get_by_text("The run is incomplete.")).to_be_visible()
+    expect(end.get_by_text(wording("walkthrough.sealed", outcome="incomplete"))).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))
     expect(end.get_by_text(str(bundle))).to_be_visible()
     with page.context.expect_page() as opened:

@@ -32,10 +32,11 @@ from tests.browser.jupyter import (
     keep_picture,
 )
 from tests.support.attestations import attested, submitted
+from tests.support.wording import wording
 
 _PATIENCE_MILLISECONDS = 120_000
 # The sandbox's Service Domain is a custom one, of which the page warns.
-_END = "Your customers can connect, with one warning:"
+_END = wording("walkthrough.connect-with-warnings", warnings="one warning")
 _CREATED = "fb-05-confirm-creation"
 _FIRST = "fb-01-log-in"
 _GATE = "fb-05b-access-verification"
@@ -235,13 +236,15 @@ def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
     secret.press("Enter")  # who leaves the field has it checked, too: a button may be gone by then
     expect(panel).to_have_attribute("data-outcome", "failed")
     told = panel.locator('[role="status"] .rb-says p')
-    expect(told).to_contain_text("Compare both with App settings > Basic.")
+    expect(told).to_contain_text(wording("findings.compare-with-basic"))
     expect(panel.locator(".rb-says")).to_have_count(1)
     assert panel.locator('[role="status"]').count() == 1
     expect(page.locator(".rb-header")).to_contain_text("Next: 5 · ")
     page.reload()
     expect(panel).to_have_attribute("data-open", "true")
-    expect(panel.locator(".rb-reason .rb-says p")).to_contain_text("App settings > Basic.")
+    expect(panel.locator(".rb-reason .rb-says p")).to_contain_text(
+        wording("findings.compare-with-basic")
+    )
     expect(panel.locator('[role="status"]')).to_be_empty()
     _show(page, _CREATED)
     _counts(page, "failed")
@@ -263,7 +266,9 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     gate = page.locator(f"#runbook-{_GATE}")
     expect(gate).to_have_attribute("data-outcome", "waiting")
     gate.locator(".rb-fold").click()
-    expect(gate).to_contain_text(f"waits for Facebook since {day(since)}")
+    expect(gate).to_contain_text(
+        wording("walkthrough.waits-for-since", whom="Facebook", day=day(since))
+    )
     _show(page, _GATE)
     _is_one_calm_card(_counts(page, "waiting"), _GATE)
     assert _violations(page, axe) == []
@@ -313,14 +318,14 @@ def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str)
     page.locator('[data-action="check-all"]').click()
     end = page.locator("#runbook-finish")
     expect(end).to_contain_text(
-        f"All {len(PROCEDURE.steps)} steps are done.", timeout=_PATIENCE_MILLISECONDS
+        wording("walkthrough.all-done", steps=len(PROCEDURE.steps)), timeout=_PATIENCE_MILLISECONDS
     )
     end.locator('[data-action="seal"]').click()
     expect(end).to_contain_text(_END, timeout=_PATIENCE_MILLISECONDS)
     page.reload()
     end.wait_for(state="attached")
     expect(end).to_contain_text(_END)
-    expect(end).to_contain_text("Watch from now on")
+    expect(end).to_contain_text(wording("walkthrough.watch-from-now"))
     end.scroll_into_view_if_needed()
     expect(page.locator(".runbook-steps").filter(visible=True)).to_have_count(0)
     _is_one_calm_card(_counts(page, "end"))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from msgspec import convert
 from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
+from runbook_lib.connectors.letters import LETTER_LANGUAGES
+from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.model import Outcome
+from runbook_lib.engine.customer_letters import Letter, text_of
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
+from tests.sandbox.graph_texts import WRONG_SECRET
 from tests.support.hostile_index import hostile
 from tests.support.hostile_records import HOSTILE
 from tests.support.wording import wording
@@ -201,7 +207,7 @@ def test_each_list_sorts_by_itself(page: Page) -> None:
 @pytest.mark.parametrize(
     ("choice", "left"),
     [
-        ("needs you (failing) (2)", ["clinic", "tenant-1"]),
+        (f"{wording('status.needs-you-failing')} (2)", ["clinic", "tenant-1"]),
         ("overdue (2)", ["tenant-1", "bakery"]),
         ("waiting (1)", ["tenant-2"]),
     ],
@@ -213,7 +219,9 @@ def test_a_filter_leaves_what_fits(page: Page, choice: str, left: list[str]) -> 
     expect_tenants(page, left)
     expect(page.locator("#tenants")).to_have_text(f"Tenants {len(left)} of 5")
     expect(page.locator("#customers")).to_have_text("Customers")
-    expect(page.locator("output")).to_have_text(f"{10 + len(left)} rows match")
+    expect(page.locator("output")).to_have_text(
+        wording("index-page.rows-match", rows=10 + len(left))
+    )
     page.get_by_role("button", name="Show all").click()
     expect(page.locator("output")).to_have_text("")
     expect(page.locator("#tenants")).to_have_text("Tenants")
@@ -225,9 +233,9 @@ def test_causes_are_filtered_by_who_must_act(page: Page) -> None:
     page.get_by_label("Waits for").select_option("Anna (1)")
 
     expect(page.locator(".causes tbody tr")).to_have_count(1)
-    expect(page.locator(".causes tbody tr")).to_contain_text("The app is not published")
+    expect(page.locator(".causes tbody tr")).to_contain_text(UNPUBLISHED.title)
     expect(page.locator("#due-now")).to_have_text("Due now 1 of 3")
-    expect(page.get_by_text("No cause matches.").filter(visible=True)).to_have_count(2)
+    expect(page.get_by_text(wording("index-page.no-cause")).filter(visible=True)).to_have_count(2)
     expect_tenants(page, URGENT_FIRST)
 
 
@@ -242,12 +250,12 @@ def test_a_search_looks_at_all_lists(page: Page) -> None:
     expect_tenants(page, ["bakery"])
     expect(page.locator(".customers tbody th")).to_have_text(["Second"])
     expect(page.locator(".causes tbody tr")).to_have_count(2)
-    expect(page.locator("output")).to_have_text("4 rows match")
+    expect(page.locator("output")).to_have_text(wording("index-page.rows-match", rows=4))
     search.fill("LARK_SECRET is not set")
     expect(page.locator(".problems tbody tr")).to_be_visible()
     search.fill("nothing has this")
-    expect(page.get_by_text("No tenant matches.").first).to_be_visible()
-    expect(page.locator("output")).to_have_text("0 rows match")
+    expect(page.get_by_text(wording("index-page.no-tenant-matches")).first).to_be_visible()
+    expect(page.locator("output")).to_have_text(wording("index-page.rows-match", rows=0))
     search.fill("tenant-")
     table(page, "tenants").get_by_role("button", name="Tenant").click()
     expect_tenants(page, ["tenant-1", "tenant-2", "tenant-10"])
@@ -274,7 +282,7 @@ def test_the_page_can_be_used_by_keyboard(page: Page) -> None:
     button.press("Enter")
     expect_tenants(page, BY_NAME)
     expect(button).to_be_focused()
-    answer = page.get_by_text("Error validating client secret.")
+    answer = page.get_by_text(WRONG_SECRET)
     expect(answer).to_be_hidden()
     page.locator(".causes tr", has_text=SECRET.title).locator("summary").press("Enter")
     expect(answer).to_be_visible()
@@ -286,6 +294,105 @@ def test_a_command_is_selected_and_copied_whole(visit: Reader) -> None:
     page.locator(".command", has_text="kite").first.click()
 
     assert page.evaluate("getSelection().toString()") == SECRET.command
+
+
+def open_letter(page: Page, customer: str) -> Locator:
+    """Open the letter to a customer, and return its dialog."""
+    row = page.locator(".customers tbody tr", has_text=customer)
+    row.get_by_role("button", name="Copy a letter").click()
+    return page.get_by_role("dialog", name=f"Letter to {customer}")
+
+
+@pytest.mark.parametrize("language", LETTER_LANGUAGES)
+def test_the_page_writes_the_letters_of_the_command(visit: Reader, language: str) -> None:
+    """Each letter is that of `connections --letters`, in each language."""
+    texts = letters_of(find_procedure("facebook_marketing")).languages[language]
+    page = visit.open("full")
+    for row in customers():
+        if row.letter:
+            dialog = open_letter(page, row.name)
+            dialog.get_by_label("Language").select_option(texts.language)
+            expected = text_of(convert(row.letter, Letter), texts)
+            expect(dialog.get_by_label("Letter", exact=True)).to_have_value(expected)
+            expect(dialog.get_by_text("Generate Setup Token")).to_be_visible(
+                visible=texts.sentences["link"] in expected
+            )
+            page.keyboard.press("Escape")
+            expect(dialog).to_be_hidden()
+
+
+def test_a_letter_is_copied_in_the_chosen_language(visit: Reader) -> None:
+    """*Copy* puts the whole letter into the clipboard; the next one has the same language."""
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.open("full")
+    dialog = open_letter(page, "First Customer")
+    dialog.get_by_label("Language").select_option("Deutsch")
+    dialog.get_by_role("button", name="Copy").click()
+
+    expect(dialog.get_by_role("status")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == dialog.get_by_label("Letter", exact=True).input_value()
+    assert "<<< LINK HIER EINFÜGEN >>>" in copied
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#customers")).to_have_text("Customers")
+    following = open_letter(page, "Tenth Customer")
+    expect(following.get_by_role("status")).to_have_text("")
+    expect(following.get_by_label("Letter", exact=True)).to_have_value(
+        re.compile("Guten Tag Tenth")
+    )
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "() => Object.defineProperty(navigator, 'clipboard', {value: undefined})",
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')); }",
+    ],
+)
+def test_a_letter_is_selected_where_the_clipboard_cannot_be_used(
+    visit: Reader, broken: str
+) -> None:
+    """Without a clipboard, or without the right to use it, the text is selected to be copied."""
+    page = visit.open("full")
+    page.evaluate(broken)
+    dialog = open_letter(page, "First Customer")
+    dialog.get_by_role("button", name="Copy").click()
+
+    text = dialog.get_by_label("Letter", exact=True)
+    expect(dialog.get_by_role("status")).to_contain_text("The text is selected")
+    expect(text).to_be_focused()
+    selected = text.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)")
+    assert selected == text.input_value() != ""
+
+
+def test_a_hostile_name_is_only_text_in_a_letter(visit: Reader) -> None:
+    """A name with markup, placeholders and line breaks stands in one line of the letter."""
+    page = visit.open("hostile")
+    page.get_by_role("button", name="Copy a letter").click()
+    lines = page.get_by_label("Letter", exact=True).input_value().split("\n")
+
+    assert lines[0] == "Please sign in with Facebook again"
+    assert lines[2].startswith("Hello ")
+    assert "<script" in lines[2]
+    assert lines[4].startswith("Our connection")
+
+
+def test_a_letter_is_readable_on_each_screen(visit: Reader, axe: str) -> None:
+    """The dialog has no serious violation, light or dark, and fits each width."""
+    page = visit.open("full")
+    open_letter(page, "First Customer")
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = page.locator("dialog").bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            keep_picture(page, f"index-letter-{scheme}-{width}")
+            assert violations(page, axe) == []
 
 
 def test_the_heads_stay_in_sight(visit: Reader) -> None:
@@ -337,7 +444,7 @@ def test_the_page_is_whole_without_scripts(browser: Browser, pages: Path, name: 
         if name == "small":
             expect_tenants(page, URGENT_FIRST)
             page.locator(".causes tr", has_text=SECRET.title).locator("summary").click()
-            expect(page.get_by_text("Error validating client secret.")).to_be_visible()
+            expect(page.get_by_text(WRONG_SECRET)).to_be_visible()
 
 
 def test_the_last_of_many_tenants_is_reached(visit: Reader) -> None:
@@ -360,7 +467,7 @@ def test_a_filtered_page_is_printed_as_it_is_seen(page: Page) -> None:
     page.get_by_label("Search").fill("tenant-1")
     text = "\n".join(each.extract_text() for each in PdfReader(io.BytesIO(page.pdf())).pages)
 
-    assert "Error validating client secret." in text
+    assert WRONG_SECRET in text
     assert "https://developers.facebook.com/apps/4711/go_live/" in "".join(text.split())
     assert "clinic" not in text.partition("Due now")[2]
     assert "Show all" not in text

@@ -21,6 +21,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
 from tests.support.attestations import attested
+from tests.support.wording import wording
 
 _PATIENCE = 20_000
 _BUSINESS = "fb-05a-business-verification"
@@ -88,7 +89,7 @@ def test_following_next_meets_each_step_in_time(page: Page, serve: Serve) -> Non
             assert walk.attest(step) == "attested"
         _leads_to(walk, _BUSINESS)
         later = walk.page.locator(f"#runbook-{_PROVIDER} .rb-fold")
-        expect(later).to_contain_text("later: after 5a")
+        expect(later).to_contain_text(wording("walkthrough.later-after", number="5a"))
         _pictures(page, "waiting")
         assert walk.say(_BUSINESS, "attest") == "attested"
         for step, answer in ((_PROVIDER, "attest"), (_RENEWAL, "attest-not-asked")):
@@ -97,7 +98,9 @@ def test_following_next_meets_each_step_in_time(page: Page, serve: Serve) -> Non
 
         _leads_to(walk, _REVIEW)
         panel = walk.panel(_REVIEW)
-        expect(panel).to_contain_text("Facebook does not list", timeout=_PATIENCE)
+        expect(panel).to_contain_text(
+            wording("findings.does-not-list-these", permissions=""), timeout=_PATIENCE
+        )
         expect(panel).to_have_attribute("data-outcome", "not_run")
         expect(panel.locator(".rb-badge").first).to_have_text("to do")
         _leads_to(walk, _REVIEW)
@@ -114,7 +117,9 @@ def test_following_next_meets_each_step_in_time(page: Page, serve: Serve) -> Non
         get_app(sandbox.state).permissions = dict.fromkeys(("public_profile", *PERMISSIONS), "live")
         walk.press(_REVIEW, "check")
         expect(panel).to_have_attribute("data-in-part", "true", timeout=_PATIENCE)
-        expect(page.locator(".rb-header")).to_contain_text("Check it yourself, then confirm")
+        expect(page.locator(".rb-header")).to_contain_text(
+            wording("advice.check-then-confirm", sentence="").strip()
+        )
         expect(panel.locator('[data-option="attest"]')).to_be_checked()
         confirm = panel.locator('[data-action="confirm-answer"]')
         expect(confirm).to_have_class(re.compile("rb-main"))

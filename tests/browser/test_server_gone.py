@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.frozen_server import NOTICED, frozen
 from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, Serve, Walk, keep_picture
+from tests.support.wording import wording
 
 _STEP = "fb-01-log-in"
 _PATIENCE = 60_000
@@ -53,17 +54,17 @@ def test_a_server_that_is_gone_is_seen(
     )
 
     page.context.set_offline(True)
-    expect(band).to_contain_text("cannot be reached")
+    expect(band).to_contain_text(wording("walkthrough.stopped"))
     page.context.set_offline(False)
     expect(band).to_be_hidden()
     expect(check_all).to_have_attribute("aria-disabled", "false")
     assert walk.attest(_STEP) == "attested"
 
     with frozen(served, "ipykernel_launcher"):
-        expect(band).to_contain_text("does not answer", timeout=NOTICED)
+        expect(band).to_contain_text(wording("walkthrough.silent"), timeout=NOTICED)
     expect(band).to_be_hidden(timeout=_PATIENCE)
     with frozen(served, "app_server" if is_app else "jupyterlab"):
-        expect(band).to_contain_text("cannot be reached", timeout=NOTICED)
+        expect(band).to_contain_text(wording("walkthrough.stopped"), timeout=NOTICED)
     expect(band).to_be_hidden(timeout=_PATIENCE)
 
     served.stop()
@@ -72,7 +73,7 @@ def test_a_server_that_is_gone_is_seen(
     given = {"tenant": TENANT, "evidence": served.evidence, "env-file": served.env_file}
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
     expect(band).to_contain_text(shlex.join([*command, "--port", str(served.port)]))
-    expect(band).to_contain_text("Saved input is not lost.")
+    expect(band).to_contain_text(wording("walkthrough.input-not-lost"))
     buttons = page.locator(".rb:not(.rb-band) button:not(.rb-fold)")
     assert set(buttons.evaluate_all(_HELD)) == {"true"}
     page.set_viewport_size({"width": 400, "height": 900})

@@ -79,11 +79,11 @@ def test_the_question_is_a_form_in_the_header(walk: Walk, lab: Lab, axe: str) ->
     """The form asks again about a new tenant; then every cell has its panel, also when saved."""
     page = walk.page
     run_all(walk)
-    field = page.get_by_label("Service Domain, or a name")
+    field = page.get_by_label(wording("lab.name-field"))
     expect(field).to_be_focused()
     expect(field).to_be_in_viewport()
     expect(page.locator(".jp-Stdin-input")).to_have_count(0)
-    expect(page.get_by_text("Answer the question at the top")).to_have_count(len(STEPS) + 1)
+    expect(page.get_by_text(wording("notebook.answer-first"))).to_have_count(len(STEPS) + 1)
     keep_picture(page, "tenant-question")
     assert serious_violations(page, axe) == []
 
@@ -93,7 +93,7 @@ def test_the_question_is_a_form_in_the_header(walk: Walk, lab: Lab, axe: str) ->
     expect(alert).to_contain_text(wording("setting-invalid.not-a-tenant-name"))
     field.fill("https://acme-h.cyclr.com/")
     page.get_by_role("button", name="Open the walkthrough").click()
-    expect(alert).to_contain_text("There is no record of acme-h.cyclr.com yet.")
+    expect(alert).to_contain_text(wording("tenant-unknown.no-record-yet", name="acme-h.cyclr.com"))
     keep_picture(page, "tenant-question-new")
     assert serious_violations(page, axe) == []
     assert not lab.evidence.exists()
@@ -104,7 +104,7 @@ def test_the_question_is_a_form_in_the_header(walk: Walk, lab: Lab, axe: str) ->
     expect(page.locator(".rb-header")).to_contain_text("tenant acme-h.cyclr.com")
     expect(page.locator(".rb-header")).to_have_count(1)
     expect(page.locator("#runbook-tenant")).to_have_count(0)
-    expect(page.get_by_text("Answer the question at the top")).to_have_count(0)
+    expect(page.get_by_text(wording("notebook.answer-first"))).to_have_count(0)
     for step in STEPS:
         expect(page.locator(f"#runbook-{step}")).to_have_count(1)
     assert walk.attest(STEPS[0]) == "attested"

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.outcome import IN_PART
 from tests.browser.conftest import new_lab, own_windows
 from tests.browser.jupyter import (
     COUNTS,
@@ -180,8 +181,12 @@ class TestFromNothingToACompleteRecord:
         walk = story.walk
         walk.fill("fb-04-create-app", app_display_name=NAME)
         assert walk.check("fb-04-create-app") == "not_run"
-        walk.reads("fb-04-create-app", "App ID, App Secret not given")
-        walk.reads("fb-04a-use-case", "Use cases (needs the App ID)")
+        walk.reads(
+            "fb-04-create-app", wording("walkthrough.not-checked", label="App ID, App Secret")
+        )
+        walk.reads(
+            "fb-04a-use-case", f"Use cases {wording('notebook.link-needs-value', value='App ID')}"
+        )
         expect(walk.link("fb-04a-use-case", "Use cases")).to_have_count(0)
         story.person.create_app()
         story.found["app_page"] = story.person.page.url
@@ -202,7 +207,9 @@ class TestFromNothingToACompleteRecord:
         panel = walk.panel(CREATED_STEP)
         expect(panel.locator('input[data-name="app_secret"]')).to_have_value("")
         panel.get_by_role("button", name=".env: App Secret").click()
-        walk.reads(CREATED_STEP, "App Secret saved to .env.")
+        walk.reads(
+            CREATED_STEP, wording("walkthrough.credential-saved", label="App Secret", place=".env")
+        )
         address = f"{story.given['dashboard_url']}/apps/{app_id}/use_cases/"
         expect(walk.link("fb-04a-use-case", "Use cases")).to_have_attribute("href", address)
         assert walk.check("fb-04-create-app") == "verified"
@@ -258,7 +265,7 @@ class TestFromNothingToACompleteRecord:
         walk.tick(CALLS_STEP, "make_test_calls")
         # Two permissions serve one call, so only the dashboard shows the rest.
         assert walk.check(CALLS_STEP) == "not_run"
-        walk.reads(CALLS_STEP, "none shows that it used ads_management, ads_read")
+        walk.reads(CALLS_STEP, wording("findings.none-shows-use", names="ads_management, ads_read"))
         walk.reads(CALLS_STEP, wording("walkthrough.only-you-can-confirm"))
         expect(walk.panel(CALLS_STEP).locator('[data-action="confirm-attest"]')).to_be_visible()
         expect(table.get_by_role("row").filter(has_text="leads_retrieval")).to_contain_text("made")
@@ -266,7 +273,7 @@ class TestFromNothingToACompleteRecord:
         walk.keep_pictures(CALLS_STEP, "panel-test-calls")
         person.page.goto(story.found["app_page"])
         person.request("public_profile", "Increase access")
-        person.reads("Advanced Access to public_profile is granted.")
+        person.reads(wording("sandbox.access-granted", permission="public_profile"))
         for permission in ("leads_retrieval", "pages_manage_metadata"):
             person.request(permission)
         assert walk.attest(CALLS_STEP) == "attested"
@@ -294,7 +301,7 @@ class TestFromNothingToACompleteRecord:
         walk = story.walk
         assert walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
         assert walk.check(REVIEW_STEP) == "waiting"
-        walk.reads(REVIEW_STEP, "The next check is at")
+        walk.reads(REVIEW_STEP, wording("walkthrough.next-check-at", time=""))
         assert walk.check("fb-08-redirect-uri") == "verified"
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
@@ -344,7 +351,7 @@ class TestFromNothingToACompleteRecord:
         ):
             assert walk.check(step) == "verified", step
         for step in ("fb-08-redirect-uri", REVIEW_STEP):
-            walk.reads(step, "verified in part")
+            walk.reads(step, IN_PART)
             assert walk.attest(step) == "verified"
             expect(walk.panel(step)).to_have_attribute("data-in-part", "false")
 
@@ -396,7 +403,8 @@ class TestFromNothingToACompleteRecord:
         token_step = walk.panel(TOKEN_STEP)
         expect(token_step).to_have_attribute("data-outcome", "verified")
         token_step.get_by_role("button", name=".env: User access token").click()
-        walk.reads(TOKEN_STEP, "saved to .env")
+        saved = wording("walkthrough.credential-saved", label="User access token", place=".env")
+        walk.reads(TOKEN_STEP, saved)
         assert walk.check("test-05-marketing-data") == "verified"
         assert walk.check("cy-02-client-id") == "verified"
         assert walk.check(BUSINESS_STEP) == "verified"
@@ -415,18 +423,21 @@ class TestFromNothingToACompleteRecord:
         walk.use_address(own, CUSTOMER_STEP)
         panel = walk.panel(CUSTOMER_STEP)
         expect(panel).to_have_attribute("data-outcome", "failed")
-        walk.reads(CUSTOMER_STEP, "Both tokens belong to the same person")
+        walk.reads(CUSTOMER_STEP, wording("findings.same-person"))
 
         dialog = walk.sign_in(given, step=CUSTOMER_STEP)
         customer = Person(dialog, given["dashboard_url"], given["cyclr_console_url"])
         customer.become_customer()
-        customer.heading(f"{NAME} asks for access")
-        customer.reads("Logged in as Sandbox Customer")
+        customer.heading(f"{NAME} {wording('sandbox.asks-for-access')}")
+        customer.reads(wording("sandbox.logged-in-as", name="Sandbox Customer"))
         walk.use_address(walk.granted_address(dialog), CUSTOMER_STEP)
         expect(panel).to_have_attribute("data-outcome", "verified")
-        walk.reads(CUSTOMER_STEP, "A person without a role on the app granted")
+        walk.reads(CUSTOMER_STEP, wording("findings.without-role-granted", permissions=""))
         panel.get_by_role("button", name=".env: Customer's access token").click()
-        walk.reads(CUSTOMER_STEP, "saved to .env")
+        label = "Customer's access token"
+        walk.reads(
+            CUSTOMER_STEP, wording("walkthrough.credential-saved", label=label, place=".env")
+        )
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-after")
 
     def test_the_answer_of_cyclr_is_kept(self, story: Story) -> None:
@@ -476,7 +487,7 @@ class TestFromNothingToACompleteRecord:
         end.focus()
         walk.page.keyboard.type("dd")  # deletes the cell if it is a shortcut
         said, link = walk.seal()
-        assert "The run is complete." in said
+        assert wording("walkthrough.sealed", outcome="complete") in said
         sealed = records(lab.evidence)[-1]
         assert link.startswith(f"{PREFIX}/lab/tree/evidence/{TENANT}/{PROCEDURE.id}/")
         assert link.endswith(sealed["run_id"])

@@ -31,12 +31,26 @@ from tests.browser.jupyter import (
 )
 from tests.browser.practising_person import png
 from tests.runs.conftest import settings_of
+from tests.sandbox.graph_texts import CODE_EXPIRED, CODE_USED
+from tests.support.wording import wording
 
 READ_STEP = "test-05-marketing-data"
 FIRST_STEP = "fb-01-log-in"
 FIELDS = (
-    ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
-    ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
+    (
+        "fb-13-app-id-and-secret",
+        "app_id",
+        "29445",
+        wording("setting-invalid.app-id-digits"),
+        "123456789012345",
+    ),
+    (
+        "fb-08-redirect-uri",
+        "service_domain",
+        "acme",
+        wording("ValueError.part-of-a-domain-name"),
+        "acme-h.cyclr.com",
+    ),
 )
 STEPS = (FIRST_STEP, *(step for step, *_ in FIELDS), TOKEN_STEP, READ_STEP)
 _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
@@ -65,7 +79,7 @@ def test_a_field_shows_a_problem_while_it_is_typed(walk: Walk) -> None:
         expect(problem).to_have_count(0)
         before = field.input_value()
         field.fill(typed)
-        expect(problem).to_contain_text(said)
+        expect(problem).to_contain_text(said, ignore_case=True)
         expect(problem).to_contain_text(example)
         expect(field).to_have_attribute("aria-invalid", "true")
         field.fill(example)
@@ -99,7 +113,9 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
     # It is open by now if the note was behind it.
     walk.panel(FIRST_STEP).locator(".rb-menu").evaluate("menu => { menu.open = true; }")
     panel.get_by_text("History").click()
-    expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
+    expect(panel).to_contain_text(
+        f"{wording('walkthrough.confirmed-by', name=OPERATOR)} [image.png]"
+    )
 
     journal = Journal(journal_path(walk.lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
@@ -119,8 +135,8 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     late = walk.granted_address(walk.sign_in(given))
     approved.state.offset += 3_600
     walk.use_address(late)
-    walk.reads(TOKEN_STEP, "This authorization code has expired.")
-    walk.reads(TOKEN_STEP, "an answer works once, for a few minutes")
+    walk.reads(TOKEN_STEP, CODE_EXPIRED)
+    walk.reads(TOKEN_STEP, wording("walkthrough.answer-works-once"))
 
     used = walk.granted_address(walk.sign_in(given))
     redeemed = httpx.post(
@@ -134,13 +150,13 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     )
     assert redeemed.status_code == 200
     walk.use_address(used)
-    walk.reads(TOKEN_STEP, "This authorization code has been used.")
-    walk.reads(TOKEN_STEP, "Sign in with Facebook again")
+    walk.reads(TOKEN_STEP, CODE_USED)
+    walk.reads(TOKEN_STEP, wording("walkthrough.answer-works-once"))
 
     walk.sign_in(given).close()
     walk.use_address(used)
-    walk.reads(TOKEN_STEP, "does not answer the latest request")
-    walk.reads(TOKEN_STEP, "Open the consent page again from here")
+    walk.reads(TOKEN_STEP, wording("state-mismatch.state-differs"))
+    walk.reads(TOKEN_STEP, wording("walkthrough.open-consent-again"))
     expect(walk.panel(TOKEN_STEP)).to_have_attribute("data-outcome", "not_run")
 
 
@@ -173,16 +189,18 @@ def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -
     dialog = walk.sign_in(given, "consent")
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Cancel").click()
-    walk.reads(TOKEN_STEP, "pressed Cancel")
+    walk.reads(TOKEN_STEP, wording("consent-refused.cancelled"))
     dialog.close()
 
     dialog = walk.sign_in(given, "consent")
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
         dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
+    expect(dialog.get_by_role("heading", name=wording("screens.back-to-runbook"))).to_be_visible()
     expect(step).to_have_attribute("data-outcome", "failed")
-    walk.reads(TOKEN_STEP, "lacks leads_retrieval")
+    walk.reads(
+        TOKEN_STEP, wording("findings.token-lacks-permission-declined", names="leads_retrieval")
+    )
     dialog.close()
 
     dialog = walk.sign_in(given, "consent")

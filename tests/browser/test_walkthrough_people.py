@@ -119,7 +119,9 @@ def test_a_second_person_confirms(pair: Pair) -> None:
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
     # The second person has a sentence of their own, and nobody's name is offered to them.
     sentence = "My Apps opens, and lists the apps in which first Operator has a role."
-    expect(second.form(step, "attest")).to_contain_text(f"{sentence} I have seen it.")
+    expect(second.form(step, "attest")).to_contain_text(
+        f"{sentence} {wording('reasons.have-seen-it')}"
+    )
     expect(second.form(step, "attest").get_by_label("Your name")).to_have_value("")
     assert second.attest(step, by="Second operator") == "attested"
 
@@ -127,11 +129,15 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         panel = walk.panel(step)
         expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
         expect(panel).to_contain_text("Second operator on")
-        expect(panel).to_contain_text("confirming first Operator")
+        expect(panel).to_contain_text(wording("reasons.confirming", name="first Operator"))
         panel.get_by_text("More", exact=True).click()
         panel.get_by_text("History").click()
-        expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
-        expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
+        expect(
+            panel.get_by_text(wording("walkthrough.confirmed-by", name="Second operator"))
+        ).to_be_visible()
+        expect(
+            panel.get_by_text(wording("walkthrough.confirmed-by", name="First operator")).last
+        ).to_be_visible()
 
 
 def test_a_second_person_says_no(pair: Pair) -> None:
@@ -144,13 +150,17 @@ def test_a_second_person_says_no(pair: Pair) -> None:
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
     confirming.get_by_role("button", name="No", exact=True).click()
     form = second.form(step, "no")
-    expect(form).to_contain_text("This withdraws the confirmation of First operator")
+    expect(form).to_contain_text(
+        wording("walkthrough.withdraws-confirmation-of", name="First operator")
+    )
     keep_picture(second.page, "second-person-no")
     assert second.say(step, "no", "It does not open.", by="Second operator") == "not_run"
     for walk in (second, first):
         panel = walk.panel(step)
-        expect(panel).to_contain_text("First operator confirmed this on", timeout=_PATIENCE)
-        expect(panel).to_contain_text("but Second operator withdrew it on")
+        expect(panel).to_contain_text(
+            wording("findings.confirmed-this", name="First operator"), timeout=_PATIENCE
+        )
+        expect(panel).to_contain_text(wording("confirm.withdrawn", name="Second operator").strip())
         expect(panel).to_contain_text("(It does not open)")
 
 
@@ -177,12 +187,12 @@ def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: s
         assert theirs.evaluate("async () => (await axe.run()).violations") == []
         theirs.get_by_label("Your name").fill("first operator")
         theirs.get_by_role("button", name="I confirm it").click()
-        expect(theirs.get_by_role("alert")).to_contain_text("A second person must confirm it")
+        expect(theirs.get_by_role("alert")).to_contain_text(wording("confirm.second-person-must"))
         theirs.get_by_label("Your name").fill("Third operator")
         theirs.get_by_role("button", name="I confirm it").click()
         expect(theirs.get_by_role("heading", level=1)).to_have_text("Recorded")
         theirs.goto(address)
-        expect(theirs.get_by_role("alert")).to_contain_text("ask for another one")
+        expect(theirs.get_by_role("alert")).to_contain_text(wording("walkthrough.link-is-gone"))
     expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
     expect(panel).to_contain_text("Third operator on")
 

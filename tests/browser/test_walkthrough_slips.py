@@ -69,8 +69,8 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     page.get_by_role("button", name="Check everything now").click()
     header = page.locator(".rb-header")
     expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_PATIENCE)
-    expect(header).to_contain_text("App Secret is not given.")
-    expect(header).to_contain_text("It uses up one sign-in link")
+    expect(header).to_contain_text(wording("walkthrough.not-given", label="App Secret"))
+    expect(header).to_contain_text(wording("findings.one-sign-in-link"))
 
     assert walk.check(other) == "inconclusive"
     field = walk.panel(other).get_by_label("App Secret", exact=True)
@@ -97,12 +97,12 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     walk.fill(_APP_STEP, app_id="29445", app_secret="0a1b2c3d4e5f6071" * 2)
     with walk.work(_APP_STEP):
         walk.action(_APP_STEP, "check").press("Enter")
-    walk.reads(_APP_STEP, "App ID: an App ID is a number of 15 or 16 digits")
+    walk.reads(_APP_STEP, f"App ID: {wording('setting-invalid.app-id-digits')}")
     expect(panel.locator('button[data-action="check"]')).to_be_focused()
     expect(app_id).to_have_value("29445")
     expect(app_id).to_have_attribute("aria-invalid", "true")
     expect(secret).to_have_value("")
-    walk.reads(_APP_STEP, "Known (this session)")
+    walk.reads(_APP_STEP, wording("walkthrough.known-in", place="this session"))
     # Saving is offered for what is known to be right.
     expect(panel.get_by_role("button", name=".env: App Secret")).to_be_hidden()
     walk.fill(_APP_STEP, app_id="")
@@ -114,17 +114,19 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     notes.get_by_label("Note").fill("With a large screen.")
     files = notes.get_by_label("Screenshot")
     files.set_input_files(_picture(tmp_path, "large.png", LARGEST + 1))
-    expect(form.get_by_text("Not attached: large.png (9.0 MiB)")).to_be_visible()
+    expect(
+        form.get_by_text(wording("walkthrough.not-attached", names="large.png (9.0 MiB)"))
+    ).to_be_visible()
     files.set_input_files(_picture(tmp_path, "page.gif", 64))
     with walk.work("fb-01-log-in"):
         form.get_by_role("button", name=f"{OPERATOR} confirms").click()
-    walk.reads("fb-01-log-in", "page.gif is neither a picture nor a PDF")
+    walk.reads("fb-01-log-in", wording("setting-invalid.attachment-not-supported", name="page.gif"))
     expect(notes.get_by_label("Note")).to_have_value("With a large screen.")
     notes.get_by_role("button", name="Remove").click()
     files.set_input_files(_picture(tmp_path, "most.png", LARGEST))
     files.set_input_files(_picture(tmp_path, "more.png", 64))
     expect(notes.get_by_text("Attached: most.png")).to_be_visible()
-    expect(form.get_by_text("Not attached: more.png")).to_be_visible()
+    expect(form.get_by_text(wording("walkthrough.not-attached", names="more.png"))).to_be_visible()
     with walk.work("fb-01-log-in"):
         notes.get_by_label("Note").press("Enter")
     expect(panel).to_have_attribute("data-open", "false")
@@ -141,7 +143,7 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     panel = walk.panel("fb-02-developer-account")
     form = walk.form("fb-02-developer-account", "skip")
     form.get_by_role("button", name=f"{OPERATOR} skips this").click()
-    walk.reads("fb-02-developer-account", "Give a reason:")
+    walk.reads("fb-02-developer-account", wording("setting-invalid.give-a-reason"))
     expect(form.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
     expect(form.get_by_label("Reason")).to_be_focused()
     expect(form).to_be_visible()
@@ -156,12 +158,14 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
     panel = walk.panel(_NAME_STEP)
     walk.fill(_NAME_STEP, app_display_name="Facebook Leads for Acme")
     walk.press(_NAME_STEP, "save")
-    expect(panel).to_contain_text("Not saved yet: App Display Name.")
+    expect(panel).to_contain_text(wording("walkthrough.not-saved-yet", label="App Display Name"))
     anyway = panel.get_by_role("button", name=wording("walkthrough.use-it-anyway"))
     with walk.work(_NAME_STEP):
         anyway.click()
     expect(anyway).to_be_hidden()
-    expect(panel).to_contain_text("Warning: App Display Name: It contains facebook")
+    expect(panel).to_contain_text(
+        f"Warning: App Display Name: {wording('findings.name-contains', word='facebook')}"
+    )
 
     panel = walk.panel(_LIST_STEP)
     panel.locator('[data-fold="choices"]').evaluate("fold => { fold.open = true; }")

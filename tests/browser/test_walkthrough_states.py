@@ -33,6 +33,7 @@ from tests.browser.jupyter import (
     serious_violations,
 )
 from tests.runs.conftest import settings_of
+from tests.sandbox.graph_texts import UNAVAILABLE
 from tests.support.attestations import attested
 from tests.support.ports import free_ports
 from tests.support.wording import wording
@@ -82,9 +83,9 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         # In addition to the scenario's own faults, the first three attempts to read fail.
         flaky.state.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         assert walk.check(slow_step) == "inconclusive"
-        walk.reads(slow_step, "Service temporarily unavailable")
+        walk.reads(slow_step, UNAVAILABLE)
         walk.show_details(slow_step)
-        walk.reads(slow_step, "Otherwise wait a few minutes and check again")
+        walk.reads(slow_step, wording("findings.wait-and-check-again"))
         slow = walk.panel(slow_step)
         slow.get_by_text("More", exact=True).click()
         slow.get_by_text("Requests and responses").click()
@@ -146,7 +147,8 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
     asked = walk.panel(APP_STEP)
     expect(asked).to_have_attribute("data-outcome", "verified")
     asked.get_by_role("button", name=".env: App Secret").click()
-    walk.reads(APP_STEP, "saved to .env")
+    saved = wording("walkthrough.credential-saved", label="App Secret", place=".env")
+    walk.reads(APP_STEP, saved)
     walk.save()
     storage = _browser_storage(page)
     walk.fill(TOKEN_STEP, user_access_token=secrets["user_access_token"])
@@ -202,7 +204,7 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     expect(panel).to_have_accessible_name("8 · Set the Valid OAuth Redirect URI")
     picture = panel.get_by_role("img", name="Schematic. App dashboard: open Facebook Login")
     expect(picture).to_be_visible()
-    expect(panel.locator("figcaption")).to_contain_text("Schematic, not a screenshot")
+    expect(panel.locator("figcaption")).to_contain_text(wording("report.schematic"))
     title = page.locator(".rb-title", has_text="Set the Valid OAuth Redirect URI")
     expect(title.locator("img")).to_be_hidden()
     expect(page.get_by_role("heading", name="Set the Valid OAuth Redirect URI")).to_have_count(1)
@@ -279,7 +281,9 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     run.say([attested("fb-01-log-in", by="A colleague")])
     # Folded by now, so that looking at it would take the focus.
     live = page.locator("#runbook-fb-01-log-in [role=status]")
-    expect(live.locator(".rb-message")).to_have_text("Now attested.", timeout=120_000)
+    expect(live.locator(".rb-message")).to_have_text(
+        wording("walkthrough.now-is", outcome="attested"), timeout=120_000
+    )
     expect(live).to_contain_text("attested: A colleague on")  # heard, whether it is open or folded
     expect(link).to_have_attribute("data-next", "fb-02-developer-account")
     expect(link).to_be_focused()
@@ -288,7 +292,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
     end.get_by_text("Open steps").click()
     end.get_by_role("link", name="Open My Apps").click()
-    expect(end.get_by_text("Press Start at the top of the notebook first.")).to_be_visible()
+    expect(end.get_by_text(wording("walkthrough.press-start-first"))).to_be_visible()
     expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()
 
     panel = walk.panel(APP_STEP)
@@ -296,7 +300,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     walk.save()
     walk.menu("Kernel", "Restart Kernel…")
     page.locator(".jp-Dialog .jp-mod-accept").click()
-    told = "The kernel was restarted: press Start at the top of the notebook."
+    told = wording("walkthrough.kernel-restarted")
     expect(page.locator(".rb-header")).to_contain_text(told)
     expect(panel.get_by_text(told)).to_be_visible()
     walk.action(APP_STEP, "check").click()
@@ -313,7 +317,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     ]
     assert re.search(r"the steps at .+ UTC$", table[0].strip())
     assert len(texts) == len(PROCEDURE.steps) + 2
-    assert all("at the top of the notebook to go on" in "".join(text) for text in texts)
+    assert all(wording("notebook.press-start") in "".join(text) for text in texts)
 
     walk.menu("Run", "Run All Cells")
     expect(page.locator(".rb-header")).to_contain_text("Next:", timeout=120_000)

@@ -12,6 +12,7 @@ from tests.unit.evidence.reports.sample_statuses import (
     change,
     customer,
     item,
+    letter,
     page,
     place,
     status,
@@ -33,7 +34,7 @@ def hostile(text: str) -> str:
     )
     strange = customer(
         text, text, text, account=text, since=text, used_on=text, reason=text, advice=text,
-        command=text,
+        command=text, letter=letter(text),
     )  # fmt: skip
     changed = {name: [text] if name in ("tenants", "same_cause") else text for name in change()}
     return page(

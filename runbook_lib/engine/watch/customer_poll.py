@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from runbook_lib.core.journal import timestamp
+from runbook_lib.core.procedure import CustomerData
 from runbook_lib.engine.customer_connections import (
     CONSOLE,
     ConsoleAccounts,
     PollTimeoutError,
     Survey,
 )
+from runbook_lib.engine.customer_losses import returned_document, returned_sentences
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
@@ -46,7 +48,7 @@ RIGHTS_CHECK = "rights"
 _EVERY = timedelta(days=1)
 _EVERY_UNANSWERED = timedelta(minutes=15)
 _BREAKS = "No data reaches their cycles until they sign in again."
-_DO = "Send each a new sign-in link: `runbook connections --sign-in-link ACCOUNT --user NAME`."
+_DO = "Send each a letter with a new link: `runbook connections --letters DIR` writes them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     changes: list[CustomerChange] = []
     if survey:
         own = str(run.values.get("account_api_id", ""))
-        changes = [*customer_changes(key, survey, problems, own, now)]
+        data = run.procedure.customer_data
+        changes = [*customer_changes(key, survey, problems, own, now, data=data)]
     row.unanswered = one_line(unanswered)
     row.unanswered_since = not_later(row.unanswered_since, on) if unanswered else ""
     if not survey or survey.ended or survey.notes:
@@ -129,13 +132,19 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
 
 
 def customer_changes(
-    tenant: str, survey: Survey, problems: Iterable[Problem], own_account: str, now: datetime
+    tenant: str,
+    survey: Survey,
+    problems: Iterable[Problem],
+    own_account: str,
+    now: datetime,
+    *,
+    data: CustomerData | None = None,
 ) -> Iterator[CustomerChange]:
     """
     Yield the accounts whose doubt begins or ends, with the problem that begins or ends.
 
     An account that is out counts when a later poll sees it too. `own_account` is the test account,
-    which a step checks. Pure.
+    which a step checks; `data` are what customers miss. Pure.
     """
     known = open_problems(p for p in problems if p.step == CUSTOMERS_STEP)
     on = timestamp(now)
@@ -164,13 +173,25 @@ def customer_changes(
         is_again = bool(since) and since < account.polled_on and since <= on
         if account in absent or (is_again and has_passed(CONFIRMED_AFTER, since, now)):
             changed = (
-                structs.replace(problem, ended_on=on, end_reason=STATUS_LABELS[standing])
+                structs.replace(
+                    problem, ended_on=on, end_reason=_end_reason(account, standing, data, now)
+                )
                 if problem
                 else _signed_out(tenant, account, since, on)
             )
             yield CustomerChange(structs.replace(account, in_doubt_since=""), changed)
         elif not since or since > on:
             yield CustomerChange(structs.replace(account, in_doubt_since=account.polled_on or on))
+
+
+def _end_reason(
+    account: KnownAccount, standing: AccountStatus, data: CustomerData | None, now: datetime
+) -> str:
+    """Return the new state of an account that is no problem any more, and what to fetch again."""
+    returned = returned_document(account, standing, data, now)
+    if not returned:
+        return STATUS_LABELS[standing]
+    return " ".join((f"{STATUS_LABELS[standing]}.", *returned_sentences(returned, data)))
 
 
 def _rights(

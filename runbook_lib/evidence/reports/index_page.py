@@ -2,7 +2,8 @@
 `index.html`: the state of all tenants and their customers on one page, at one address.
 
 The page is whole without a script and without a network. Its script, whose digest its policy
-names, only searches, filters and sorts. It is not signed: the evidence is in the tenants' bundles.
+names, searches, filters, sorts, and writes letters to customers. It is not signed: the evidence is
+in the tenants' bundles.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def index_page(
     last_run: LastRun | None,
     on: str,
     *,
+    letters: Mapping[str, Any] | None = None,
     undelivered: Sequence[Mapping[str, Any]] = (),
     notices: Sequence[str] = (),
 ) -> Iterator[str]:
@@ -101,6 +103,7 @@ def index_page(
     Return the page as it is at `on`, in parts: of thousands of tenants it has MiB.
 
     `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
+    `letters` has the texts of the customers' letters: connector → language → texts, as JSON.
     `undelivered` names the tenants of each receiver that did not accept a message, and the reason.
     The `notices` come first.
     """
@@ -129,6 +132,8 @@ def index_page(
             tenants=tenants,
             number=len({tenant.tenant for tenant in tenants}),
             customers=accounts,
+            letters=letters or {},
+            letter_languages=_languages(letters or {}),
             changes=newest,
             last_run=last_run,
             undelivered=undelivered,
@@ -184,6 +189,12 @@ def _tenant_words(tenant: TenantStatus) -> list[str]:
 
 def _customer_words(customer: CustomerRow) -> list[str]:
     return [customer.state, *([_PRACTICE] if customer.is_practice else [])]
+
+
+def _languages(letters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the languages of letters: code → the language's own name."""
+    pairs = (pair for languages in letters.values() for pair in languages.items())
+    return {code: texts["language"] for code, texts in pairs}
 
 
 def _people(row: CauseRow) -> list[str]:

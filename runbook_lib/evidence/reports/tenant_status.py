@@ -8,7 +8,7 @@ customers' rows. Here are its words, its order and its grouping: one row for eac
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -500,6 +500,9 @@ class CustomerRow:
 
     command: str = ""
     """The command that shows more; empty without one."""
+
+    letter: Mapping[str, Any] | None = None
+    """The letter to a customer who is cut off, in no language yet, as JSON; `None` for others."""
 
     is_practice: bool = False
     """Whether it is practice."""

@@ -219,10 +219,12 @@ def test_bad_usage_is_refused_before_anything_is_written(words: tuple[str, ...],
 def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with 130, and names the command that runs what is left."""
 
-    def interrupted(*_: object) -> None:
+    run = Fleet.run
+
+    def interrupted(_: TenantResult) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runbook_lib.cli.fleet._FleetProgress.show", interrupted)
+    monkeypatch.setattr(Fleet, "run", lambda started, _: run(started, interrupted))
     result = fleet()
     assert result.exit_code == 130
     (folder,) = Path("evidence/fleet").iterdir()

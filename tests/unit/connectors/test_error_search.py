@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.connectors import known_errors
 from runbook_lib.connectors.error_text import GAP, read_error
 from runbook_lib.connectors.known_errors import (
     ExplanationBasis,
@@ -356,9 +355,17 @@ def test_the_more_frequent_of_equal_causes_comes_first() -> None:
     assert known.explain("Acme: the handle").errors[0].id == "b"
 
 
+class WithoutFullTextSearch(sqlite3.Connection):
+    """A connection of an SQLite that was compiled without FTS5."""
+
+    def executescript(self, script: str) -> sqlite3.Cursor:
+        """Run it, with a module that does not exist in place of FTS5."""
+        return super().executescript(script.replace("fts5", "no_such_module"))
+
+
 def test_without_full_text_search_texts_and_codes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """FTS5 is a compile option of SQLite: without it nothing is offered by words."""
-    monkeypatch.setattr(known_errors, "_CREATE", "create virtual table t using no_such_module(x)")
+    monkeypatch.setattr(sqlite3, "connect", WithoutFullTextSearch)
     known = KnownErrors((*ALL, DOOR), WORDS)
 
     assert not has_full_text_search()

@@ -18,6 +18,7 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import Failures, read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
+from runbook_lib.engine.customer_calls import CustomerCalls
 from runbook_lib.engine.customer_connections import (
     ConsoleAccounts,
     Survey,
@@ -550,7 +551,7 @@ def test_calls_fail_until_the_next_success(
             run, clock=moment.now, sleep=lambda _: None, monotonic=moment.monotonic
         )
         if event in replies:
-            asked.test_call("a")
+            CustomerCalls(asked).test_call("a")
             continue
         lines: list[dict[str, str]] = []
         if event.startswith("log"):
@@ -596,7 +597,8 @@ def test_a_test_whose_result_is_not_kept_says_so(
     )
     lock = FileLock(tmp_path / "acme" / "facebook_marketing" / "connections.lock")
     with lock if state == "busy" else nullcontext():
-        result = ConsoleAccounts(console_run(console, tmp_path)).test_call("a")
+        asked = ConsoleAccounts(console_run(console, tmp_path))
+        result = CustomerCalls(asked).test_call("a")
 
     assert result["answered"] is True
     assert result["lines"][-1].endswith(message)

@@ -834,13 +834,13 @@ def test_a_command_names_one_customer(world: made_up.World, name: str, named: st
     """By its name as printed, or by its id where the name would not be taken for that account."""
     world.begin(ACME)
     accounts = (
-        structs.replace(made_up.signed_out("x"), id="the-id", name=name),
+        structs.replace(made_up.failing("x"), id="the-id", name=name),
         structs.replace(made_up.customer("x"), id="other-id", name="twin"),
     )
     world.survey(ACME, *accounts, before=timedelta())
     (item,) = state_of().items
 
-    assert item.command == f"runbook connections --tenant acme --sign-in-link {named} --user NAME"
+    assert item.command == f"runbook connections --tenant acme --test {named}"
     assert len(item.title) < 200
     printed = output("inbox")
     assert all(line.isprintable() for line in printed.splitlines())

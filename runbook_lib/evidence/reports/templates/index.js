@@ -1,4 +1,4 @@
-// Searches, filters and sorts the rows of index.html, which is whole without it.
+// Searches, filters and sorts the rows of index.html, and writes letters. The page is whole without it.
 (() => {
   const form = /** @type {HTMLFormElement} */ (document.querySelector(".filters"));
   const output = /** @type {HTMLOutputElement} */ (form.querySelector("output"));
@@ -101,7 +101,70 @@
     output.value = shown === all ? "" : matches;
   }
 
-  document.addEventListener("input", showAll);
+  // Returns a letter in a language, as `text_of` in customer_letters.py does.
+  function textOfLetter(letter, texts) {
+    const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    function written(text) {
+      const [year, month, number] = text.split("-").map(Number);
+      const day = number === 1 ? texts.first_day : number;
+      return fill(texts.day, { day, month: texts.months[month - 1], year });
+    }
+    const { customer, kept_days, cause } = letter;
+    const values = { customer, kept_days, data: texts.data[letter.data] };
+    for (const [name, day] of Object.entries(letter.days)) values[name] = written(day);
+    const sentence = (name) => (name === "cause" ? texts.causes[cause] : fill(texts.sentences[name], values));
+    const paragraphs = letter.paragraphs.map((names) => names.map(sentence).join(" "));
+    return `${[sentence(letter.subject), ...paragraphs].join("\n\n")}\n`;
+  }
+
+  // Shows a customer's letter in a dialog: to read, to copy, or to select.
+  function offerLetters(dialog) {
+    const texts = JSON.parse(dialog.dataset.texts);
+    const heading = dialog.querySelector("#letter-to");
+    const language = dialog.querySelector("select");
+    const text = dialog.querySelector("textarea");
+    const hint = dialog.querySelector("#letter-link");
+    const status = dialog.querySelector("[role=status]");
+    let letter;
+
+    function show() {
+      text.value = textOfLetter(letter, texts[letter.connector][language.value]);
+      text.lang = language.value;
+      text.scrollTop = 0;
+      status.textContent = "";
+    }
+
+    async function copy() {
+      try {
+        await navigator.clipboard.writeText(text.value);
+        status.textContent = "Copied.";
+      } catch {
+        text.focus();
+        text.select();
+        status.textContent = "Your browser does not let this page copy. The text is selected: copy it.";
+      }
+    }
+
+    language.addEventListener("change", show);
+    dialog.querySelector("[value=copy]").addEventListener("click", copy);
+    dialog.querySelector("[value=close]").addEventListener("click", () => dialog.close());
+    document.addEventListener("click", ({ target }) => {
+      const button = /** @type {HTMLElement} */ (target);
+      if (!button.matches(".letter")) return;
+      letter = JSON.parse(String(button.dataset.letter));
+      heading.textContent = `Letter to ${letter.customer || "the customer"}`;
+      hint.hidden = !letter.paragraphs.flat().includes("link");
+      show();
+      dialog.showModal();
+    });
+  }
+
+  const dialog = document.querySelector("dialog");
+  if (dialog) offerLetters(dialog);
+
+  document.addEventListener("input", ({ target }) => {
+    if (/** @type {HTMLInputElement} */ (target).form === form) showAll();
+  });
   form.addEventListener("reset", () =>
     setTimeout(() => {
       for (const list of lists) list.reset();
@@ -109,5 +172,5 @@
     }),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
-  for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".filters, .filter"))) each.hidden = false;
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".filters, .filter, .letter"))) each.hidden = false;
 })();

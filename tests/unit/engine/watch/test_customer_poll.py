@@ -117,7 +117,7 @@ def test_they_are_one_entry_with_their_names(office: Office) -> None:
     text = "\n".join(entry.lines())
     assert "Name of m00 (m00), Name of m01 (m01)," in text.replace("\n", " ")
     assert " and 10 more" in text
-    assert "--sign-in-link" in text
+    assert "--letters" in text
 
 
 def test_only_who_is_in_doubt_is_polled_between_two_surveys(office: Office) -> None:

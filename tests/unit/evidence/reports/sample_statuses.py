@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
+from msgspec import to_builtins
+
+from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.model import Outcome, RunOutcome
+from runbook_lib.engine.customer_letters import letter_to, page_texts
 from runbook_lib.evidence.reports.index_page import index_page
 from runbook_lib.evidence.reports.tenant_status import CALLS_FAIL as CALLS_FAIL_CAUSE
 from runbook_lib.evidence.reports.tenant_status import (
@@ -226,6 +231,26 @@ def tenants() -> list[TenantStatus]:
     ]  # fmt: skip
 
 
+def letter(name: str, cause: str = "", *, is_signed_out: bool = True) -> dict[str, Any]:
+    """Return the letter to a customer whose calls fail or who is signed out, as JSON."""
+    procedure = find_procedure(MARKETING)
+    row = {
+        "name": name,
+        "standing": "not_signed_in" if is_signed_out else "calls_fail",
+        "missing": {
+            "since": "2026-11-29T08:00:00.000Z",
+            "perhaps_since": "2026-11-28T22:00:00.000Z",
+            "gone_on": "2027-02-27",
+            "perhaps_gone_on": "2027-02-26",
+        },
+        "cause": cause,
+    }
+    made: dict[str, Any] = to_builtins(
+        letter_to(row, procedure, letters_of(procedure), today=date.fromisoformat(ON[:10]))
+    )
+    return made
+
+
 def customers() -> list[CustomerRow]:
     """Return eighteen customers in every state."""
     out = {
@@ -236,9 +261,20 @@ def customers() -> list[CustomerRow]:
         "advice": "Send a sign-in link.",
     }
     return [
-        customer("First Customer", "harbor", **out, command=_link_of("harbor", "a-1")),
-        customer("Tenth Customer", "island", **out, command=_link_of("island", "a-10")),
-        customer("Eleventh Customer", "island", **out, command=_link_of("island", "a-11")),
+        *(
+            customer(
+                name,
+                tenant,
+                **out,
+                command=_link_of(tenant, account),
+                letter=letter(name, cause),
+            )
+            for name, tenant, account, cause in (
+                ("First Customer", "harbor", "a-1", ""),
+                ("Tenth Customer", "island", "a-10", "permission-declined"),
+                ("Eleventh Customer", "island", "a-11", "page-moved"),
+            )
+        ),
         customer(
             "Fifth Customer",
             "harbor",
@@ -248,6 +284,7 @@ def customers() -> list[CustomerRow]:
             reason="(#100) The parameter level is required.",
             advice="Make one call with its token, and look at the answer.",
             command="runbook connections --tenant harbor --test a-5",
+            letter=letter("Fifth Customer", "lead-terms", is_signed_out=False),
         ),
         customer(
             "Sixth Customer",
@@ -336,7 +373,9 @@ def page(
     **more: Any,
 ) -> str:
     """Return the page of these, by default of nothing, as one text."""
-    return "".join(index_page(statuses or [], rows or [], changed or [], run, on, **more))
+    letters = page_texts(row.letter for row in rows or [] if row.letter)
+    parts = index_page(statuses or [], rows or [], changed or [], run, on, letters=letters, **more)
+    return "".join(parts)
 
 
 def full_page() -> str:

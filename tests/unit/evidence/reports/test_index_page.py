@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import tracemalloc
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
+from runbook_lib.connectors.letters import LETTER_LANGUAGES
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.evidence.reports.index_page import index_page
@@ -55,7 +57,19 @@ from tests.unit.evidence.reports.sample_statuses import (
     tenants,
 )
 
-CONTROLS = {"form", "label", "input", "select", "option", "button", "output", "b", "script"}
+CONTROLS = {
+    "form",
+    "label",
+    "input",
+    "select",
+    "option",
+    "button",
+    "output",
+    "b",
+    "script",
+    "dialog",
+    "textarea",
+}
 OF_CONTROLS = {
     "hidden",
     "name",
@@ -70,11 +84,17 @@ OF_CONTROLS = {
     "data-icon",
     "data-filter",
     "data-written",
+    "data-letter",
+    "data-texts",
+    "rows",
+    "readonly",
+    "aria-labelledby",
 }
 # The elements that a tenant may cost the browser; see `tools.bench`.
 MOST_ELEMENTS = 30
 NEEDS_YOU_FAILING = wording("status.needs-you-failing")
 NEEDS_YOU_DUE = wording("status.needs-you-due")
+COPY = "Copy a letter"
 NAMES = [f"tenant-{number:02}" for number in range(13)]
 
 
@@ -111,6 +131,8 @@ def test_other_peoples_text_is_only_text(kind: str) -> None:
         piece.replace("0 tenants", "2 tenants") for piece in plain.one("style").pieces
     ]
     assert found.one("script").pieces == plain.one("script").pieces
+    (button,) = found.all("button", class_="letter")
+    assert json.loads(button.attributes["data-letter"])["customer"].isprintable()
     for link in found.all("a"):
         parts = urlsplit(link.attributes["href"])
         assert (parts.scheme, parts.netloc) in {("", ""), ("https", "developers.facebook.com")}
@@ -430,16 +452,47 @@ def test_customers_have_the_worst_first() -> None:
         "signed out",
         "29 Nov",
         "28 Nov, 22:00",
-        f"{first.advice}{first.command}",
+        f"{first.advice}{first.command} {COPY}",
     ]
     assert listed[3][2:] == [
         "calls fail",
         "30 Nov",
         "1 Dec, 04:40",
-        f"{CALLS_FAIL.advice}{CALLS_FAIL.command}Why{CALLS_FAIL.places[0].reason}",
+        f"{CALLS_FAIL.advice}{CALLS_FAIL.command} {COPY}Why{CALLS_FAIL.places[0].reason}",
     ]
     assert listed[5][1:] == ["acme", "signed in", "", "1 Dec, 04:40", ""]
     assert listed[-1][0] == "Practice 2 SANDBOX"
+
+
+def test_each_customer_who_is_cut_off_has_a_letter() -> None:
+    """Its row has what the letter says; the page has the texts once, with the causes it needs."""
+    accounts = customers()
+    found = ReportPage(page([status("acme")], accounts))
+    rows_with_letter = {
+        cells(found, row)[0]: json.loads(button.attributes["data-letter"])
+        for row in rows(found, "customers")
+        for button in found.within(row, "button")
+    }
+    dialog = found.one("dialog")
+    texts = json.loads(dialog.attributes["data-texts"])
+
+    expected = {row.name: row.letter for row in accounts if row.letter}
+    assert rows_with_letter == json.loads(json.dumps(expected))
+    assert len(rows_with_letter) == 4
+    assert [*texts] == ["facebook_marketing"]
+    assert tuple(texts["facebook_marketing"]) == LETTER_LANGUAGES
+    for language in texts["facebook_marketing"].values():
+        assert [*language["causes"]] == ["lead-terms", "page-moved", "permission-declined"]
+    options = found.within(dialog, "option")
+    assert [each.attributes["value"] for each in options] == [*LETTER_LANGUAGES]
+    assert all("hidden" in each.attributes for each in found.all("button", class_="letter"))
+
+
+def test_a_page_without_cut_off_customers_has_no_letters() -> None:
+    """No dialog, and no texts for one."""
+    found = ReportPage(page([status("acme")], [customer("First")]))
+
+    assert found.all("dialog") == found.all("button", class_="letter") == []
 
 
 def test_changes_have_the_newest_first() -> None:
@@ -519,7 +572,8 @@ def test_rows_have_the_values_that_filters_offer() -> None:
     """Each value of a filter is that of so many rows as it says, and each row has one."""
     found = ReportPage(full_page())
 
-    selects = {each.attributes["name"]: each for each in found.all("select")}
+    lists = [each for each in found.all("select") if "form" in each.attributes]
+    selects = {each.attributes["name"]: each for each in lists}
     assert set(selects) == {"today", "tenants", "customers", "changes"}
     assert all(each.attributes["form"] == "filters" for each in selects.values())
     for name, select in selects.items():
