@@ -2,7 +2,8 @@
 Connectors by name: each is a package beside this module that has a `procedure`.
 
 No list names them: the registry finds a new package by its folder. Other packages bring further
-connectors (`connector_packages`). Their code is loaded only for a command that names them.
+connectors (`connector_packages`). Their code is loaded only for a command that names them, or that
+lists their tenants.
 """
 
 from __future__ import annotations
