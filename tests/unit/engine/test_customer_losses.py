@@ -1,4 +1,4 @@
-"""What a customer who was cut off lost: since when, until when, and what to fetch after a return."""
+"""What a customer who was cut off lost: since when, until when, what to fetch after a return."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_data_are_missing_at_least_since_and_perhaps_since(
 
 @pytest.mark.parametrize(("ago", "is_shown"), [(0, True), (89, True), (90, False), (-1, False)])
 def test_a_return_is_shown_while_its_data_can_be_fetched(ago: float, is_shown: bool) -> None:
-    """For 90 days after the return, with the days to fetch; one of the future counts for nothing."""
+    """For 90 days after it, with the days to fetch; one of the future counts for nothing."""
     back = account(IN, outage=Outage(days_ago(ago + 4), days_ago(ago + 9), days_ago(ago)))
     returned = returned_document(back, IN, DATA, NOW)
     assert (returned is not None) is is_shown
