@@ -81,7 +81,8 @@ def returned_sentences(returned: Mapping[str, str], data: CustomerData | None) -
     sentences = [f"Works again, as first seen on {returned['returned_on']}."]
     begin = returned["perhaps_since"] or returned["since"]
     if data:
-        first, last = begin[:10], returned["returned_on"][:10]
+        first = begin[:10]
+        last = returned["returned_on"][:10]
         days = first if first == last else f"{first} to {last}"
         gone_on = returned["perhaps_gone_on"] or returned["gone_on"]
         sentences.append(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.registry import package_of
 from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step
 from runbook_lib.engine.tenant_names import list_some_names, tenant_names
 from runbook_lib.engine.tenant_run import Run, logged_in
@@ -71,6 +72,8 @@ class PanelRegistry:
         }
         names = tenant_names(str(run.evidence))
         self._others = list_some_names([name for name in names if name != run.tenant])
+        package = package_of(run.procedure.id)
+        self._package = str(package) if package else ""
         self._header: Display | None = None
         self._panels: dict[str, Display] = {}
         # The steps whose card was shown: until then a panel has only its line.
@@ -181,6 +184,7 @@ class PanelRegistry:
                 sandbox=run.is_sandbox,
                 start=os.environ.get(LAB_COMMAND, ""),
                 others=self._others,
+                package=self._package,
                 sealed=sealed_on,
                 unsaved=bool(self._credentials.unsaved()),
             )

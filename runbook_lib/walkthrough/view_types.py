@@ -435,6 +435,8 @@ class HeaderFacts(TypedDict):
     """The command that starts the page again."""
     others: str
     """The other tenants of the evidence folder, as a list for people."""
+    package: str
+    """The package that brings the connector; empty for one of the runbook's own."""
     sealed: str
     """The time at which the evidence was sealed last, as a sentence; empty if never."""
     unsaved: bool

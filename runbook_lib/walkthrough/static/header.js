@@ -73,6 +73,7 @@ class Header {
     this.forecast = element("div", { class: "rb-row rb-forecast", hidden: true });
     this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
+    this.package = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", "data-action": "check-all",
       onclick: () => this.checkEverything() }, "Check everything now");
     this.showBegin = element("button", { type: "button", class: "rb-plain", "data-action": "begin",
@@ -87,7 +88,7 @@ class Header {
     this.overview = element("details", { class: "rb-overview" }, element("summary", {}, "All steps"), this.steps);
     this.progress = element("div", { class: "rb rb-list", popover: "manual", hidden: true, role: "group", "aria-label": "Progress" },
       element("div", { class: "rb-row" }, this.title, this.tenant, this.person), this.counts, this.sealed, this.forecast,
-      element("div", { class: "rb-row" }, this.checkAll, this.showBegin), this.gates, this.overview, this.others);
+      element("div", { class: "rb-row" }, this.checkAll, this.showBegin), this.gates, this.overview, this.package, this.others);
   }
 
   // Its progress and its result stand below the line.
@@ -200,6 +201,7 @@ class Header {
     setText(this.sealed, view.sealed);
     this.sealed.hidden = !view.sealed;
     setText(this.done, `Every step is done.${view.sealed ? "" : " Seal the evidence at the end of the notebook."}`);
+    setText(this.package, view.package && `This connector is not the runbook's own: ${view.package}.`);
     setText(this.others, view.others && `Other tenants: ${view.others}. Open one with: runbook lab --tenant NAME`);
     redraw(this.steps, [view.steps, view.next?.id], () => view.steps.map((step) => element("li",
       { "data-outcome": step.outcome, "data-in-part": String(step.in_part), "aria-current": step.id === view.next?.id ? "step" : null },

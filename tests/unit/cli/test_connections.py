@@ -16,6 +16,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
+from tests.support.customer_console import served
 from tests.support.wording import wording
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
@@ -45,18 +46,6 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
 
     monkeypatch.setattr("runbook_lib.engine.tenant_run.open_known", opened)
     return console
-
-
-def served(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what the command needs to ask this sandbox."""
-    described = {**sandbox.description, "cyclr_requests_a_second": 50}
-    for name in (
-        "cyclr_api_url", "cyclr_console_url", "cyclr_client_id", "cyclr_client_secret",
-        "cyclr_requests_a_second", "service_domain",
-    ):  # fmt: skip
-        variable = f"RUNBOOK_CYCLR_{name.removeprefix('cyclr_').upper()}"
-        monkeypatch.setenv(variable, str(described[name]))
-    monkeypatch.setenv("RUNBOOK_TENANT", "sandboxed")
 
 
 def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:

@@ -13,7 +13,7 @@ from facebook_cyclr_sandbox.customer_accounts import cut_off_customers, restore_
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from tests.support.commands import runbook
-from tests.unit.cli.test_connections import served
+from tests.support.customer_console import served
 
 
 @pytest.fixture(name="sandbox")

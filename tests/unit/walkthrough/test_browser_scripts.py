@@ -56,6 +56,7 @@ def _made() -> dict[str, Any]:
         "sandbox": True,
         "start": "",
         "others": "",
+        "package": "",
         "sealed": "",
         "unsaved": False,
         "plan": None,

@@ -98,6 +98,7 @@ def views() -> Iterator[tuple[dict[str, Any], type]]:
         "sandbox": True,
         "start": "",
         "others": "",
+        "package": "",
         "sealed": "",
         "unsaved": False,
     }

@@ -63,6 +63,13 @@ describe("the header", () => {
     assert.doesNotMatch(live.textContent, /first\./);
   });
 
+  test("names the package that brings the connector, if it is not the runbook's own", () => {
+    const { model, root } = shown();
+    assert.doesNotMatch(root.textContent, /not the runbook's own/);
+    model.show({ package: "package runbook-plainmail 1.0, SHA-256 5ff421d3" });
+    assert.match(root.textContent, /not the runbook's own: package runbook-plainmail 1\.0, SHA-256 5ff421d3\./);
+  });
+
   test("lists every step with who and since when, marks the next, and leads to each", () => {
     const who = "Ada, 5 Jan 2026";
     const steps = [{ ...headerView().steps[0], id: "fb-03", number: "3", title: "Open My Apps", who }, headerView().steps[0]];
