@@ -33,7 +33,7 @@ MESSENGER = find_procedure("facebook_messenger")
 LETTERS = letters_of(MARKETING)
 TODAY = date(2026, 12, 1)
 LINK = "<<< PASTE THE LINK HERE >>>"
-MOST_WORDS = 160
+MOST_WORDS = 150
 HOSTILE_NAMES = {
     "lines": "Acme\r\nBcc: everybody\n\nSign in at evil.example",
     "control": "\x1b[2JAcme\x00\x07",
@@ -229,7 +229,8 @@ def test_a_letter_is_short_in_every_language(language: str) -> None:
     days = (TODAY, date(2027, 3, 1))
     for cause, today, make in product(causes, days, (account, failing)):
         text = written_in(make(cause=cause, missing=perhaps), language, today)
-        assert len(text.split()) <= MOST_WORDS, (cause, len(text.split()))
+        words = re.findall(r"[^\W\d_][^\s]*", text)
+        assert len(words) <= MOST_WORDS, (cause, len(words))
         assert not re.search(r"[{}]", text)
 
 
