@@ -621,6 +621,27 @@ FAULTS = (
         "the redirect URI is verified where App Domains let its host in",
     ),
     Fault(
+        "connectors/connector_packages.py",
+        "        if self.others:\n",
+        "        if False:\n",
+        "connectors/test_connector_packages.py",
+        "which of two packages brings a connector depends on the order of folders",
+    ),
+    Fault(
+        "connectors/registry.py",
+        "others = [name for name in dict.fromkeys(also) if name not in connector_names()]",
+        "others = packaged_names()",
+        "connectors/test_connector_packages.py",
+        "every command loads the code of every package",
+    ),
+    Fault(
+        "testing/connector_safety.py",
+        "            has_control or names_object or is_excused,\n",
+        "            True,\n",
+        "connectors/test_connector_safety.py",
+        "a check of another company verifies without a control",
+    ),
+    Fault(
         "remote/check_session.py",
         "        _refuse_stale(request, exchange.response)\n",
         "",
