@@ -374,7 +374,7 @@ class _LetterTable(Struct):
     """The event: Cyclr says not signed in."""
 
     calls_fail: Text
-    """The event: the vendor refuses the calls."""
+    """The event: calls fail, for whatever cause."""
 
     data_missing: Text
     """The day since which data are missing."""
