@@ -377,7 +377,7 @@ class _LetterTable(Struct):
     """The event: Cyclr says not signed in."""
 
     calls_fail: Text
-    """The event: the vendor refuses the calls."""
+    """The event: calls fail, for whatever cause."""
 
     not_yet: Text
     """The state of a customer who never signed in."""
