@@ -192,7 +192,8 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
 
     data = to_builtins(journal.entries()[0].data)
     assert data["tenant"] == "acme"
-    assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
+    digest = run.procedure.digest
+    assert data["procedure"] == {"id": "p", "version": "1", "digest": digest, "package": None}
     assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
     own = {"region": "eu", "api_url": "https://api.example", "service_domain": "acme-h.cyclr.com"}
     items = [item for item in inputs_of(run.procedure) if item not in NOTIFY]
