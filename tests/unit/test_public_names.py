@@ -16,17 +16,12 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.engine.practice import practice
 from runbook_lib.errors import SettingsError, UnknownTenantError
+from tests.support.public_example import example
 
 LOADED = """
 import sys, runbook_lib
 print(*(name for name in sys.modules if name.startswith("runbook_lib")))
 """
-
-
-def example() -> str:
-    """Return the code in the package's docstring."""
-    lines = (runbook_lib.__doc__ or "").splitlines()
-    return "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    "))
 
 
 def test_every_public_name_is_there() -> None:

@@ -33,7 +33,7 @@ MESSENGER = find_procedure("facebook_messenger")
 LETTERS = letters_of(MARKETING)
 TODAY = date(2026, 12, 1)
 LINK = "<<< PASTE THE LINK HERE >>>"
-MOST_WORDS = 160
+MOST_WORDS = 150
 HOSTILE_NAMES = {
     "lines": "Acme\r\nBcc: everybody\n\nSign in at evil.example",
     "control": "\x1b[2JAcme\x00\x07",
@@ -72,6 +72,7 @@ def account(**more: Any) -> dict[str, Any]:
         "standing": "not_signed_in",
         "missing": missing(),
         "cause": "",
+        "signed_in_on": "2026-11-19T09:00:00.000Z",
     }
     return default | more
 
@@ -112,6 +113,21 @@ def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
         "If the link no longer works, write to us for a new one.\n\n"
         "Kind regards\n"
     )
+
+
+@each_language
+def test_a_customer_who_never_signed_in_is_asked_to_do_so_once(language: str) -> None:
+    """Nothing is missing yet: the letter names no day, and asks for a first sign-in with a link."""
+    row = account(missing=None, signed_in_on="")
+    text = written_in(row, language)
+
+    sentences = LETTERS.languages[language].sentences
+    assert text.startswith(sentences["subject_first"])
+    assert sentences["not_yet"] in text
+    assert sentences["link"] in text
+    assert not re.search(r"20\d\d", text)
+    assert len(text.split()) < MOST_WORDS
+    assert letter_to(account(missing=None), MARKETING, LETTERS, today=TODAY) is None
 
 
 @each_language
@@ -213,7 +229,8 @@ def test_a_letter_is_short_in_every_language(language: str) -> None:
     days = (TODAY, date(2027, 3, 1))
     for cause, today, make in product(causes, days, (account, failing)):
         text = written_in(make(cause=cause, missing=perhaps), language, today)
-        assert len(text.split()) <= MOST_WORDS, (cause, len(text.split()))
+        words = re.findall(r"[^\W\d_][^\s]*", text)
+        assert len(words) <= MOST_WORDS, (cause, len(words))
         assert not re.search(r"[{}]", text)
 
 
