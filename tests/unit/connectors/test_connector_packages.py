@@ -103,7 +103,7 @@ def test_it_is_found_and_not_loaded(install: Install) -> None:
     assert NAME not in sys.modules
 
 
-def test_what_its_code_raises_is_its_fault_alone(install: Install) -> None:
+def test_an_error_of_its_code_stops_no_other_connector(install: Install) -> None:
     """A command that names it is refused; no other one notices."""
     install()
 
