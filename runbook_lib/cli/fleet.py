@@ -14,7 +14,7 @@ import click
 from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.junit_option import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
-from runbook_lib.cli.plain_output import say
+from runbook_lib.cli.plain_output import say, say_package
 from runbook_lib.errors import ExitCode, InsecureSchedulerError, SettingsError
 from runbook_lib.text import escaped_json, one_line, pluralize
 
@@ -112,6 +112,8 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
 def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetResult:
     """Run the fleet; an interruption prints the command that resumes it."""
     fleet_id = prepared.result.fleet_id
+    for connector in sorted({connector for _, connector in (job.name for job in prepared.jobs)}):
+        say_package(connector)
     if not as_json:
         many = pluralize(len(prepared.jobs), "tenant") if prepared.jobs else "no tenant is left"
         say(f"Fleet run {fleet_id}: {many} to run.")

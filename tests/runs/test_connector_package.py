@@ -210,6 +210,24 @@ def test_inbox_names_the_missing_package(installed: Installed) -> None:
     assert present == []
 
 
+def test_a_fleet_runs_it_and_names_its_package(installed: Installed) -> None:
+    """Each tenant's process finds the connector; its package is named once, before the runs."""
+    folder = installed.folder / "fleet"
+    folder.mkdir()
+    tables = [f'[[tenant]]\ntenant = "{name}"\nconnector = "{NAME}"' for name in ("beta", "gamma")]
+    values = ('service_domain = "acme-h.cyclr.com"', 'app_id = "4711"')
+    (folder / "tenants.toml").write_text("\n".join(["[defaults]", *values, *tables]))
+
+    done = installed.runbook("fleet", "tenants.toml", "--json", cwd=folder)
+
+    named = [line for line in done.stderr.splitlines() if DISTRIBUTION in line]
+    outcomes = {run["tenant"]: run["outcome"] for run in json.loads(done.stdout)["tenants"]}
+    assert outcomes == {"beta": "incomplete", "gamma": "incomplete"}
+    assert len(named) == 1
+    # Without secrets no check asks anything.
+    assert [record["calls"] for record in records(folder / "evidence")] == [[], []]
+
+
 def test_a_setting_of_it_is_accepted_beside_another_connectors(installed: Installed) -> None:
     """One `.env` may hold its variables, though only its own run knows them."""
     folder = installed.folder / "settings"
