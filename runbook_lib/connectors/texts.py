@@ -355,6 +355,9 @@ class _LetterTable(Struct):
     language: Text
     """The language's own name of itself."""
 
+    subject_first: Text
+    """The subject to a customer who never signed in."""
+
     subject_sign_in: Text
     """The subject if the customer must sign in again."""
 
@@ -376,6 +379,9 @@ class _LetterTable(Struct):
     calls_fail: Text
     """The event: calls fail, for whatever cause."""
 
+    not_yet: Text
+    """The state of a customer who never signed in."""
+
     data_missing: Text
     """The day since which data are missing."""
 
@@ -388,6 +394,9 @@ class _LetterTable(Struct):
     request: Text
     """The request to sign in again; a known cause has its own."""
 
+    request_first: Text
+    """The request to sign in for the first time."""
+
     wait: Text
     """A sentence that the customer has nothing to do."""
 
@@ -399,6 +408,9 @@ class _LetterTable(Struct):
 
     last_step_other_pages: Text
     """The last of `steps` if the sentence of the cause says which pages to choose."""
+
+    last_step_first: Text
+    """The last of `steps` for a customer who never signed in."""
 
     link: Text
     """The line that the operator replaces by the link."""
@@ -465,7 +477,8 @@ def _letter_texts(place: TomlTable, content: object) -> LetterTexts:
     texts = {name: text for name, text in asdict(table).items() if isinstance(text, str)}
     steps = items(table.steps)
     texts["steps"] = _numbered(steps)
-    texts["steps_other_pages"] = _numbered([*steps[:-1], texts.pop("last_step_other_pages")])
+    for name in ("other_pages", "first"):
+        texts[f"steps_{name}"] = _numbered([*steps[:-1], texts.pop(f"last_step_{name}")])
     for name, text in texts.items():
         allowed = PLACEHOLDERS.get(name, frozenset())
         place.blanks(name, text, dict.fromkeys(allowed))

@@ -39,6 +39,9 @@ _CAUSE = "cause"
 class LetterKind(StrEnum):
     """The request of a letter."""
 
+    FIRST = "first"
+    """The customer must sign in for the first time."""
+
     SIGN_IN = "sign_in"
     ACT = "act"
     """The customer must do something else than sign in again."""
@@ -78,10 +81,15 @@ class Letter(Struct, frozen=True, kw_only=True):
 def letter_to(
     account: Mapping[str, Any], procedure: Procedure, letters: Letters, *, today: date
 ) -> Letter | None:
-    """Return the letter to a customer, from a survey's row; `None` for one who is not cut off."""
+    """
+    Return the letter to a customer, from a survey's row.
+
+    `None` for one who is not cut off, unless Cyclr says not signed in and no poll saw a sign-in.
+    """
     missing = account["missing"]
     if not missing:
-        return None
+        is_new = account["standing"] == AccountStatus.NOT_SIGNED_IN and not account["signed_in_on"]
+        return _first_letter(account, procedure) if is_new else None
     data = procedure.customer_data
     error = next((known for known in procedure.known_errors if known.id == account["cause"]), None)
     is_signed_out = account["standing"] == AccountStatus.NOT_SIGNED_IN
@@ -99,8 +107,8 @@ def letter_to(
     if "" < missing["perhaps_since"][:10] < days["since"]:
         days["perhaps_since"] = missing["perhaps_since"][:10]
         event.append("perhaps_since")
-    customer = one_line(account["name"].strip())[:_MAX_NAME_CHARS]
-    paragraphs = [("greeting" if customer else "greeting_unnamed",), tuple(event)]
+    customer = _customer_name(account)
+    paragraphs = [_greeting(customer), tuple(event)]
     before = missing["perhaps_gone_on"] or missing["gone_on"]
     if data and before and kind is not LetterKind.WAIT:
         days["before"] = before
@@ -122,6 +130,26 @@ def letter_to(
         kept_days=data.kept_days if data else 0,
         days=days,
     )
+
+
+def _first_letter(account: Mapping[str, Any], procedure: Procedure) -> Letter:
+    """Return the letter to a customer who never signed in."""
+    customer = _customer_name(account)
+    parts = ("not_yet", "request_first", "steps_heading", "steps_first", "link", "link_help")
+    return Letter(
+        connector=procedure.id,
+        subject=f"subject_{LetterKind.FIRST}",
+        paragraphs=(_greeting(customer), *((part,) for part in parts), ("closing",)),
+        customer=customer,
+    )
+
+
+def _customer_name(account: Mapping[str, Any]) -> str:
+    return one_line(account["name"].strip())[:_MAX_NAME_CHARS]
+
+
+def _greeting(customer: str) -> tuple[str, ...]:
+    return ("greeting" if customer else "greeting_unnamed",)
 
 
 def text_of(letter: Letter, texts: LetterTexts) -> str:

@@ -515,6 +515,8 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             state = "not signed in"
             outcome = Outcome.NOT_RUN
         failing = account.failing.cause if account.failing else ""
+        # NOTE: one poll may be wrong; who signed in once gets no letter for it.
+        has_letter = item or not account.signed_in_on
         yield CustomerRow(
             tenant=known.tenant,
             account=account.id,
@@ -527,24 +529,24 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             reason=account.error or failing,
             advice=item.advice if item else "",
             command=item.command if item else "",
-            letter=_letter_to(known, account, now.date()) if item else None,
+            letter=_letter_to(known, account, now.date()) if has_letter else None,
             is_practice=known.state.is_practice,
         )
 
 
 def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[str, Any] | None:
-    """Return the letter to a customer as JSON; `None` if no data are missing, or without texts."""
+    """Return the letter to a customer as JSON; `None` for a connected one, or without texts."""
     procedure = known.procedure
     standing = account.standing
     if standing is AccountStatus.SIGNED_IN and account.failing:
         standing = AccountStatus.CALLS_FAIL
-    missing = missing_document(account, standing, procedure.customer_data)
-    if missing is None or vendor_of(procedure).letters is None:
+    if vendor_of(procedure).letters is None:
         return None
     row = {
         "name": account.name,
         "standing": standing,
-        "missing": missing,
+        "signed_in_on": account.signed_in_on,
+        "missing": missing_document(account, standing, procedure.customer_data),
         "cause": account.failing.error if account.failing else "",
     }
     letter: dict[str, Any] | None = to_builtins(

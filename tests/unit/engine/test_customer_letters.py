@@ -72,6 +72,7 @@ def account(**more: Any) -> dict[str, Any]:
         "standing": "not_signed_in",
         "missing": missing(),
         "cause": "",
+        "signed_in_on": "2026-11-19T09:00:00.000Z",
     }
     return default | more
 
@@ -112,6 +113,21 @@ def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
         "If the link no longer works, write to us for a new one.\n\n"
         "Kind regards\n"
     )
+
+
+@each_language
+def test_who_never_signed_in_is_asked_to_sign_in_once(language: str) -> None:
+    """Nothing is missing yet: the letter names no day, and asks for a first sign-in with a link."""
+    row = account(missing=None, signed_in_on="")
+    text = written_in(row, language)
+
+    sentences = LETTERS.languages[language].sentences
+    assert text.startswith(sentences["subject_first"])
+    assert sentences["not_yet"] in text
+    assert sentences["link"] in text
+    assert not re.search(r"20\d\d", text)
+    assert len(text.split()) < MOST_WORDS
+    assert letter_to(account(missing=None), MARKETING, LETTERS, today=TODAY) is None
 
 
 @each_language
