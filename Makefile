@@ -139,6 +139,9 @@ responses: $(VENV)/.installed-tests  ## every check with every response: print h
 permissions: $(VENV)/.installed-tests  ## write docs/permissions.md: what each method of a connector needs
 	$(BIN)/python -m tools.permissions
 
+way-back: $(VENV)/.installed-tests  ## show a customer's way back in the sandbox: cut off, letter, return, count
+	$(BIN)/python -m tools.way_back
+
 outcomes: $(VENV)/.installed-tests  ## write docs/outcomes.md from the codes of findings and errors
 	$(BIN)/python -m tools.outcomes
 

@@ -381,6 +381,7 @@ def _show_account(account: Mapping[str, Any]) -> None:
         account["says"],
         account["id"],
         f"since {when(since)}" if since else "",
+        f"used on {when(account['used_on'])}" if account["used_on"] else "",
         f"last polled {when(account['polled_on'])}" if account["polled_on"] else "",
     )
     name = account["name"] or account["id"]

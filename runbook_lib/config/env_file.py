@@ -31,16 +31,16 @@ _REST = """
 # RUNBOOK_TENANT=
 # RUNBOOK_EVIDENCE=evidence
 """
-# The Service Domain, and the app's name, ID and secret: the first inputs without a default.
-_NEEDED = 4
 _WIDTH = 96
 _ANOTHER = "Name another file with --output."
 
 
 def env_template(procedure: Procedure, name: str) -> str:
     """Return the text of the settings file `name` for `procedure`; defaults are comments."""
-    needed = [item for item in procedure.inputs if not _has_default(item)][:_NEEDED]
+    # The Service Domain, and the app's name if it needs one, its ID and secret: the first inputs.
     first = next(item for item in procedure.inputs if item.secret)
+    inputs = procedure.inputs[: procedure.inputs.index(first) + 1]
+    needed = [item for item in inputs if not _has_default(item)]
     rest = _REST.format(secret=first.variable, alone=first.variable_for(procedure.id))
     sections = (
         ("Settings of the steps", [item for item in procedure.inputs if item not in needed]),

@@ -47,6 +47,8 @@ DEFAULT = "facebook_marketing"
 _PACKAGE = "runbook_lib.connectors"
 # Only a connector's folder has one of these, so a connector without its procedure is still found.
 _OF_CONNECTORS = ("procedure.py", "checks.py", "practice")
+# Their names in settings, attestations and records; the labels are the vendor's words.
+_CREDENTIALS = ("app_id", "app_secret")
 _LONGEST_REASON = 300
 
 
@@ -299,7 +301,9 @@ def _load_procedure(name: str) -> Procedure | str:
             raise SettingsError("its PROCEDURE is no procedure.")
         if procedure.id != name:
             raise SettingsError(f"its PROCEDURE is that of {procedure.id[:60]}.")
-        vendor_of(procedure)
+        vendor = vendor_of(procedure)
+        if (vendor.client_id.name, vendor.client_secret.name) != _CREDENTIALS:
+            raise SettingsError("its vendor's credentials are not named app_id and app_secret.")
         return procedure
 
     settings = _load_inputs(name)

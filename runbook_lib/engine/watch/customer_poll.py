@@ -39,6 +39,7 @@ from runbook_lib.engine.watch.watch_state import (
     not_later,
 )
 from runbook_lib.errors import BusyError, RemoteError
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
 from runbook_lib.text import one_line
 
@@ -191,7 +192,8 @@ def _end_reason(
     returned = returned_document(account, standing, data, now)
     if not returned:
         return STATUS_LABELS[standing]
-    return " ".join((f"{STATUS_LABELS[standing]}.", *returned_sentences(returned, data)))
+    sentences = (f"{STATUS_LABELS[standing]}.", *returned_sentences(returned, data))
+    return with_times(" ".join(sentences))
 
 
 def _rights(

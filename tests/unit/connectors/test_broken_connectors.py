@@ -112,6 +112,12 @@ BROKEN: dict[str, tuple[Break, str]] = {
         text("procedure.py", "from runbook_lib.connectors.facebook_marketing.procedure "
              "import PROCEDURE"),
                  wording("connector-broken.anothers-procedure", connector="facebook_marketing")),
+    "another name for the app's id": (
+        lambda folder: [
+            edited(file, "app_id", "client_id")(folder) for file in ("inputs.py", "steps.toml")
+        ],
+        wording("connector-broken.other-credentials"),
+    ),
     "no INPUTS": (text("inputs.py", "PROVIDERS = ()"),
                   f"(plainpost/inputs.py): {there_is_no('INPUTS')}"),
     "INPUTS that are none": (text("inputs.py", "INPUTS, PROVIDERS = (1,), ()"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_another_refusal_of_a_made_up_app_is_shown(check: str, name: str) -> Non
     assert finding is not None
     assert f"code {error['code']}" in finding.reason
     assert error["message"] in finding.reason
+
+
+def test_a_check_without_a_control_is_red() -> None:
+    """A response that names nothing verifies only beside a control, whoever wrote the check."""
+
+    class Unsafe(ConnectorSafety):
+        case = replace(CASE, controls=(), other_names={})
+
+    (check,) = (found for found in CASE.checks if found.id == "app-credentials-are-accepted")
+    TestFacebookConnectors().test_it_has_a_control_or_names_its_object(check)
+    with pytest.raises(AssertionError, match="verifies without a control"):
+        Unsafe().test_it_has_a_control_or_names_its_object(check)
 
 
 def test_only_checks_that_read_pages_have_no_json() -> None:

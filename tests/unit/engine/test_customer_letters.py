@@ -116,7 +116,7 @@ def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
 
 
 @each_language
-def test_who_never_signed_in_is_asked_to_sign_in_once(language: str) -> None:
+def test_a_customer_who_never_signed_in_is_asked_to_do_so_once(language: str) -> None:
     """Nothing is missing yet: the letter names no day, and asks for a first sign-in with a link."""
     row = account(missing=None, signed_in_on="")
     text = written_in(row, language)

@@ -85,6 +85,9 @@ def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: O
     assert office.changes(HOUR, DAY, DAY) == []
     office.console.accounts |= {"a": True, "b": True}
     assert office.changes(DAY, 6 * MINUTE, DAY) == ["-a", "-b"]
+    (reason, _) = [problem.end_reason for problem in office.problems.values() if problem.ended_on]
+    days = wording("connections.fetch-again", begin="2026-11-26", end="2026-11-29")
+    assert days in reason
 
 
 def test_calls_that_fail_are_no_problem_of_the_watch(office: Office) -> None:
