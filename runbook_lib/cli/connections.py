@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
 _PUT_LINK = (
-    "Put a link into each: Cyclr console > the account > Connectors > Edit Connector > Generate "
-    "Setup Token. It works once, for five minutes unless you choose longer there."
+    "Put a link into each that has a line for one: Cyclr console > the account > Connectors > Edit "
+    "Connector > Generate Setup Token. It works once, for five minutes unless you choose longer."
 )
 # A line of progress for each twentieth of the accounts.
 _PARTS = 20

@@ -25,7 +25,13 @@ from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.calendar import DueItem, merge_due_items
 from runbook_lib.engine.customer_letters import letter_to
-from runbook_lib.engine.customer_losses import missing_document
+from runbook_lib.engine.customer_losses import (
+    first_gone_on,
+    missing_document,
+    missing_sentences,
+    returned_document,
+    returned_sentences,
+)
 from runbook_lib.engine.customer_rows import (
     ACCOUNT_STATES,
     CONFIRMED_AFTER,
@@ -517,6 +523,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
         failing = account.failing.cause if account.failing else ""
         # NOTE: one poll may be wrong; who signed in once gets no letter for it.
         has_letter = item or not account.signed_in_on
+        missing = _missing(known, account) if item else None
         yield CustomerRow(
             tenant=known.tenant,
             account=account.id,
@@ -525,6 +532,8 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             outcome=outcome,
             since=since,
             used_on=account.used_on,
+            losses=" ".join(_losses(known, account, missing, now)),
+            gone_on=first_gone_on(missing) if missing else "",
             polled_on=account.polled_on,
             reason=account.error or failing,
             advice=item.advice if item else "",
@@ -537,22 +546,40 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
 def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[str, Any] | None:
     """Return the letter to a customer as JSON; `None` for a connected one, or without texts."""
     procedure = known.procedure
-    standing = account.standing
-    if standing is AccountStatus.SIGNED_IN and account.failing:
-        standing = AccountStatus.CALLS_FAIL
     if vendor_of(procedure).letters is None:
         return None
     row = {
         "name": account.name,
-        "standing": standing,
+        "standing": _standing(account),
         "signed_in_on": account.signed_in_on,
-        "missing": missing_document(account, standing, procedure.customer_data),
+        "missing": _missing(known, account),
         "cause": account.failing.error if account.failing else "",
     }
     letter: dict[str, Any] | None = to_builtins(
         letter_to(row, procedure, letters_of(procedure), today=today)
     )
     return letter
+
+
+def _standing(account: KnownAccount) -> AccountStatus:
+    """Return the standing of an account that a survey has polled."""
+    is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
+    return AccountStatus.CALLS_FAIL if is_failing else account.standing
+
+
+def _missing(known: KnownTenant, account: KnownAccount) -> dict[str, str] | None:
+    return missing_document(account, _standing(account), known.procedure.customer_data)
+
+
+def _losses(
+    known: KnownTenant, account: KnownAccount, missing: Mapping[str, str] | None, now: datetime
+) -> list[str]:
+    """Return sentences about the data of a customer who is cut off, or who is back."""
+    data = known.procedure.customer_data
+    if missing:
+        return missing_sentences(missing, data)
+    returned = returned_document(account, _standing(account), data, now)
+    return returned_sentences(returned, data) if returned else []
 
 
 def test_command(known: KnownTenant, customer: str) -> str:

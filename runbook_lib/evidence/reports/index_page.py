@@ -207,6 +207,7 @@ def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
     return (
         customer.is_practice,
         _WORST_FIRST.index(customer.outcome) if is_open else len(_WORST_FIRST),
+        customer.gone_on or "9",
         customer.since or "9",
         customer.tenant.casefold(),
         customer.name.casefold(),

@@ -489,6 +489,12 @@ class CustomerRow:
     used_on: str = ""
     """The time of the last proven use of the connection."""
 
+    losses: str = ""
+    """Sentences about the data that are missing, or that should be fetched after a return."""
+
+    gone_on: str = ""
+    """The first day on which missing data may be gone (ISO 8601); empty if none is known."""
+
     polled_on: str = ""
     """The time of the last poll."""
 

@@ -258,7 +258,11 @@ def customers() -> list[CustomerRow]:
         "outcome": Outcome.FAILED,
         "since": "2026-11-29T08:00:00.000Z",
         "used_on": "2026-11-28T22:00:00.000Z",
-        "advice": "Send a sign-in link.",
+        "advice": "Send each a letter with a new link.",
+        "losses": "Leads are missing at least since 2026-11-29T08:00:00.000Z, perhaps since the "
+        "last proven use on 2026-11-28T22:00:00.000Z. 90 days are kept: the first are gone on "
+        "2027-02-27, perhaps on 2027-02-26.",
+        "gone_on": "2027-02-26",
     }
     return [
         *(
@@ -266,13 +270,13 @@ def customers() -> list[CustomerRow]:
                 name,
                 tenant,
                 **out,
-                command=_link_of(tenant, account),
+                command=f"runbook connections --tenant {tenant} --letters letters",
                 letter=letter(name, cause),
             )
-            for name, tenant, account, cause in (
-                ("First Customer", "harbor", "a-1", ""),
-                ("Tenth Customer", "island", "a-10", "permission-declined"),
-                ("Eleventh Customer", "island", "a-11", "page-moved"),
+            for name, tenant, cause in (
+                ("First Customer", "harbor", ""),
+                ("Tenth Customer", "island", "permission-declined"),
+                ("Eleventh Customer", "island", "page-moved"),
             )
         ),
         customer(
@@ -296,10 +300,6 @@ def customers() -> list[CustomerRow]:
         *(customer(f"Customer {number}", "acme") for number in range(20, 31)),
         *(customer(f"Practice {n}", "sandbox-approved", is_practice=True) for n in (1, 2)),
     ]
-
-
-def _link_of(tenant: str, account: str) -> str:
-    return f"runbook connections --tenant {tenant} --sign-in-link {account} --user operator"
 
 
 def change(**more: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from runbook_lib.connectors.letters import LETTER_LANGUAGES
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.evidence.reports.index_page import index_page
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.evidence.reports.tenant_status import (
     GROUP_LABELS,
     sorted_statuses,
@@ -452,7 +453,7 @@ def test_customers_have_the_worst_first() -> None:
         "signed out",
         "29 Nov",
         "28 Nov, 22:00",
-        f"{first.advice}{first.command} {COPY}",
+        f"{first.advice}{first.command}{with_times(first.losses)} {COPY}",
     ]
     assert listed[3][2:] == [
         "calls fail",
