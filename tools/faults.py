@@ -1038,6 +1038,27 @@ FAULTS = (
         "a link on the page of all tenants leads out of the evidence folder",
     ),
     Fault(
+        "engine/customer_letters.py",
+        'one_line(account["name"].strip())',
+        'account["name"].strip()',
+        "engine/test_customer_letters.py",
+        "a customer's name adds lines to a letter",
+    ),
+    Fault(
+        "engine/customer_letters.py",
+        "kind = LetterKind.ACT if is_theirs else LetterKind.WAIT",
+        "kind = LetterKind.SIGN_IN",
+        "engine/test_customer_letters.py",
+        "a letter asks a customer to sign in where that does not help",
+    ),
+    Fault(
+        "engine/customer_letters.py",
+        're.sub(r"[\\W_]+", "-", unicodedata.normalize("NFC", text)).strip("-")',
+        "text",
+        "engine/test_customer_letters.py",
+        "a customer's name leads a letter out of its folder",
+    ),
+    Fault(
         "core/run_state.py",
         'if poll.seen_on > (entry.at if entry else "")',
         "if poll.seen_on",

@@ -515,6 +515,8 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             state = "not signed in"
             outcome = Outcome.NOT_RUN
         failing = account.failing.cause if account.failing else ""
+        # NOTE: one poll may be wrong; who signed in once gets no letter for it.
+        has_letter = item or not account.signed_in_on
         yield CustomerRow(
             tenant=known.tenant,
             account=account.id,
@@ -527,7 +529,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             reason=account.error or failing,
             advice=item.advice if item else "",
             command=item.command if item else "",
-            letter=_letter_to(known, account, now.date()),
+            letter=_letter_to(known, account, now.date()) if has_letter else None,
             is_practice=known.state.is_practice,
         )
 

@@ -482,6 +482,7 @@ def test_practice_is_marked_on_paper(visit: Reader) -> None:
         assert all(mark in sheet.extract_text() for sheet in sheets)
 
 
+@pytest.mark.costly("the browser of this file ends with it")
 def test_the_policy_blocks_an_injected_script(browser: Browser, pages: Path) -> None:
     """A script other than the page's own does not run."""
     text = (pages / "small.html").read_text(encoding="utf-8")

@@ -43,6 +43,8 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.config.fleet_file",
     f"{_OURS}.config.toml_tables",
     f"{_OURS}.connectors.code_meanings",
+    f"{_OURS}.engine.customer_letters",
+    f"{_OURS}.engine.customer_losses",
     f"{_OURS}.engine.customer_rows",
     f"{_OURS}.engine.calendar",
     f"{_OURS}.engine.index_builder",

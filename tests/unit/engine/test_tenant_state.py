@@ -301,7 +301,7 @@ def test_a_state_is_a_document() -> None:
 
 
 def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
-    """Signed out or refused: each has its letter, and nobody else has one."""
+    """Signed out, refused or never signed in: each has its letter, and nobody else has one."""
     refused = FailingCalls("2026-11-23T12:00:00.000Z", "", "", "lead-terms")
     accounts = [
         world.signed_out("Out"),
@@ -318,6 +318,7 @@ def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
     assert {name: letter["subject"] for name, letter in letters.items()} == {
         "Out": "subject_sign_in",
         "Refused": "subject_act",
+        "Never in": "subject_first",
     }
     assert letters["Out"]["days"]["since"] == "2026-11-22"
     assert letters["Refused"]["cause"] == "lead-terms"
