@@ -1046,8 +1046,8 @@ FAULTS = (
     ),
     Fault(
         "engine/customer_letters.py",
-        "kind = LetterKind.ACT if is_theirs else LetterKind.WAIT",
-        "kind = LetterKind.SIGN_IN",
+        "kind = CustomerRequest.ACT if is_theirs else CustomerRequest.WAIT",
+        "kind = CustomerRequest.SIGN_IN",
         "engine/test_customer_letters.py",
         "a letter asks a customer to sign in where that does not help",
     ),

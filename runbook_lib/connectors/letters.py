@@ -25,7 +25,7 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterTexts:
+class LanguageTexts:
     """The sentences of letters in one language."""
 
     language: str
@@ -51,10 +51,10 @@ class LetterTexts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letters:
+class CustomerLetters:
     """A vendor's letters."""
 
-    languages: Mapping[str, LetterTexts]
+    languages: Mapping[str, LanguageTexts]
     """ISO 639-1 code → texts, for each of `LETTER_LANGUAGES`."""
 
     needs_no_sign_in: tuple[str, ...] = ()

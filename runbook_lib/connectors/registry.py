@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook_lib.config.settings import KnownVariables
-    from runbook_lib.connectors.letters import Letters
+    from runbook_lib.connectors.letters import CustomerLetters
     from runbook_lib.connectors.review_kit import Kit
     from runbook_lib.core.model import ConnectorPackage, Value
     from runbook_lib.core.procedure import Input, Procedure
@@ -138,7 +138,7 @@ def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return make(connector, values)
 
 
-def letters_of(procedure: Procedure) -> Letters:
+def letters_of(procedure: Procedure) -> CustomerLetters:
     """
     Return the letters of a connector to customers who are cut off.
 

@@ -26,8 +26,8 @@ from runbook_lib.connectors.known_errors import SearchWords, rank_seen
 from runbook_lib.connectors.letters import (
     LETTER_LANGUAGES,
     PLACEHOLDERS,
-    Letters,
-    LetterTexts,
+    CustomerLetters,
+    LanguageTexts,
 )
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
@@ -349,7 +349,7 @@ def read_search_words(folder: Path) -> SearchWords:
 
 
 # --- letters ----------------------------------------------------------------------------------
-class _LetterTable(Struct):
+class _LanguageTable(Struct):
     """The table of a language in `letters.toml`: a sentence for each part of a letter."""
 
     language: Text
@@ -446,7 +446,7 @@ class _LetterTable(Struct):
     """Id of a known error → `for_customer` in this language; English has it in the error."""
 
 
-class _LettersFile(Struct):
+class _CustomerLettersFile(Struct):
     """A whole `letters.toml` but for its tables, one for each of `LETTER_LANGUAGES`."""
 
     needs_no_sign_in: Names = ()
@@ -456,13 +456,13 @@ class _LettersFile(Struct):
     """Ids of the known errors whose sentence says which pages to choose."""
 
 
-def read_letters(folder: Path) -> Letters:
+def read_letters(folder: Path) -> CustomerLetters:
     """Return the letters in the `letters.toml` of a folder."""
     place = TomlTable(folder / "letters.toml")
     document = place.filled(read_file(place.path), {})
     tables = {name: document.pop(name, None) for name in LETTER_LANGUAGES}
-    read = place.read(document, _LettersFile)
-    return Letters(
+    read = place.read(document, _CustomerLettersFile)
+    return CustomerLetters(
         languages={
             name: _letter_texts(TomlTable(place.path, name), table)
             for name, table in tables.items()
@@ -472,8 +472,8 @@ def read_letters(folder: Path) -> Letters:
     )
 
 
-def _letter_texts(place: TomlTable, content: object) -> LetterTexts:
-    table = place.read(content, _LetterTable)
+def _letter_texts(place: TomlTable, content: object) -> LanguageTexts:
+    table = place.read(content, _LanguageTable)
     texts = {name: text for name, text in asdict(table).items() if isinstance(text, str)}
     steps = items(table.steps)
     texts["steps"] = _numbered(steps)
@@ -485,7 +485,7 @@ def _letter_texts(place: TomlTable, content: object) -> LetterTexts:
         for missing in allowed - {name for _, name, _, _ in Formatter().parse(text)}:
             raise place.error(name, f"there is no {{{missing}}}.")
     others = ("language", "day", "first_day")
-    return LetterTexts(
+    return LanguageTexts(
         language=table.language,
         sentences={name: text for name, text in texts.items() if name not in others},
         causes=table.causes,

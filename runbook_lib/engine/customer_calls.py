@@ -36,7 +36,7 @@ _METHOD_ID = "MethodUniqueIdentifier"
 
 
 class _Use(Struct, frozen=True):
-    """What became of one call with a customer's token."""
+    """The result of one call with a customer's token."""
 
     account: str
     is_answered: bool
@@ -76,6 +76,11 @@ class CustomerCalls:
         self._require_permission()
         now = self._asked.clock()
         known = self._asked.known()
+        if not known.accounts:
+            raise SettingsError(
+                "No survey has listed the customers yet.",
+                next_step="Run `runbook connections` first. No request was sent.",
+            )
         tried = [a for a in known.accounts.values() if _was_tried_today(a, now)]
         waiting = [
             account
@@ -164,7 +169,7 @@ class CustomerCalls:
             )
 
     def _use(self, account: str, installed: InstalledConnector) -> _Use:
-        """Call the vendor's read-only method for an account, and keep what became of it."""
+        """Call the vendor's read-only method for an account, and keep the result."""
         vendor = vendor_of(self._run.procedure)
         client = self._asked.client(account)
         name = vendor.test_method

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import Struct
 
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
-from runbook_lib.connectors.letters import Letters, LetterTexts
+from runbook_lib.connectors.letters import CustomerLetters, LanguageTexts
 from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.files import write_whole
 from runbook_lib.core.procedure import Procedure
@@ -36,7 +36,7 @@ _MAX_ID_CHARS = 48
 _CAUSE = "cause"
 
 
-class LetterKind(StrEnum):
+class CustomerRequest(StrEnum):
     """The request of a letter."""
 
     FIRST = "first"
@@ -50,7 +50,7 @@ class LetterKind(StrEnum):
     """The customer has nothing to do: somebody else must act."""
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class CustomerLetter(Struct, frozen=True, kw_only=True):
     """A letter to a customer, in no language yet."""
 
     connector: str
@@ -79,8 +79,8 @@ class Letter(Struct, frozen=True, kw_only=True):
 
 
 def letter_to(
-    account: Mapping[str, Any], procedure: Procedure, letters: Letters, *, today: date
-) -> Letter | None:
+    account: Mapping[str, Any], procedure: Procedure, letters: CustomerLetters, *, today: date
+) -> CustomerLetter | None:
     """
     Return the letter to a customer, from a survey's row.
 
@@ -95,10 +95,10 @@ def letter_to(
     is_signed_out = account["standing"] == AccountStatus.NOT_SIGNED_IN
     is_theirs = error is None or error.who_acts == WHO_ACTS[FaultDomain.CUSTOMER]
     if is_signed_out or (is_theirs and account["cause"] not in letters.needs_no_sign_in):
-        kind = LetterKind.SIGN_IN
+        kind = CustomerRequest.SIGN_IN
     else:
-        kind = LetterKind.ACT if is_theirs else LetterKind.WAIT
-    asked = "wait" if kind is LetterKind.WAIT else "request"
+        kind = CustomerRequest.ACT if is_theirs else CustomerRequest.WAIT
+    asked = "wait" if kind is CustomerRequest.WAIT else "request"
     # Signing in is what a signed-out customer must do, whatever failed before.
     if error and error.for_customer and (is_theirs or not is_signed_out):
         asked = _CAUSE
@@ -110,17 +110,17 @@ def letter_to(
     customer = _customer_name(account)
     paragraphs = [_greeting(customer), tuple(event)]
     before = missing["perhaps_gone_on"] or missing["gone_on"]
-    if data and before and kind is not LetterKind.WAIT:
+    if data and before and kind is not CustomerRequest.WAIT:
         days["before"] = before
         paragraphs.append(("deadline" if today.isoformat() < before else "late",))
     paragraphs.append((asked,))
-    if kind is LetterKind.SIGN_IN:
+    if kind is CustomerRequest.SIGN_IN:
         names_pages = asked == _CAUSE and account["cause"] in letters.names_pages
         steps = "steps_other_pages" if names_pages else "steps"
         paragraphs += [("steps_heading",), (steps,), ("link",), ("link_help",)]
-    elif kind is LetterKind.ACT:
+    elif kind is CustomerRequest.ACT:
         paragraphs.append(("act_done",))
-    return Letter(
+    return CustomerLetter(
         connector=procedure.id,
         subject=f"subject_{kind}",
         paragraphs=(*paragraphs, ("closing",)),
@@ -132,13 +132,13 @@ def letter_to(
     )
 
 
-def _first_letter(account: Mapping[str, Any], procedure: Procedure) -> Letter:
+def _first_letter(account: Mapping[str, Any], procedure: Procedure) -> CustomerLetter:
     """Return the letter to a customer who never signed in."""
     customer = _customer_name(account)
     parts = ("not_yet", "request_first", "steps_heading", "steps_first", "link", "link_help")
-    return Letter(
+    return CustomerLetter(
         connector=procedure.id,
-        subject=f"subject_{LetterKind.FIRST}",
+        subject=f"subject_{CustomerRequest.FIRST}",
         paragraphs=(_greeting(customer), *((part,) for part in parts), ("closing",)),
         customer=customer,
     )
@@ -152,7 +152,7 @@ def _greeting(customer: str) -> tuple[str, ...]:
     return ("greeting" if customer else "greeting_unnamed",)
 
 
-def text_of(letter: Letter, texts: LetterTexts) -> str:
+def text_of(letter: CustomerLetter, texts: LanguageTexts) -> str:
     """Return a letter in a language: the subject, an empty line, and the paragraphs."""
     values = {
         "customer": letter.customer,
@@ -191,7 +191,7 @@ def page_texts(letters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def require_language(procedure: Procedure, language: str) -> LetterTexts:
+def require_language(procedure: Procedure, language: str) -> LanguageTexts:
     """Return the texts in `language`; raises `SettingsError` if the vendor has none in it."""
     letters = letters_of(procedure)
     texts = letters.languages.get(language)
@@ -245,7 +245,7 @@ def letter_file_name(name: str, account: str, connector: str) -> str:
     return f"{customer}_{shown}_{connector}.txt"
 
 
-def _day_in(texts: LetterTexts, day: date) -> str:
+def _day_in(texts: LanguageTexts, day: date) -> str:
     return texts.day.format(
         day=texts.first_day if day.day == 1 else day.day,
         month=texts.months[day.month - 1],

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from runbook_lib.connectors.letters import LETTER_LANGUAGES
 from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.customer_letters import Letter, text_of
+from runbook_lib.engine.customer_letters import CustomerLetter, text_of
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
@@ -312,7 +312,7 @@ def test_the_page_writes_the_letters_of_the_command(visit: Reader, language: str
         if row.letter:
             dialog = open_letter(page, row.name)
             dialog.get_by_label("Language").select_option(texts.language)
-            expected = text_of(convert(row.letter, Letter), texts)
+            expected = text_of(convert(row.letter, CustomerLetter), texts)
             expect(dialog.get_by_label("Letter", exact=True)).to_have_value(expected)
             expect(dialog.get_by_text("Generate Setup Token")).to_be_visible(
                 visible=texts.sentences["link"] in expected

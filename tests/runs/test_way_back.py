@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from runbook_lib.connectors.registry import find_procedure, letters_of
+from tests.support.wording import wording
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,10 +24,10 @@ def test_the_story_is_shown_from_the_first_proof_to_the_count() -> None:
     shown = " ".join(shown.split())
     english = letters_of(find_procedure("facebook_marketing")).languages["en"].sentences
 
-    assert "5 customers tried: 5 answered, 0 not." in shown
-    assert shown.count("— The letter ") == 4
+    assert wording("connections.uses-tried", tried=5, answered=5, refused=0) in shown
+    assert shown.count("_facebook_marketing.txt:") == 4
     assert shown.count(english["link"]) == 3
-    assert shown.count("Leads are missing at least since") == 5
-    assert "Cyclr paused the cycle Leads to CRM" in shown
-    assert "List Leads By Form, which takes dates" in shown
-    assert "in form" in shown.rsplit("$ runbook connections --count", 1)[-1]
+    assert shown.count(wording("connections.leads-are-missing")) == 5
+    assert wording("connections.paused-cycle", cycle="Leads to CRM") in shown
+    assert wording("connections.method-takes-dates", method="List Leads By Form") in shown
+    assert shown.endswith(wording("connections.no-row-was-kept"))

@@ -82,7 +82,7 @@ _MESSAGES = {
 
 
 class CycleStop(StrEnum):
-    """What Cyclr did with a cycle whose step failed, after which a person must start it again."""
+    """A state in which Cyclr leaves a failed cycle, until a person starts it again."""
 
     PAUSED = "paused"
     OUT_OF_RETRIES = "out_of_retries"
@@ -147,7 +147,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     """The id of the known error that explains the text; empty without one."""
 
     stop: str
-    """What Cyclr did with the cycle (`CycleStop`); empty if the payload does not say."""
+    """The state in which Cyclr left the cycle (`CycleStop`); empty if the payload does not say."""
 
     @property
     def is_known(self) -> bool:
@@ -410,7 +410,7 @@ def _fault_domain_of(explanation: Explanation) -> FaultDomain:
 
 
 def _stop_of(known: KnownError | None, message: str) -> str:
-    """Return what Cyclr's own message says that it did with the cycle; empty if it does not."""
+    """Return the state of the cycle by Cyclr's own message; empty if that names none."""
     if known and known.id == _PAUSED:
         return CycleStop.PAUSED
     is_over = message.lower().rstrip(".") == _OUT_OF_RETRIES

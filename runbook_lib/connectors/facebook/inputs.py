@@ -30,7 +30,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, ProviderBehaviour
 
 if TYPE_CHECKING:
-    from runbook_lib.connectors.letters import Letters
+    from runbook_lib.connectors.letters import CustomerLetters
     from runbook_lib.connectors.review_kit import Kit
 
 _FACEBOOK = "facebook"
@@ -141,7 +141,7 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
 
 
 @cache
-def _letters() -> Letters:
+def _letters() -> CustomerLetters:
     return read_letters(Path(__file__).parent)
 
 

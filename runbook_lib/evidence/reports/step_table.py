@@ -34,7 +34,7 @@ class StepLine(NamedTuple):
     label: str
     """The outcome as a person reads it; it says too if a person must confirm a part."""
     limits: tuple[str, ...]
-    """What the checks of a step that needs a person do not prove, a sentence each."""
+    """The limits of the checks of a step that needs a person: what is not proven, as sentences."""
 
     def __str__(self) -> str:
         """Return the line as a person reads it."""

@@ -14,6 +14,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from tests.support.commands import runbook
 from tests.support.customer_console import served
+from tests.support.wording import wording
 
 
 @pytest.fixture(name="sandbox")
@@ -40,7 +41,7 @@ def cut_off(sandbox: Sandbox) -> tuple[list[str], dict[str, dict[str, Any]]]:
 
 
 def test_each_customer_says_since_when_and_until_when(sandbox: Sandbox) -> None:
-    """Who is cut off comes first; missing since, perhaps since, the first day of loss, and why."""
+    """Customers who are cut off come first; missing since, perhaps since, the day of loss, why."""
     (ended, withdrawn, paused, deleted, never), shown = cut_off(sandbox)
 
     assert [*shown][:3] == sorted([ended, withdrawn, deleted], key=[*shown].index)
@@ -100,7 +101,15 @@ def test_the_longest_unproven_are_used_once_a_day(sandbox: Sandbox) -> None:
     assert shown[refused[0]]["used_on"] == ""
     used = [row for row in shown.values() if row["used_on"]]
     assert len(used) == 4
-    assert {row["says"] for row in used} == {"Cyclr says signed in"}
+    assert {row["standing"] for row in used} == {"signed_in"}
+
+
+def test_a_proof_by_use_needs_a_survey(sandbox: Sandbox) -> None:
+    """Before the first survey nobody is known: the command says what to run first."""
+    refusal = runbook("connections", "--use", "3")
+    assert refusal.exit_code == ExitCode.USAGE
+    assert wording("connections.no-survey-yet") in refusal.stderr
+    assert sandbox.state.cyclr.transaction_errors == []
 
 
 @pytest.mark.parametrize("words", [("--use", "3"), ("--count", "a", "--form", "1")])
@@ -124,4 +133,4 @@ def test_half_of_the_hours_calls_are_left(
     monkeypatch.setattr("runbook_lib.engine.tenant_run.Run.used_calls", 50.0)
     stopped = json.loads(runbook("connections", "--use", "3", "--json").stdout)
     assert (stopped["answered"], stopped["left"]) == ([], 5)
-    assert "Half of the app's hourly calls" in " ".join(stopped["lines"])
+    assert wording("connections.half-of-the-calls") in stopped["lines"]

@@ -13,7 +13,7 @@ import pytest
 from babel.dates import format_date
 
 from runbook_lib import connectors
-from runbook_lib.connectors.letters import LETTER_LANGUAGES, PLACEHOLDERS, LetterTexts
+from runbook_lib.connectors.letters import LETTER_LANGUAGES, PLACEHOLDERS, LanguageTexts
 from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.connectors.texts import read_letters
 from runbook_lib.core.procedure import KnownError
@@ -99,7 +99,7 @@ def test_days_are_written_as_the_language_writes_them(language: str) -> None:
         assert written(LETTERS.languages[language], day) == expected
 
 
-def written(texts: LetterTexts, day: date) -> str:
+def written(texts: LanguageTexts, day: date) -> str:
     return texts.day.format(day=day.day, month=texts.months[day.month - 1], year=day.year)
 
 

@@ -19,7 +19,7 @@ from runbook_lib.connectors.letters import LETTER_LANGUAGES
 from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core import files
 from runbook_lib.engine.customer_letters import (
-    Letter,
+    CustomerLetter,
     letter_file_name,
     letter_to,
     text_of,
@@ -54,7 +54,7 @@ each_hostile = pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTI
 
 
 def missing(**more: str) -> dict[str, str]:
-    """Return what a customer of Facebook Marketing misses."""
+    """Return the losses of a customer of Facebook Marketing."""
     known = {
         "since": "2026-11-20T09:00:00.000Z",
         "perhaps_since": "",
@@ -82,7 +82,7 @@ def failing(cause: str = "", **more: Any) -> dict[str, Any]:
     return account(standing="calls_fail", cause=cause, **more)
 
 
-def letter_of(row: dict[str, Any], today: date = TODAY) -> Letter:
+def letter_of(row: dict[str, Any], today: date = TODAY) -> CustomerLetter:
     letter = letter_to(row, MARKETING, LETTERS, today=today)
     assert letter
     return letter
