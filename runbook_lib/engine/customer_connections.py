@@ -239,7 +239,9 @@ class ConsoleAccounts:
         return self._alone(self._poll_longest_unpolled)
 
     def known(self) -> Survey:
-        """Return the last survey as it was saved; no request is sent."""
+        """Return the last survey as it was saved, or an empty one; no request is sent."""
+        if self._state is None and not (self.run.evidence / STATE_NAME).exists():
+            return Survey(self._survey_key, timestamp(self.clock()))
         return self._open(self._read_survey)
 
     @property
@@ -253,8 +255,7 @@ class ConsoleAccounts:
 
         Raises `SettingsError` for a name that several have, or that no survey has seen.
         """
-        is_surveyed = (self.run.evidence / STATE_NAME).exists()
-        known = self.known().accounts if is_surveyed else {}
+        known = self.known().accounts
         if named in known:
             return named
         key = named.strip().casefold()
