@@ -41,7 +41,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 def test_each_question_has_a_command() -> None:
     """The table has a command in JSON for each question."""
-    assert len(QUESTIONS) == 7
+    assert len(QUESTIONS) == 8
     assert [command for command, _ in QUESTIONS if "--json" not in command] == []
     assert [command for command, keys in QUESTIONS if not keys] == []
 
