@@ -257,6 +257,8 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     secret = panel.locator('[data-name="app_secret"]')
     secret.fill(sandbox.description["app_secret"])
     secret.press("Enter")
+    # The card has the same button for the moment before it folds.
+    expect(panel).to_have_attribute("data-open", "false")
     panel.get_by_role("button", name=".env: App Secret").click()
     expect(panel).to_have_attribute("data-open", "false")
     run = _run(app)
