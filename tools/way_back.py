@@ -40,29 +40,29 @@ def main() -> None:
             "RUNBOOK_CYCLR_USE_CONNECTIONS": "true",
         }
 
-        def show(*words: str) -> None:
+        def run_command(*words: str) -> None:
             line = " ".join(words)
             print(f"\n$ runbook {line}", flush=True)  # noqa: T201
             subprocess.run([_RUNBOOK, *words], cwd=folder, env=environment, check=False)
 
         _tell("Five customers, of whom one never signed in. Each connection is proven by use.")
-        show("connections")
-        show("connections", "--use", "5")
+        run_command("connections")
+        run_command("connections", "--use", "5")
 
         _tell("A token ends, a permission is withdrawn, a cycle is paused, a form is deleted.")
         cut_off_customers(sandbox.state)
         log = json.dumps(sandbox.state.cyclr.transaction_errors)
         (folder / "errors.log").write_text(log, encoding="utf-8")
-        show("connections", "--errors", "errors.log", "--letters", "letters")
+        run_command("connections", "--errors", "errors.log", "--letters", "letters")
         for letter in sorted((folder / "letters").iterdir()):
             _tell(f"The letter {letter.name}:\n\n{letter.read_text(encoding='utf-8')}")
 
         _tell("Everybody signs in again. The calls of two are proven by use, at the next test.")
         restore_customers(sandbox.state)
-        show("connections")
+        run_command("connections")
         first = sandbox.state.cyclr.story[0]
         form = next(iter(sandbox.state.facebook.forms))
-        show("connections", "--count", first, "--form", form)
+        run_command("connections", "--count", first, "--form", form)
 
 
 def _tell(text: str) -> None:

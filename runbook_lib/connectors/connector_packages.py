@@ -64,7 +64,7 @@ class PackagedConnector:
 
     @property
     def folder(self) -> Path | None:
-        """Its folder, found without importing anything; `None` if there is none."""
+        """The folder of the package, without an import; `None` if there is none."""
         return _folder_of(self.module)
 
     @property

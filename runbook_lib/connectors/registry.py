@@ -276,7 +276,7 @@ def _module_of(name: str) -> str:
 
 
 def _folder_of(name: str) -> Path:
-    """Return the folder of a connector, of which nothing is loaded."""
+    """Return the folder of a connector; load nothing of it."""
     if name in connector_names():
         return _connector_folders()[name]
     return packaged_connectors()[name].folder or Path(name)

@@ -126,7 +126,7 @@ class CustomerCalls:
         """
         Count what `form` has of the days for which a customer who is back was cut off.
 
-        Cyclr's method gives the rows, of which only the times are read. Raises `SettingsError`
+        Cyclr's method gives the rows; this reads only their times. Raises `SettingsError`
         unless `use_connections` permits it, and if the method cannot be called with `form` alone.
         """
         self._require_permission()

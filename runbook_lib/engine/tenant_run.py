@@ -214,7 +214,7 @@ def require_within_reach(procedure: Procedure, values: Mapping[str, Value]) -> N
 
 def load_runner_settings(connector: str, env_file: str) -> Settings:
     """
-    Return the runner's own settings for `connector`, of which nothing is loaded.
+    Return the runner's own settings for `connector`; load nothing of the connector.
 
     Raises `SettingsError`, also if there is no connector of that name.
     """

@@ -38,7 +38,8 @@ import os, signal, sys
 from pathlib import Path
 from runbook_lib.evidence.archive import archive, stores
 
-make, made = stores.ObjectStore.make, []
+make = stores.ObjectStore.make
+made = []
 
 def kill_after(self, name, content, **options):
     if len(made) == int(sys.argv[3]):

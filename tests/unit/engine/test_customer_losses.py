@@ -1,4 +1,4 @@
-"""What a customer who was cut off lost: since when, until when, what to fetch after a return."""
+"""A customer who was cut off: since when data are missing, until when, what to fetch again."""
 
 from __future__ import annotations
 
