@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
-from runbook_lib.cli.plain_output import say_package, say_where
+from runbook_lib.cli.plain_output import say_package, say_settings, say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 
@@ -43,6 +43,7 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     if scenario:
         sys.exit(practise_in_lab(scenario, request, say=say))
+    say_settings(env_file)
     ask = click.prompt if _is_a_person_there() else None
     sys.exit(open_lab(request, say=say, ask=ask))
 

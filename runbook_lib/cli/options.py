@@ -39,7 +39,7 @@ TENANT = _option(
     "tenant", "The tenant's name; the Service Domain if left out.", callback=_or_setting
 )
 # NOTE: read first, since it may set the others.
-ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
+ENV_FILE = _option("env-file", "The settings file; .env here if left out.", is_eager=True)
 CONNECTOR = _option(
     "connector",
     f"The connector to set up; {DEFAULT} if left out.",

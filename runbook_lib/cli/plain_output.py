@@ -30,6 +30,14 @@ def say_where(evidence: str) -> None:
         say(folders, is_error=True)
 
 
+def say_settings(env_file: str) -> None:
+    """Print on stderr the settings file that is read, if it is outside the working directory."""
+    from runbook_lib.config.settings import settings_elsewhere
+
+    if path := settings_elsewhere(env_file):
+        say(f"Settings file: {path}", is_error=True)
+
+
 def say_package(connector: str) -> None:
     """Print on stderr the package that brings a connector, before its code is loaded."""
     from runbook_lib.connectors.registry import package_of, require_connector

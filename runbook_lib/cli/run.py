@@ -21,7 +21,7 @@ from runbook_lib.cli.options import (
     assignments,
     tenant_options,
 )
-from runbook_lib.cli.plain_output import say_package, say_where
+from runbook_lib.cli.plain_output import say_package, say_settings, say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 
@@ -76,6 +76,8 @@ def run(
     if junit:
         require_place(junit)
     say_where(request.evidence)
+    if not scenario:
+        say_settings(request.env_file)
     run_display = RunDisplay(as_json=as_json, is_verbose=is_verbose)
     report = RunReport(junit, request)
     try:

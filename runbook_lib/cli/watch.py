@@ -14,7 +14,7 @@ import click
 
 from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, SET, assignments, tenant_options
-from runbook_lib.cli.plain_output import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, say_settings, show_json, show_paragraph
 from runbook_lib.connectors.registry import (
     find_procedure,
 )
@@ -82,6 +82,8 @@ def watch(
         raise SettingsError("--by, --until and --note need --ack.")
     if file and (values or scenario):
         raise SettingsError("FILE names tenants and values: leave out --set and --sandbox.")
+    if not scenario:
+        say_settings(options["env_file"])
     if file and is_test:
         sys.exit(_try_receivers(file, options))
     if file:

@@ -17,7 +17,8 @@ from pathlib import Path
 import dotenv
 import dotenv.parser
 
-from runbook_lib.config.workspace import LAB_COMMAND
+from runbook_lib.config.ownership import require_own
+from runbook_lib.config.workspace import LAB_COMMAND, project_folder
 from runbook_lib.core.credential_form import why_implausible
 from runbook_lib.core.files import read_plain, read_text
 from runbook_lib.core.model import Value
@@ -169,8 +170,25 @@ def settings_file(env_file: str) -> dict[str, str]:
 
 
 def find_env_file() -> str:
-    """Return the nearest `.env` upwards from the working directory; empty without one."""
-    return dotenv.find_dotenv(usecwd=True)
+    """
+    Return the `.env` of the working folder, or else the project's; empty without one.
+
+    Raises `SettingsError` if another user could have written it.
+    """
+    for folder in (Path.cwd(), project_folder()):
+        path = folder / ".env"
+        # NOTE: false for a folder, such as a virtual environment of that name.
+        if os.path.isfile(path):  # noqa: PTH113  (it never raises)
+            require_own(path, "The settings file")
+            return str(path)
+    return ""
+
+
+def settings_elsewhere(env_file: str) -> str:
+    """Return the path of the settings file, if it is not in the working folder."""
+    path = env_file or find_env_file()
+    is_here = not path or Path(path).absolute().parent == Path.cwd()
+    return "" if is_here else path
 
 
 def convert_value(item: Input, value: object) -> Value:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from runbook_lib.config.formats import is_this_machine
+from runbook_lib.config.ownership import require_own
 from runbook_lib.core.files import kind_of
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.model import Value
@@ -20,8 +21,6 @@ from runbook_lib.errors import SettingsError
 WORKING_COPIES = "walkthrough"
 # The project's folder with the built notebooks.
 _NOTEBOOKS = "notebooks"
-_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  (nothing is written there)
-_TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 # The variable with the command that starts `runbook lab` again, for its kernels.
 LAB_COMMAND = "RUNBOOK_LAB_COMMAND"
 # In the evidence folder: public keys.
@@ -114,50 +113,23 @@ def connector_folder(text: str) -> str:
     return text
 
 
-def has_notebooks(folder: Path) -> bool:
-    """Return whether a folder has built notebooks, or working copies of them."""
-    # NOTE: `os.path.isdir` is false if a folder cannot be searched; `Path.is_dir` would raise.
-    is_built = os.path.isdir(folder / _NOTEBOOKS)  # noqa: PTH112
-    return is_built or any((folder / WORKING_COPIES).glob("*.ipynb"))
-
-
-def project_folder(has_notebooks: Callable[[Path], bool] = has_notebooks) -> Path:
-    """
-    Return the nearest folder upwards that has notebooks, else the working directory.
-
-    The search ends at a home folder, a temporary folder and the root: notebooks there belong to no
-    project below. Such a folder counts only if it is the working directory or has its notebooks.
-    """
+def project_folder() -> Path:
+    """Return the working folder, or the folder above it if it holds the project's notebooks."""
     here = Path.cwd()
-    ends = _ends_of_search()
-    is_notebooks = here.name in (_NOTEBOOKS, WORKING_COPIES)
-    for folder in (here, *here.parents):
-        is_end = folder in ends
-        if is_end and folder != here and not (is_notebooks and folder == here.parent):
-            return here
-        if has_notebooks(folder):
-            return folder
-        if is_end:
-            return here
-    return here
+    is_inside = here.name in (_NOTEBOOKS, WORKING_COPIES) and any(here.glob("*.ipynb"))
+    return here.parent if is_inside else here
 
 
-def _ends_of_search() -> set[Path]:
-    """Return the folders at which the search for a project ends, with links resolved."""
-    named = [*_TEMPORARY, *(os.environ.get(name, "") for name in _TEMPORARY_VARIABLES)]
-    named += [os.path.expanduser("~"), _home_folder()]  # noqa: PTH111  (it never raises)
-    absolute = (Path(os.path.realpath(name)) for name in named if Path(name).is_absolute())
-    return {Path(Path.cwd().anchor), *absolute}
+def project_notebook(name: str, folder: str = _NOTEBOOKS) -> Path:
+    """
+    Return the path of the project's notebook `name`, which may not exist.
 
-
-def _home_folder() -> str:
-    """Return this user's home folder regardless of HOME; empty if the system knows none."""
-    import pwd  # noqa: PLC0415  (Unix)
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
+    Raises `SettingsError` if another user could have written it.
+    """
+    path = project_folder() / folder / name
+    for place in (path.parent, path):
+        require_own(place, "The notebook" if place == path else "The folder of notebooks")
+    return path
 
 
 def folders_elsewhere(evidence: Path) -> str:

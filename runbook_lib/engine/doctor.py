@@ -27,6 +27,7 @@ from runbook_lib.config.workspace import (
     folders_elsewhere,
     is_sandbox,
     project_folder,
+    project_notebook,
 )
 from runbook_lib.connectors.connector_packages import packaged_connectors
 from runbook_lib.connectors.known_errors import has_full_text_search
@@ -212,7 +213,10 @@ def _connectors() -> list[ExaminedItem]:
 
 
 def _notebook(procedure: Procedure) -> ExaminedItem:
-    path = project_folder() / "notebooks" / notebook_name(procedure)
+    try:
+        path = project_notebook(notebook_name(procedure))
+    except SettingsError as error:
+        return ExaminedItem("Notebook", f"{error} {error.diagnostics()}", error.exit_code)
     if not path.parent.is_dir():
         return ExaminedItem("Notebook", "no notebooks/ here; one is built for each run")
     if is_stale(procedure, path):
@@ -271,7 +275,8 @@ def _settings(
     try:
         settings = load_settings(procedure, env_file=env_file, environ=environ)
     except RunbookError as error:
-        return Settings(), ExaminedItem("Settings", str(error), error.exit_code)
+        message = f"{error} {error.diagnostics()}"
+        return Settings(), ExaminedItem("Settings", message, error.exit_code)
     path = env_file or find_env_file()
     names = ", ".join([*settings.values, *settings.secrets]) or "none"
     source = f"{path}: " if path else "no .env; from the environment: "

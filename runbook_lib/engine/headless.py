@@ -17,7 +17,7 @@ from typing import Any
 from runbook_lib.config.attestations import is_about, read_attestations
 from runbook_lib.config.runner_settings import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
-from runbook_lib.config.workspace import project_folder, require_evidence_here
+from runbook_lib.config.workspace import project_folder, project_notebook, require_evidence_here
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRunReason, Remark, Value
 from runbook_lib.core.procedure import Procedure
@@ -395,7 +395,7 @@ def execute_and_seal(
 @contextmanager
 def _notebook(procedure: Procedure) -> Iterator[Path]:
     """Yield the project's notebook, or a newly built one without it."""
-    path = project_folder() / "notebooks" / notebook_name(procedure)
+    path = project_notebook(notebook_name(procedure))
     if path.is_file():
         yield path
         return

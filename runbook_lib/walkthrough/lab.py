@@ -25,7 +25,7 @@ from runbook_lib.config.workspace import (
     LAB_COMMAND,
     WORKING_COPIES,
     journal_path,
-    project_folder,
+    project_notebook,
     tenant_name,
 )
 from runbook_lib.core.fingerprints import keep_key
@@ -150,8 +150,8 @@ def open_lab(
         environ=request.environ,
     )
     require_within_reach(request.procedure, run.values)
-    folder = project_folder() / WORKING_COPIES
-    notebook = _working_copy(request.procedure, folder, say)
+    notebook = _working_copy(request.procedure, say)
+    folder = notebook.parent
     say(_what_opens(request))
     say(f"Tenant {request.tenant}. {request.procedure.title}.")
     if _opens_browser(request):
@@ -269,14 +269,15 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
         return open_lab(practised, say=say)
 
 
-def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]) -> Path:
+def _working_copy(procedure: Procedure, say: Callable[[str], None]) -> Path:
     """
     Return the notebook that a person works in: built once, never overwritten.
 
     A notebook of another procedure is kept under another name. Raises
-    `SettingsError` if it cannot be written.
+    `SettingsError` if it cannot be written, or if another user could have written it.
     """
-    path = folder / notebook_name(procedure)
+    path = project_notebook(notebook_name(procedure), WORKING_COPIES)
+    folder = path.parent
     if not is_outdated(procedure, path):
         return path
     try:

@@ -448,16 +448,17 @@ def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -
     assert "cannot be read" in refused(tmp_path / name, by=read_env_file)
 
 
-def test_the_nearest_env_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nearest `.env`, a named one in its place; the environment wins over both, or is alone."""
+def test_the_projects_env_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` here or above `notebooks/`, or a named file; the environment wins over both."""
     monkeypatch.setenv("RUNBOOK_INSTALL", "no")
     assert resolve(INPUTS, env_file=settings_file("")).values == {"install": False}
     (folder / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=near.cyclr.com\n")
     (folder / "other.env").write_text(
         "RUNBOOK_SERVICE_DOMAIN=other.cyclr.com\nRUNBOOK_INSTALL=yes\n"
     )
-    (folder / "sub").mkdir()
-    monkeypatch.chdir(folder / "sub")
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / "facebook_marketing.ipynb").touch()
+    monkeypatch.chdir(folder / "notebooks")
     for name, domain in (("", "near.cyclr.com"), (str(folder / "other.env"), "other.cyclr.com")):
         values = resolve(INPUTS, env_file=settings_file(name)).values
         assert values == {"service_domain": domain, "install": False}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from runbook_lib.config.workspace import (
     evidence_folder,
     folders_elsewhere,
-    has_notebooks,
     project_folder,
     refuse_twin,
     tenant_name,
@@ -75,124 +70,22 @@ def test_joiners_between_characters_are_visible_text(text: str, unseen: str) -> 
     assert first_unseen(text) == unseen
 
 
-def test_a_project_folder_has_notebooks(folder: Path) -> None:
-    """A folder called walkthrough is the project's only if it has the notebooks."""
-    below = folder / "work"
-    below.mkdir()
-    (folder / "walkthrough").mkdir()
-    assert project_folder_from(below) == below
-
-    (folder / "walkthrough" / "facebook_marketing.ipynb").touch()
-    assert project_folder_from(below) == folder
-
-
-def left(folder: Path, what: str) -> None:
-    """Leave in a folder what makes one a project."""
-    (folder / what).mkdir(parents=True, exist_ok=True)
-    if what == "walkthrough":
-        (folder / what / "facebook_marketing.ipynb").touch()
-
-
-leftovers = pytest.mark.parametrize("what", ["notebooks", "walkthrough"])
-
-
-@leftovers
-@pytest.mark.parametrize("variable", ["HOME", "TMPDIR", "TEMP", "TMP"])
-@pytest.mark.parametrize("is_link", [False, True])
-def test_notebooks_in_a_home_or_temporary_folder_capture_no_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, variable: str, *, is_link: bool
+@pytest.mark.parametrize("name", ["notebooks", "walkthrough"])
+def test_the_project_is_the_working_folder_or_above_its_notebooks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """It counts as the working directory alone; the search does not go on above it either."""
-    end = tmp_path / "above" / "end"
-    left(end, what)
-    left(end.parent, "notebooks")
-    (end / "work" / "deep").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(end)
-    monkeypatch.setenv(variable, str(tmp_path / "link" if is_link else end))
+    """A kernel works beside its notebook; from any other folder nothing above is looked at."""
+    inside = folder / name
+    (inside / "deep").mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert project_folder() == inside
 
-    for below in (end / "work", end / "work" / "deep"):
-        assert project_folder_from(below) == below
-    assert project_folder_from(end) == end
-    left(end / "work", what)
-    assert project_folder_from(end / "work" / "deep") == end / "work"
-
-
-@leftovers
-def test_a_home_folder_without_notebooks_ends_the_search_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    """Notebooks above it, such as in the folder of all homes, are nobody's project."""
-    left(tmp_path, what)
-    home = tmp_path / "ann"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-
-    assert project_folder_from(home) == home
-    assert project_folder_from(tmp_path) == tmp_path
-
-
-@leftovers
-def test_the_notebooks_in_a_home_folder_are_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    """A kernel works beside its notebook, and its project is the folder that `lab` was run in."""
-    left(tmp_path, what)
-    (tmp_path / what / "deep").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    assert project_folder_from(tmp_path / what) == tmp_path
-    assert project_folder_from(tmp_path / what / "deep") == tmp_path / what / "deep"
-    assert project_folder_from(tmp_path / "elsewhere") == tmp_path / "elsewhere"
-
-
-@pytest.mark.parametrize("home", [None, "", "relative/home", "/nowhere/at/all", "/"])
-def test_an_unusable_home_ends_no_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
-) -> None:
-    """Without HOME the system's own record counts, and a name that is no folder is none."""
-    if home is None:
-        monkeypatch.delenv("HOME")
-    else:
-        monkeypatch.setenv("HOME", home)
-    monkeypatch.setenv("TMPDIR", "")
-    left(tmp_path, "notebooks")
-    (tmp_path / "work").mkdir()
-
-    assert project_folder_from(tmp_path / "work") == tmp_path
-
-
-def test_the_home_on_record_counts_whatever_home_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A program that is run for somebody else often has another HOME; an unknown user has none."""
-    left(tmp_path, "notebooks")
-    (tmp_path / "work").mkdir()
-    entry = SimpleNamespace(pw_dir=str(tmp_path))
-    monkeypatch.setattr(pwd, "getpwuid", lambda _: entry)
-    assert project_folder_from(tmp_path / "work") == tmp_path / "work"
-
-    def unknown(_: int) -> None:
-        raise KeyError
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert project_folder_from(tmp_path / "work") == tmp_path
-
-
-@pytest.mark.parametrize("place", ["/", "/tmp", "/var/tmp", "/usr/tmp"])
-def test_the_systems_own_folders_end_the_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    """The root and a temporary folder end the search, also if no variable names them."""
-    monkeypatch.delenv("TMPDIR", raising=False)
-    real = Path(os.path.realpath(place))
-
-    def is_the_place(folder: Path) -> bool:
-        return folder == real
-
-    assert project_folder_from(tmp_path, is_the_place) == tmp_path
-    if real.is_dir():
-        assert project_folder_from(real, is_the_place) == real
+    (inside / "facebook_marketing.ipynb").touch()
+    assert project_folder() == folder
+    monkeypatch.chdir(folder)
+    assert project_folder() == folder
+    monkeypatch.chdir(inside / "deep")
+    assert project_folder() == inside / "deep"
 
 
 def test_folders_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,16 +97,8 @@ def test_folders_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     said = f"Project folder: {tmp_path}/work. Evidence folder: {tmp_path}/mine."
     assert folders_elsewhere(Path("../mine")) == said
 
-    left(tmp_path, "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "facebook_marketing.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
     said = f"Project folder: {tmp_path}. Evidence folder: {tmp_path}/evidence."
     assert folders_elsewhere(evidence_folder()) == said
-
-
-def project_folder_from(place: Path, has_notebooks: Callable[[Path], bool] = has_notebooks) -> Path:
-    """Return the project folder that a command finds when it starts in `place`."""
-    before = Path.cwd()
-    os.chdir(place)
-    try:
-        return project_folder(has_notebooks)
-    finally:
-        os.chdir(before)

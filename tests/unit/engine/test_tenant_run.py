@@ -667,10 +667,10 @@ def test_the_folder_of_the_keys_is_no_tenant() -> None:
 
 
 def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nearest parent folder with notebooks/ is the project, and has the evidence folder."""
+    """From `notebooks/` the project is the folder above, which has the evidence folder."""
     (folder / "notebooks").mkdir()
-    (folder / "deep" / "er").mkdir(parents=True)
-    monkeypatch.chdir(folder / "deep" / "er")
+    (folder / "notebooks" / "facebook_marketing.ipynb").touch()
+    monkeypatch.chdir(folder / "notebooks")
 
     assert project_folder() == folder
     assert Path(default_evidence()).resolve() == folder / "evidence"

@@ -190,13 +190,12 @@ def test_the_built_notebook_is_never_opened_or_written(
     assert not is_stale(PROCEDURE, copies / NAME)
 
 
-def test_the_copy_is_found_from_a_folder_inside_the_project(
+def test_the_copy_is_found_from_its_folder(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a folder inside the project, the same copy is opened."""
+    """From the folder of the copy, the same copy is opened."""
     opened()
-    (folder / "evidence" / "acme").mkdir(parents=True)
-    monkeypatch.chdir(folder / "evidence" / "acme")
+    monkeypatch.chdir(folder / "walkthrough")
     opened()
 
     assert f"--ServerApp.root_dir={folder}" in server.command

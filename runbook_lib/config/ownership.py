@@ -1,0 +1,85 @@
+"""
+Who could have written a file that the runbook finds by itself.
+
+A settings file names the addresses that secrets go to, and a notebook is code. So neither is read
+if another user can write it. A file that a person names is not examined.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+from runbook_lib.errors import SettingsError
+
+_ROOT = 0
+
+
+def require_own(path: Path, subject: str) -> None:
+    """
+    Raise `SettingsError` if another user owns `path` or can write it; of a link, its target too.
+
+    `subject` begins the message. The advice is the command that sets it right. A missing file is
+    accepted.
+    """
+    if not os.path.lexists(path):
+        return
+    is_link = path.is_symlink()
+    commands = _corrections(path, path.lstat(), is_link=is_link)
+    # NOTE: `exists` of a path raises for a target whose name is too long.
+    if is_link and os.path.exists(path):  # noqa: PTH110
+        commands += _corrections(Path(os.path.realpath(path)), path.stat(), is_link=False)
+    if commands:
+        raise SettingsError(
+            f"{subject} {path} was not read: another user owns it or can change it.",
+            next_step=f"Read it. If you trust it, run: {' && '.join(commands)}",
+        )
+
+
+def _corrections(path: Path, status: os.stat_result, *, is_link: bool) -> list[str]:
+    """Return the commands after which only this user and root can write the file at `path`."""
+    if not (is_link or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return []  # A device or a pipe is neither read nor executed.
+    me = os.geteuid()
+    mine = [me]
+    if me == _ROOT:
+        # Root works in a folder that is mounted from another machine: its files have its owner.
+        mine.append(Path.cwd().stat().st_uid)
+    sudo = "" if me == _ROOT else "sudo "
+    commands = []
+    if status.st_uid not in (*mine, _ROOT):
+        option = "-h " if is_link else ""
+        commands.append(f"{sudo}chown {option}{_user_name(me)} {shlex.quote(str(path))}")
+    # NOTE: a link's own mode has no meaning on Linux (symlink(7)).
+    others = "o" if status.st_mode & stat.S_IWOTH else ""
+    is_group_writable = status.st_mode & stat.S_IWGRP
+    group = "g" if is_group_writable and not _is_private(status.st_gid, mine) else ""
+    if not is_link and (group or others):
+        can_change = status.st_uid == me or commands
+        commands.append(
+            f"{'' if can_change else sudo}chmod {group}{others}-w {shlex.quote(str(path))}"
+        )
+    return commands
+
+
+def _is_private(group: int, users: list[int]) -> bool:
+    """Return whether a group is one user's own, as with umask 002: primary, and of his name."""
+    for user in users:
+        try:
+            account = pwd.getpwuid(user)
+            if account.pw_gid == group and grp.getgrgid(group).gr_name == account.pw_name:
+                return True
+        except KeyError:
+            continue
+    return False
+
+
+def _user_name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
