@@ -75,8 +75,8 @@ def _ask(confirmation: PreparedConfirmation) -> None:
 
     if not sys.stdin.isatty():
         raise SettingsError(
-            "There is no terminal to ask you: use --yes to confirm without asking.",
-            next_step="Nothing was written.",
+            "There is no terminal in which a person could answer; nothing was written.",
+            next_step="The person who looked confirms this in a terminal or in the walkthrough.",
         )
     run = confirmation.run
     state = confirmation.state

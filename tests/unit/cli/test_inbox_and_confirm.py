@@ -190,14 +190,15 @@ def test_a_second_person_confirms_what_the_first_did() -> None:
     assert wording("confirm.outcome-answered", answer=NOT_ASKED.label, name="Bob") in both.stdout
 
 
-def test_a_script_must_say_yes() -> None:
-    """Without a person at a terminal, only `--yes` confirms."""
+def test_a_program_is_not_told_how_to_confirm() -> None:
+    """Without a terminal nothing is confirmed, and the advice names the person who looked."""
     begun()
     before = lines()
     result = confirm(typed="y\n")
 
     assert result.exit_code == ExitCode.USAGE
     assert wording("confirm.needs-yes") in result.stderr
+    assert "--yes" not in result.output
     assert lines() == before
 
 
