@@ -45,8 +45,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-head
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 COUNT = grep -c '^[a-z].*=='
 
-.PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	classes line-counts lint types lock dependencies newest notebooks outcomes permissions responses fidelity shapes bench soak clean
+.PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs matrices unit-matrices other-matrices check wheel \
+	lint types lock newest notebooks outcomes responses fidelity shapes bench clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -109,12 +109,6 @@ tests: $(VENV)/.installed-tests $(NODE_MODULES) programs  ## every test with its
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
 
-classes: $(VENV)/.installed-tests  ## print every public class and what it is
-	$(BIN)/python -m tools.public_classes
-
-line-counts: $(VENV)/.installed-tests  ## count the lines of each package
-	$(BIN)/python -m tools.line_counts
-
 lint: $(VENV)/.installed-tests $(NODE_MODULES)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -136,39 +130,18 @@ notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 responses: $(VENV)/.installed-tests  ## every check with every response: print how many cells have which outcome
 	$(BIN)/python -m tests.unit.connectors.response_counts
 
-permissions: $(VENV)/.installed-tests  ## write docs/permissions.md: what each method of a connector needs
-	$(BIN)/python -m tools.permissions
-
-way-back: $(VENV)/.installed-tests  ## show a customer's way back in the sandbox: cut off, letter, return, count
-	$(BIN)/python -m tools.way_back
-
 outcomes: $(VENV)/.installed-tests  ## write docs/outcomes.md from the codes of findings and errors
 	$(BIN)/python -m tools.outcomes
 
 bench: $(VENV)/.installed-tests  ## measure, and print the tables
 	$(BIN)/python -m tools.bench --json bench.json
 
-soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile remotes: an hour, beside the tests
-	$(BIN)/python -m tools.soak
-	$(BIN)/python -m tools.soak.disturbances
-	$(BIN)/python -m tools.soak.watched_week
-
-faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
-	$(BIN)/python -m tools.faults
-
-mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
-	nice $(BIN)/python -m tools.mutants --workers $(WORKERS)
-
-lock: $(VENV)/.installed-tests  ## compile the lock files anew from the ranges in pyproject.toml, and list the licences
+lock: $(VENV)/.installed-tests  ## compile the lock files anew from the ranges in pyproject.toml
 	$(LOCK) --generate-hashes pyproject.toml --group build --output-file requirements.lock
 	$(LOCK) --generate-hashes --group test --constraint requirements.lock --output-file tests/requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements.txt
 	$(LOCK) --group test --constraint tests/requirements.lock --output-file tests/requirements.txt
 	echo "-e ." >>requirements.txt
-	$(MAKE) --no-print-directory dependencies
-
-dependencies: $(VENV)/.installed-tests  ## write docs/dependencies.md: each locked package and its licence
-	$(BIN)/python -m tools.dependencies
 
 newest:  ## test with the newest release of every dependency: fails when an upper bound must stay
 	.ci/newest

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.public_classes import public_classes
-
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("runbook_lib", "facebook_cyclr_sandbox", "tools", "tests")
 # A class with so many fields documents each at the field.
@@ -142,10 +140,3 @@ def test_a_broken_rule_is_seen(rule: str) -> None:
     """Each rule sees a line that breaks it, and accepts one that breaks another."""
     for name, text in BROKEN.items():
         assert bool([*RULES[rule](ast.parse(text))]) is (name == rule)
-
-
-def test_every_public_class_says_what_it_is() -> None:
-    """Each public class has a first line, and `make classes` prints them all."""
-    listed = [*public_classes()]
-    assert len(listed) > len(FOLDERS)
-    assert [f"{file}: {name}" for file, name, text in listed if not text] == []

@@ -1,4 +1,4 @@
-"""Installed packages are locked, checked by their hash, and listed with their licence."""
+"""Installed packages are locked, and checked by their hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.wording import wording
-from tools import dependencies, newest
+from tools import newest
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "tests/requirements.lock")
@@ -116,23 +116,3 @@ def test_a_release_newer_than_the_lock_is_named() -> None:
         wording("tests.newer-than-locked", name="httpx", locked=version, tested="99.1")
     ]
     assert newest.newer_than_locked({"httpx": version}) == []
-
-
-def test_the_page_of_dependencies_lists_what_is_locked() -> None:
-    """The table has each locked package once, in its version, with a licence."""
-    rows = re.findall(
-        r"^\| ([a-z0-9.-]+) \| (\d\S*) \| (.+) \|$", text("docs/dependencies.md"), re.MULTILINE
-    )
-    locked = [newest.locked_versions(text(name)) for name in LOCKS]
-
-    assert {name: version for name, version, _ in rows} == locked[0] | locked[1]
-    assert len(rows) == len(locked[0] | locked[1])
-    assert not [licence for *_, licence in rows if licence in {"UNKNOWN", "LICENSE.txt"}]
-
-
-def test_licences_are_those_of_the_installed_packages() -> None:
-    """The table takes a licence from a package's own metadata, and says where it cannot."""
-    section = dependencies.table("T", {"httpx": "1", "pywinpty": "2"}, {"httpx": "BSD License"})
-
-    assert "| httpx | 1 | BSD License |" in section
-    assert "| pywinpty | 2 | not installed here" in section
