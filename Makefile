@@ -46,7 +46,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-has
 COUNT = grep -c '^[a-z].*=='
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs matrices unit-matrices other-matrices check wheel \
-	lint types lock newest notebooks outcomes responses fidelity shapes bench clean
+	lint types lock newest notebooks outcomes responses fidelity bench clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -120,9 +120,6 @@ types: $(VENV)/.installed-tests $(NODE_MODULES)  ## mypy, and tsc for the browse
 
 fidelity: $(VENV)/.installed-tests  ## list what the sandbox infers or does not know in docs/sandbox.md
 	$(BIN)/python -m tools.fidelity
-
-shapes: $(VENV)/.installed-tests  ## write which shapes of responses are known: minutes
-	$(BIN)/python -m tools.shapes
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks

@@ -4,7 +4,6 @@ The source of each response of the sandbox.
 A response is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows
 from such sources) or *unknown* (no source says: we made a choice). `fidelity.toml` lists the
 inferred and the unknown ones. Its `unpublished_keys` are in no published response of their call.
-Its `live_calls` are those that a run saw the live systems answer in this shape, with the month.
 Every other response is verbatim in the section that its handler's docstring names, such as `(graph
 §5)`. Without a section it is unknown.
 """
@@ -19,8 +18,6 @@ from typing import Any, TypeVar
 _SECTION = re.compile(r"\(((?:graph|cyclr) §\d+|messenger|website)\b")
 # The section of `fidelity.toml` with the keys that no published response has, by call.
 UNPUBLISHED_KEYS = "unpublished_keys"
-# The section with the calls that the live systems answered as the sandbox does, with the month.
-LIVE_CALLS = "live_calls"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _handlers: dict[str, Callable[..., Any]] = {}

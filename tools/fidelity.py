@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facebook_cyclr_sandbox.response_sources import LIVE_CALLS, UNPUBLISHED_KEYS, load_sections
+from facebook_cyclr_sandbox.response_sources import UNPUBLISHED_KEYS, load_sections
 
 PAGE = Path(__file__).parents[1] / "docs" / "sandbox.md"
 _BEGIN = "<!-- From fidelity.toml, by `make fidelity` -->\n"
@@ -24,8 +24,6 @@ def with_fidelity(page: str) -> str:
 
 
 def _fold(name: str, facts: dict[str, Any]) -> str:
-    if name == LIVE_CALLS:
-        return _seen_live(facts)
     marked = [
         (mark, *fact.partition(" | ")[::2])
         for mark in ("inferred", "unknown")
@@ -40,17 +38,6 @@ def _fold(name: str, facts: dict[str, Any]) -> str:
     return (
         f"\n<details><summary>{title} ({len(marked)})</summary>\n\n"
         f"| | answer | source |\n|---|---|---|\n{rows}\n</details>\n"
-    )
-
-
-def _seen_live(months: dict[str, str]) -> str:
-    """Return the list of calls that a run saw the live systems answer as the sandbox does."""
-    if not months:
-        return "\nSeen live: no call yet.\n"
-    rows = "".join(f"| `{call}` | {month} |\n" for call, month in sorted(months.items()))
-    return (
-        f"\n<details><summary>Seen live ({len(months)})</summary>\n\n"
-        f"| call | month |\n|---|---|\n{rows}\n</details>\n"
     )
 
 

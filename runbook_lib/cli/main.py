@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 import click
 
 from runbook_lib.cli.archive import archive
-from runbook_lib.cli.compare import compare
 from runbook_lib.cli.confirm import confirm
 from runbook_lib.cli.connections import connections
 from runbook_lib.cli.doctor import doctor
@@ -61,10 +60,23 @@ gc.set_threshold(50_000, 20, 100)
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 _CLOSED = "`runbook status` shows what was done until then."
 _ANOTHER_PORT = "Name another port, or leave it out."
+# What serves instead of a command, or of an option of one; until the first release.
+_WITHDRAWN = {
+    ("compare", "compare"): "`python -m tools.field_report` in a checkout",
+}
 
 
 class _Commands(click.Group):
     """Commands whose errors become one message, what to do next, and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments; a command or option that was withdrawn says what serves instead."""
+        command = "".join(args[:1])
+        for word in args:
+            name = word.partition("=")[0]
+            if instead := _WITHDRAWN.get((command, name)):
+                _fail(f"`{name}` was withdrawn; use {instead}.", "", ExitCode.USAGE)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an operator never sees a traceback."""
@@ -121,7 +133,6 @@ for command in (
     kit,
     verify,
     report,
-    compare,
     archive,
     key,
     journal,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import refused
+from runbook_lib.errors import ExitCode
+from tests.support.commands import refused, runbook
 from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 
@@ -188,3 +189,19 @@ def test_invalid_attestations_are_refused(content: str, said: str) -> None:
     """Invalid attestations are refused before the run starts."""
     Path("attestations.toml").write_text(content, encoding="utf-8")
     assert said in refusal(*GIVEN, "--attestations", "attestations.toml")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare", "evidence"), "`compare` was withdrawn; use `python -m tools.field_report`"),
+    ],
+)
+def test_a_withdrawn_command_or_option_names_what_serves_instead(
+    words: tuple[str, ...], said: str
+) -> None:
+    """Until the first release, with exit code 2, and before anything is done."""
+    result = runbook(*words)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
