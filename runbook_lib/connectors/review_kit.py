@@ -234,11 +234,6 @@ def kit_markdown(
     return _markdown_templates().get_template("kit.md").render(values)
 
 
-def plan_markdown(procedure: Procedure) -> str:
-    """Return the plan as Markdown: the duration of the whole procedure, and its reasons."""
-    return _markdown_templates().get_template("plan.md").render(procedure=procedure)
-
-
 @cache
 def _markdown_templates() -> Environment:
     from markupsafe import Markup  # noqa: PLC0415

@@ -226,15 +226,6 @@ def _with_each_shape_once(steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]
     return tuple(kept)
 
 
-def read_record(bundle: Path) -> Record:
-    """
-    Return the record in the folder `bundle`, without verifying it.
-
-    Raises what `parse_record` does, and `ContentError` if it cannot be read or is too large.
-    """
-    return parse_record(record_text(bundle))
-
-
 def record_text(bundle: Path) -> bytes:
     """Return the content of `record.json` in `bundle`; raises `ContentError` where it cannot."""
     with reported_as(ContentError, "It cannot be read", file=RECORD_NAME):

@@ -278,11 +278,6 @@ class TenantStatus:
         return _LOOKS_LIKE[self.standing]
 
     @property
-    def is_unusable(self) -> bool:
-        """Whether it cannot be polled: settings or journal are unreadable, or nobody ran it."""
-        return any(item.stops_checks for item in self.items)
-
-    @property
     def is_failing(self) -> bool:
         return any(item.is_failing for item in self.items)
 

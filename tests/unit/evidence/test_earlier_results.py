@@ -22,7 +22,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.watch_state import Problem, ProblemKind, open_state
 from runbook_lib.errors import ChainError, ContentError
-from runbook_lib.evidence.record import read_record
+from runbook_lib.evidence.record import parse_record, record_text
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
@@ -375,7 +375,7 @@ def test_a_watch_that_cannot_be_read_lets_nothing_count(desk: Desk) -> None:
 
 def test_the_record_names_run_bundle_and_line(carried: Desk, trust: TrustAnchors) -> None:
     """The record has the earlier result apart; `verify` follows it to the line in that bundle."""
-    record = read_record(carried.bundle(SECOND))
+    record = parse_record(record_text(carried.bundle(SECOND)))
     step = next(step for step in record.steps if step.id == LINK)
     (result,) = step.carried
     lines = (carried.bundle(FIRST) / "journal.jsonl").read_bytes().splitlines(keepends=True)
@@ -502,7 +502,7 @@ def test_a_bundle_with_an_unknown_key_is_refused(
 def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> None:
     """A run names the check itself, never a run that only carried it."""
     carried.night(2, THIRD)
-    record = read_record(carried.bundle(THIRD))
+    record = parse_record(record_text(carried.bundle(THIRD)))
 
     assert record.steps[1].carried[0].bundle == carried.bundle(FIRST).name
     assert errors_of(carried.evidence, trust) == [None] * 4
@@ -522,6 +522,6 @@ def test_an_unsealed_result_is_in_the_bundle_that_carries_it(
     desk.night(0, FIRST, is_sealed=False)
     desk.night(1, SECOND)
 
-    (result,) = read_record(desk.bundle(SECOND)).steps[1].carried
+    (result,) = parse_record(record_text(desk.bundle(SECOND))).steps[1].carried
     assert (result.run_id, result.bundle) == (FIRST, "")
     assert errors_of(desk.evidence, trust) == [None] * 2

@@ -29,7 +29,7 @@ from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormatEr
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.journal_excerpt import check_lines, copy_lines, report_entries
-from runbook_lib.evidence.record import read_record
+from runbook_lib.evidence.record import parse_record, record_text
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.attestations import assigned, attested, commented, withdrawn
@@ -99,7 +99,7 @@ def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
     """The bundles' parts together are the journal; each announcement has the next one's start."""
     journal = tenant / "journal.jsonl"
     bundles = [bundle(tenant, number) for number in (1, 2, 3)]
-    records = [to_builtins(read_record(folder).journal) for folder in bundles]
+    records = [to_builtins(parse_record(record_text(folder)).journal) for folder in bundles]
 
     whole = copied(*bundles)
     assert journal.read_bytes().startswith(whole)
@@ -120,7 +120,7 @@ def test_earlier_statements_are_carried(tenant: Path, trust: TrustAnchors) -> No
 
     for number in (2, 3):
         carried = (bundle(tenant, number) / "carried.jsonl").read_bytes().splitlines(keepends=True)
-        listed = read_record(bundle(tenant, number)).carried
+        listed = parse_record(record_text(bundle(tenant, number))).carried
         assert [json.loads(line)["type"] for line in carried] == ["step.attested", "step.skipped"]
         digests = [hashlib.sha256(line).hexdigest() for line in carried]
         assert [line.sha256 for line in listed] == digests
@@ -136,7 +136,7 @@ def test_one_bundle_alone_can_be_verified(
     shutil.rmtree(tenant)
 
     assert errors_of(alone, trust) == [None]
-    entries = report_entries(alone, read_record(alone))
+    entries = report_entries(alone, parse_record(record_text(alone)))
     said = [entry.data.note for entry in entries if isinstance(entry.data, AttestationDetails)]
     assert said == ["Done.", "Not needed."]
     assert "Done." in (alone / "report.html").read_text(encoding="utf-8")
@@ -488,7 +488,7 @@ def test_notes_are_in_the_record_and_its_lines(
     seal_run(first, key)
     folder = seal_run(ended_run(tmp_path, "00000002", has_statements=False), key).folder
 
-    steps = {step.id: step for step in read_record(folder).steps}
+    steps = {step.id: step for step in parse_record(record_text(folder)).steps}
     (comment,) = steps["fb-02-attested"].comments
     assert (comment.by, comment.note) == ("Operator", "Ask again.")
     assert {name: step.assigned.due for name, step in steps.items() if step.assigned} == {
@@ -529,7 +529,7 @@ def test_the_statements_of_both_persons_are_checked(
     seal_run(run, key)
     later = ended_run(tmp_path, "00000002", four_eyes=("all",), has_statements=False)
     folder = seal_run(later, key).folder
-    assert len(read_record(folder).carried) == 4
+    assert len(parse_record(record_text(folder)).carried) == 4
     verify_bundle(folder, trust)
 
     resign(folder, key, new("steps", 7, "confirmed_by", 0, by="Nobody"))
@@ -712,7 +712,7 @@ def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refusal_after
 
     assert refusal_after(2, change) == f"record.json: {OTHER_FORM}"
     with pytest.raises(FormatError) as caught:
-        read_record(bundle(tenant, 2))
+        parse_record(record_text(bundle(tenant, 2)))
     assert str(caught.value) == f"record.json: {OTHER_FORM}"
 
 

@@ -20,8 +20,8 @@ from runbook_lib.evidence.record import (
     JournalExcerpt,
     build_record,
     parse_record,
-    read_record,
     record_schema,
+    record_text,
 )
 from tests.support.journals import described
 from tests.support.wording import refused, refused_naming
@@ -193,10 +193,10 @@ def test_the_schema_itself_is_valid() -> None:
 
 
 def test_a_record_is_read_unverified(tmp_path: Path, record: Record) -> None:
-    """`read_record` returns the record without verifying it."""
+    """`parse_record` returns the record without verifying it."""
     (tmp_path / "record.json").write_text(json.dumps(record))
 
-    assert json.loads(json.dumps(to_builtins(read_record(tmp_path)))) == record
+    assert json.loads(json.dumps(to_builtins(parse_record(record_text(tmp_path))))) == record
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
@@ -205,7 +205,7 @@ def test_an_invalid_record_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "record.json").write_bytes(content)
 
     with refused(ContentError, "not-a-json-object") as caught:
-        read_record(tmp_path)
+        parse_record(record_text(tmp_path))
     assert caught.value.file == "record.json"
 
 
@@ -218,4 +218,4 @@ def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
         memory_below(160 * 2**20),
         refused_naming(ContentError, "67,108,864"),
     ):
-        read_record(tmp_path)
+        parse_record(record_text(tmp_path))
