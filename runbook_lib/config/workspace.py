@@ -52,26 +52,6 @@ def tenant_name(text: str) -> str:
     return text
 
 
-def refuse_twin(evidence: Path, tenant: str) -> None:
-    """
-    Raise `SettingsError` if `evidence` has a tenant whose name differs in case only.
-
-    On Windows and macOS both names are the same folder.
-    """
-    try:
-        names = os.listdir(evidence)  # noqa: PTH208  (no paths: there may be thousands)
-    except OSError:
-        return
-    if tenant in names:
-        return
-    for name in names:
-        if name.casefold() == tenant.casefold():
-            raise SettingsError(
-                f"There is a tenant called {name}: the name {tenant} differs only in case.",
-                next_step=f"Use the name {name}, or a different one.",
-            )
-
-
 def evidence_folder(text: str = "") -> Path:
     """
     Return the evidence folder that `text` names, or the project's if it is empty.

@@ -14,7 +14,6 @@ from runbook_lib.config.settings import Settings, suggestion
 from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
-    refuse_twin,
     tenant_name,
 )
 from runbook_lib.connectors.registry import connector_names
@@ -96,8 +95,7 @@ class TenantQuestion:
         name = answer
         with suppress(ValueError):
             name = domain_name(answer)
-        refuse_twin(evidence_folder(self._evidence), tenant_name(name))
-        return name
+        return tenant_name(name)
 
     def doubt(self, name: str) -> str:
         """Return a sentence if there is no record of the tenant; empty if there is one."""

@@ -31,7 +31,6 @@ from runbook_lib.config.workspace import (
     journal_path,
     leads_here,
     project_folder,
-    refuse_twin,
     require_evidence_here,
     tenant_name,
 )
@@ -145,7 +144,6 @@ def open_run(
             raise SettingsError(f"{FOUR_EYES} names {step}, which is not a step.")
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     folder = evidence_folder(evidence)
-    refuse_twin(folder, name)
     journal = Journal(journal_path(folder, name, procedure.id))
     stored = read_key(journal.path.parent)
     reader = HistoryReader(journal, stored)

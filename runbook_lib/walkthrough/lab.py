@@ -7,16 +7,13 @@ what they save there is theirs, and no built notebook changes.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,14 +53,11 @@ _ENDING_SECONDS = 20
 _FROM_THE_BEGINNING = ("approved", "fresh")
 
 _PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
-_RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
-_IP = re.compile(r"--(?:ip|ServerApp\.ip)(?:=(.*))?", re.DOTALL)
 _NO_BROWSER = re.compile(r"--no-browser|--(?:ServerApp|LabApp)\.open_browser=False")
 _LOG_LEVEL = re.compile(r"--debug|--(?:log-level|\w+\.log_level)(?:=.*)?", re.DOTALL)
 _ERRORS_ONLY = "--Application.log_level=ERROR"
 # NOTE: ipykernel warns of eavesdroppers whenever it starts without it.
 _ENCRYPTED = "--KernelManager.transport_encryption=auto"
-_HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +127,6 @@ def open_lab(
     settings or the tenant's journal cannot be used, if practice would leave this machine, or
     the server could not be started.
     """
-    _check_arguments(request.arguments)
     if not request.tenant:
         settings = load_settings(
             request.procedure, env_file=request.env_file, environ=request.environ
@@ -232,7 +225,6 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
     whatever the environment holds.
     """
     require_scenario(scenario, request.procedure)
-    _check_arguments(request.arguments)
     tenant = tenant_name(request.tenant or f"sandbox-{scenario}")
     journal = journal_path(Path(request.evidence), tenant, request.procedure.id)
     is_known = journal.exists()
@@ -291,48 +283,6 @@ def _working_copy(procedure: Procedure, say: Callable[[str], None]) -> Path:
         msg = f"The notebook cannot be written: {reason}."
         advice = f"Permit writing in {folder}, or start `runbook lab` in another folder."
         raise SettingsError(msg, next_step=advice) from error
-
-
-def _check_arguments(arguments: Sequence[str]) -> None:
-    """Raise `SettingsError` if the server cannot listen at the requested port or address."""
-    port = _value(_PORT, arguments)
-    if port is not None:
-        advice = "Name another port with --port, or leave it out."
-        if not port.isascii() or not port.isdigit() or int(port[:9]) > _HIGHEST_PORT:
-            raise SettingsError(
-                f"--port takes a number from 0 to {_HIGHEST_PORT}, not {port[:40]!r}.",
-                next_step=advice,
-            )
-        retries = _value(_RETRIES, arguments) or os.environ.get("JUPYTER_PORT_RETRIES", "")
-        if retries == "0" and int(port) and _is_taken(int(port)):
-            raise SettingsError(f"Port {port} is in use by another program.", next_step=advice)
-    address = _value(_IP, arguments)
-    if address not in (None, "", "*") and not _is_here(address):
-        raise SettingsError(
-            f"{address[:80]!r} is not an address of this machine.",
-            next_step="Name another one with --ip, or leave it out.",
-        )
-
-
-def _is_here(name: str) -> bool:
-    """Return whether a server can listen at an address that `name` has."""
-    try:
-        addresses = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
-    except (OSError, ValueError):
-        return False
-    for family, *_, address in addresses:
-        with suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind(address)
-            return True
-    return False
-
-
-def _is_taken(port: int) -> bool:
-    try:
-        with socket.create_server(("127.0.0.1", port)):
-            return False
-    except OSError as error:
-        return error.errno == errno.EADDRINUSE
 
 
 def _value(option: re.Pattern[str], arguments: Sequence[str]) -> str | None:

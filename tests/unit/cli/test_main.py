@@ -365,24 +365,6 @@ def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
     assert lab.command[1:3] == ["-m", "runbook_lib.walkthrough.app_server"]
 
 
-@pytest.mark.parametrize("scenario", [(), ("--sandbox", "fresh")])
-@pytest.mark.parametrize("words", [("--port", "99999"), ("--app", "--port=x")])
-def test_lab_refuses_options_before_anything_is_written(
-    lab: Lab,
-    practice_scenarios: list[str],
-    folder: Path,
-    scenario: tuple[str, ...],
-    words: tuple[str, ...],
-) -> None:
-    """Invalid options are refused before a sandbox starts or a key is written."""
-    said = refused("lab", *scenario, *words)
-
-    assert wording("setting-invalid.no-port") in said
-    assert "Next: " in said
-    assert (lab.command, practice_scenarios) == ([], [])
-    assert list(folder.rglob("*")) == []
-
-
 def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list[str]) -> None:
     """Practice uses the sandbox's settings and its own tenant, and prints the sandbox's login."""
     result = runbook("lab", "--sandbox", "fresh")

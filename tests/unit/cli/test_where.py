@@ -29,9 +29,9 @@ def below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "notebooks"
 
 
-# Each ends before it does anything: the Service Domain is missing, and no port has this number.
-COMMANDS = [("run",), ("run", "--json"), ("lab", "--port", "99999"),
-            ("lab", "--sandbox", "--port", "99999")]  # fmt: skip
+# Each ends before it does anything: the Service Domain is missing, or this is no tenant's name.
+COMMANDS = [("run",), ("run", "--json"), ("lab", "--tenant", "../x"),
+            ("lab", "--sandbox", "--tenant", "../x")]  # fmt: skip
 commands = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 
 
@@ -124,10 +124,10 @@ def write_settings(path: Path, mode: int = 0o600) -> Path:
 
 
 STRANGER = 4711
-# Each reads the settings first, and then ends: the port has no such number, nothing answers.
+# Each reads the settings first, and then ends: this is no tenant's name, nothing answers.
 READERS = [
     ("run",),
-    ("lab", "--port", "99999"),
+    ("lab", "--tenant", "../x"),
     ("watch", "--once"),
     ("doctor", "--json"),
     ("key",),
@@ -251,7 +251,7 @@ def test_a_strangers_notebook_is_not_executed(
 
 @pytest.mark.parametrize(
     "words",
-    [("run",), ("lab", "--port", "99999"), ("watch", "--once"), ("doctor", "--json")],
+    [("run",), ("lab", "--tenant", "../x"), ("watch", "--once"), ("doctor", "--json")],
     ids=" ".join,
 )
 @pytest.mark.parametrize("is_named", [True, False])

@@ -10,7 +10,6 @@ from runbook_lib.config.workspace import (
     evidence_folder,
     folders_elsewhere,
     project_folder,
-    refuse_twin,
     tenant_name,
 )
 from runbook_lib.errors import SettingsError
@@ -29,18 +28,6 @@ def test_a_folder_of_the_evidence_is_no_tenant(name: str) -> None:
     """No tenant has the name of the folder of keys or of fleets, in whatever case."""
     with refused(SettingsError, "reserved-name", name=name):
         tenant_name(name)
-
-
-@pytest.mark.parametrize("name", ["Acme", "ACME", "aCme"])
-def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> None:
-    """A name that differs from a tenant's only in case is refused: Windows and macOS ignore it."""
-    (tmp_path / "acme").mkdir()
-
-    with refused(SettingsError, "twin", name="acme"):
-        refuse_twin(tmp_path, name)
-    refuse_twin(tmp_path, "acme")
-    refuse_twin(tmp_path, "bloom")
-    refuse_twin(tmp_path / "nowhere", name)
 
 
 def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:

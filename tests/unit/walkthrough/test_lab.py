@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -249,73 +248,6 @@ def test_a_server_that_cannot_start_has_its_own_exit_code(
 
 NO_PORT = "no-port"
 NOT_HERE = "no-address-of-this-machine"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("port", "-1", NO_PORT),
-        ("port", "abc", NO_PORT),
-        ("port", "", NO_PORT),
-        ("port", "8888x", NO_PORT),
-        ("port", "65536", NO_PORT),
-        ("port", "9" * 5000, NO_PORT),
-        ("port", "\u0663", NO_PORT),
-        ("port", "1.5", NO_PORT),
-        ("port", " 80", NO_PORT),
-        ("port", "0x50", NO_PORT),
-        ("ip", "192.0.2.7", NOT_HERE),
-        ("ip", "999.1.1.1", NOT_HERE),
-        ("ip", "no.such.host.invalid", NOT_HERE),
-        ("ip", "a" * 300, NOT_HERE),
-    ],
-)
-def test_an_invalid_address_or_port_is_refused(
-    server: Server, folder: Path, name: str, value: str, said: str
-) -> None:
-    """A port that is none, or another machine's address, is refused before a server starts."""
-    with refused(SettingsError, said):
-        opened(f"--{name}={value}", is_app=False)
-
-    assert server.command == []
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("is_app", [True, False])
-@pytest.mark.parametrize("form", ["--port={}", "--port {}", "--ServerApp.port={}"])
-def test_an_invalid_port_is_refused_however_it_is_given(
-    server: Server, folder: Path, form: str, *, is_app: bool
-) -> None:
-    """Jupyter takes a port in three ways."""
-    with refused(SettingsError, NO_PORT):
-        opened(*form.format("99999").split(), is_app=is_app)
-
-    assert server.command == []
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("is_app", [True, False])
-@pytest.mark.parametrize("form", ["--port={}", "--port {}", "--ServerApp.port={}"])
-def test_a_port_in_use_is_named(
-    server: Server, monkeypatch: pytest.MonkeyPatch, form: str, *, is_app: bool
-) -> None:
-    """A port in use is refused if Jupyter may not try another one."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        given = form.format(port).split()
-        assert opened(*given, is_app=is_app) == 0
-
-        server.command = []
-        for retries in (("--port-retries=0",), ("--port-retries", "0")):
-            with refused(SettingsError, "port-in-use", port=port) as caught:
-                opened(*given, *retries, is_app=is_app)
-            assert wording("lab.name-another-port") in caught.value.diagnostics()
-        monkeypatch.setenv("JUPYTER_PORT_RETRIES", "0")
-        with refused(SettingsError, "port-in-use", port=port):
-            opened(*given, is_app=is_app)
-    assert server.command == []
-
-    assert opened(*given, is_app=is_app) == 0
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
