@@ -89,9 +89,8 @@ class ControlApi:
         if "faults" in document:
             if not isinstance(document["faults"], list):
                 raise ValueError("faults must be a list")
-            vendor_sites = self.state.faults.vendor_sites
             self.state.faults.active = [
-                read_fault(_require_object(fault), vendor_sites) for fault in document["faults"]
+                read_fault(_require_object(fault)) for fault in document["faults"]
             ]
         if "dialog_error" in document:
             pair = document["dialog_error"]

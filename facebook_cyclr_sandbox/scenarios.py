@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from facebook_cyclr_sandbox.control_api import to_json_value
 from facebook_cyclr_sandbox.customer_accounts import add_customers, fail_connection
 from facebook_cyclr_sandbox.default_state import (
     MARKETING,
@@ -53,7 +52,6 @@ from facebook_cyclr_sandbox.state.sandbox_state import (
 )
 from facebook_cyclr_sandbox.state.use_cases import ADS
 from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
-from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS, find_vendor
 
 _CALLS_PER_PERSON = 200
 
@@ -111,21 +109,9 @@ def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
 
     `vendor` is the company of its app. A company that the sandbox does not imitate has none.
     """
-    imitated = find_vendor(vendor)
-    if imitated is None:
+    if vendor != "facebook":
         return ()
-    if vendor == FACEBOOK.name:
-        return tuple(name for name in SCENARIOS if name not in _UNCHANGED_BY.get(connector, ()))
-    moment = time.time()
-
-    def vendor_state(scenario: str) -> object:
-        state = build_state(scenario, seed=0, clock=lambda: moment)
-        return to_json_value(state.vendors.get(vendor))
-
-    first, *others = SCENARIOS
-    usual = vendor_state(first)
-    further = imitated.further_scenarios
-    return (first, *(name for name in others if name in further or vendor_state(name) != usual))
+    return tuple(name for name in SCENARIOS if name not in _UNCHANGED_BY.get(connector, ()))
 
 
 def build_state(
@@ -149,8 +135,6 @@ def build_state(
         set_up_connectors(state)
         _apply_scenario(state)
         issue_customer_token(state)
-    for vendor in VENDORS.values():
-        vendor.add_state(state)
     return state
 
 

@@ -17,27 +17,28 @@ from pathlib import Path
 
 import uvicorn
 
-from facebook_cyclr_sandbox.certificates import get_certificate
 from facebook_cyclr_sandbox.control_api import ControlApi
 from facebook_cyclr_sandbox.cyclr.cyclr_api import CyclrApiSite
 from facebook_cyclr_sandbox.cyclr.cyclr_console import CyclrConsoleSite
 from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
+from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
+from facebook_cyclr_sandbox.graph.graph_site import GraphSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.site import Site
 from facebook_cyclr_sandbox.scenarios import build_state, list_scenarios
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState, SiteAddresses
-from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
 # Settings of no company: the place of the sandbox.
 _LOCATION_SETTINGS = ("ca_file", "connect_to")
-_CYCLR = "cyclr"
+_IMITATED = ("facebook", "cyclr")
 
 _ADDRESS = "127.0.0.1"
 # Each has a port, in this order.
 _SITES: dict[str, Callable[[SandboxState], Site]] = {
-    **FACEBOOK.sites,
+    "graph": GraphSite,
+    "facebook": FacebookSite,
     "cyclr_api": CyclrApiSite,
     "cyclr_console": CyclrConsoleSite,
     "service_domain": ServiceDomainSite,
@@ -53,9 +54,8 @@ class Sandbox:
     All remote systems on loopback, for as long as the `with` block lasts.
 
     `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes secrets, IDs
-    and faults repeatable. Its certificates go into `folder`, or a temporary one. `cache_folder`
-    stores the server's certificate for the next time. Raises ValueError for an unknown scenario and
-    OSError if a port is taken.
+    and faults repeatable. Its certificates go into `folder`, or a temporary one. Raises ValueError
+    for an unknown scenario and OSError if a port is taken.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Sandbox:
         port: int = 0,
         seed: int | None = None,
         folder: Path | None = None,
-        cache_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state: SandboxState = build_state(scenario, seed=seed, clock=clock)
@@ -74,7 +73,6 @@ class Sandbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open = ExitStack()
         self._folder = folder
-        self._cache_folder = cache_folder
 
     @property
     def description(self) -> Description:
@@ -85,7 +83,9 @@ class Sandbox:
         hosts = state.cyclr.website_hosts
         return {
             "scenario": state.scenario,
-            **FACEBOOK.settings(state),
+            "graph_url": at.graph,
+            "dialog_url": at.dialog,
+            "dashboard_url": at.facebook,
             "cyclr_api_url": at.cyclr_api,
             "cyclr_console_url": at.cyclr_console,
             "service_domain": state.cyclr.service_domain,
@@ -95,12 +95,6 @@ class Sandbox:
             **values,
             "website_address": at.service_domain,
             "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
-            **{
-                f"{name}_{setting}": value
-                for name in VENDORS
-                if name != FACEBOOK.name
-                for setting, value in self.settings(name).items()
-            },
         }
 
     list_scenarios = staticmethod(list_scenarios)
@@ -111,10 +105,8 @@ class Sandbox:
 
         A provider that the sandbox does not imitate gets none, so that no value goes to another.
         """
-        if provider in (FACEBOOK.name, _CYCLR):
+        if provider in _IMITATED:
             return self.description
-        if provider in VENDORS:
-            return {**VENDORS[provider].settings(self.state)}
         shown = self.description if not provider else {}
         return {name: value for name, value in shown.items() if name in _LOCATION_SETTINGS}
 
@@ -144,19 +136,15 @@ class Sandbox:
 
     def _start(self, sockets: list[socket.socket]) -> threading.Thread:
         """Start the thread that serves the sites, and wait until it does."""
-        sites = _list_sites()
-        ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
+        ports = dict(zip(_SITES, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         state = self.state
-        known = {name: urls.pop(name) for name in _SITES}
-        state.addresses = SiteAddresses(**known, vendor_sites=urls)
+        state.addresses = SiteAddresses(**urls)
         server_certificate = self._write_certificates()
         control = ControlApi(state, lambda: self.description)
-        made = {name: make(state) for name, make in sites.items()}
-        state.faults.vendor_sites = tuple(made[name].name for name in urls)
-        for name, site in made.items():
-            application = SiteApplication(site, state, control, abort=self._abort)
+        for name, make_site in _SITES.items():
+            application = SiteApplication(make_site(state), state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_make_server(application, path))
         thread = threading.Thread(
@@ -174,12 +162,15 @@ class Sandbox:
 
     def _write_certificates(self) -> Path:
         """Write the authority's certificate, and the partner domain's with its key."""
+        import trustme  # noqa: PLC0415  (slow to import)
+
         cyclr = self.state.cyclr
-        made = get_certificate(cyclr.service_domain, self._cache_folder, cyclr.website_hosts)
-        self._ca_file.write_bytes(made.authority)
+        authority = trustme.CA(organization_name="SANDBOX runbook")
+        issued = authority.issue_cert(cyclr.service_domain, *cyclr.website_hosts)
+        authority.cert_pem.write_to_path(self._ca_file)
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)
-        path.write_bytes(made.server)
+        issued.private_key_and_cert_chain_pem.write_to_path(path)
         return path
 
     async def _run(self, sockets: list[socket.socket]) -> None:
@@ -207,14 +198,6 @@ class Sandbox:
                     transport.abort()
 
 
-def _list_sites() -> dict[str, Callable[[SandboxState], Site]]:
-    """Return every site by name, those of further vendors last."""
-    return {
-        **_SITES,
-        **{name: make for vendor in VENDORS.values() for name, make in vendor.sites.items()},
-    }
-
-
 class _StoppableServer(uvicorn.Server):
     """A server that stops at once when `stop` is set; uvicorn's looks ten times a second."""
 
@@ -240,7 +223,7 @@ class _StoppableServer(uvicorn.Server):
 def _listen(port: int, stack: ExitStack) -> list[socket.socket]:
     """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
     sockets = []
-    for offset in range(len(_list_sites())):
+    for offset in range(len(_SITES)):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sockets.append(stack.enter_context(listener))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

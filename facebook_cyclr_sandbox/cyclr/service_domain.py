@@ -9,6 +9,9 @@ from urllib.parse import urlencode
 
 from facebook_cyclr_sandbox.cyclr.cyclr_api import issue_api_token
 from facebook_cyclr_sandbox.cyclr.cyclr_json import add_nosniff_header
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
+from facebook_cyclr_sandbox.graph.tokens import handle_token_request
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.http.asgi import get_host
 from facebook_cyclr_sandbox.http.page_templates import render_page
 from facebook_cyclr_sandbox.http.router import Router
@@ -23,8 +26,6 @@ from facebook_cyclr_sandbox.http.web_messages import (
 from facebook_cyclr_sandbox.partner_website import handle_website_request
 from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent, find_by_number
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
-from facebook_cyclr_sandbox.vendor import VendorTokenError
-from facebook_cyclr_sandbox.vendors import VENDORS
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
@@ -114,8 +115,7 @@ class ServiceDomainSite(Site):
                 "state": pending.state,
             }
         )
-        page_address = VENDORS[connector.vendor].authorization_endpoint(self._state)
-        return redirect_response(f"{page_address}?{query}")
+        return redirect_response(f"{self._state.addresses.dialog}?{query}")
 
     @_router.route("GET", "/connector/callback")
     def _handle_callback(self, request: WebRequest) -> WebResponse:
@@ -140,7 +140,7 @@ class ServiceDomainSite(Site):
             )
         connector = self._state.cyclr.library[installed.connector_id]
         try:
-            response = VENDORS[connector.vendor].token_endpoint(
+            response = handle_token_request(
                 self._state,
                 {
                     "grant_type": "authorization_code",
@@ -150,8 +150,9 @@ class ServiceDomainSite(Site):
                     "code": code,
                 },
             )
-        except VendorTokenError as error:
-            return _render_callback_error(error.error, error.error_description)
+        except GraphError as error:
+            shown = translate(error, self._state.facebook.locale)
+            return _render_callback_error(error.definition.type, shown.message)
         installed.access_token = str(response["access_token"])
         installed.is_authenticated = True
         return _end_sign_in(self._state, pending)

@@ -53,7 +53,7 @@ class Fault:
     """The number of requests that it may still affect; None without a limit."""
 
     site: str = ""
-    """The only site that it affects; empty for both APIs and the sites of further vendors."""
+    """The only site that it affects; empty for both APIs."""
 
     seconds: float = 2.0
     """The delay of a slow response."""
@@ -69,13 +69,11 @@ class FaultInjector:
     active: list[Fault] = field(default_factory=list)
     random_source: RandomSource = field(default_factory=RandomSource)
     injected_count: int = 0
-    vendor_sites: tuple[str, ...] = ()
-    """The names of the sites of further vendors."""
 
     def draw_fault(self, site: str) -> Fault | None:
         """Return the fault for this request to `site`, if any."""
         for index, fault in enumerate(self.active):
-            sites = (fault.site,) if fault.site else (*_APIS, *self.vendor_sites)
+            sites = (fault.site,) if fault.site else _APIS
             if site not in sites or self.random_source.fraction() >= fault.share:
                 continue
             if fault.remaining is not None and fault.remaining > 1:
@@ -87,23 +85,19 @@ class FaultInjector:
         return None
 
 
-def read_fault(document: Mapping[str, Any], vendor_sites: tuple[str, ...] = ()) -> Fault:
-    """
-    Return the fault described by a JSON object; raise ValueError or TypeError if invalid.
-
-    `vendor_sites` are the names of the sites of further vendors.
-    """
+def read_fault(document: Mapping[str, Any]) -> Fault:
+    """Return the fault described by a JSON object; raise ValueError or TypeError if invalid."""
     known = {"kind", "share", "remaining", "site", "seconds", "code"}
     unknown = set(document) - known
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     kind = FaultKind(str(document.get("kind")))
     fault = Fault(kind, **{name: value for name, value in document.items() if name != "kind"})
-    _check_fault(fault, (*FAULT_SITES, *vendor_sites))
+    _check_fault(fault)
     return fault
 
 
-def _check_fault(fault: Fault, sites: tuple[str, ...]) -> None:
+def _check_fault(fault: Fault) -> None:
     numbers = {"share": fault.share, "seconds": fault.seconds, "code": fault.code}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -113,5 +107,5 @@ def _check_fault(fault: Fault, sites: tuple[str, ...]) -> None:
     left = fault.remaining
     if left is not None and (isinstance(left, bool) or not isinstance(left, int) or left < 1):
         raise ValueError("remaining must be a whole number from 1 on")
-    if fault.site not in ("", *sites):
-        raise ValueError(f"site must be one of {', '.join(sites)}")
+    if fault.site not in ("", *FAULT_SITES):
+        raise ValueError(f"site must be one of {', '.join(FAULT_SITES)}")

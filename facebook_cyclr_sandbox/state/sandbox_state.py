@@ -6,8 +6,7 @@ request at a time.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from facebook_cyclr_sandbox.state.cyclr_state import CyclrState
@@ -52,9 +51,6 @@ class SiteAddresses:
     service_domain: str = ""
     """The HTTPS socket of the service domain, as `host:port`."""
 
-    vendor_sites: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
-    """Site of a further vendor → its URL."""
-
     @property
     def dialog(self) -> str:
         """The OAuth dialog, version included."""
@@ -97,9 +93,6 @@ class SandboxState:
 
     operator_values: dict[str, str] = field(default_factory=dict)
     """The ids and credentials that the operator holds, by setting; the description shows them."""
-
-    vendors: dict[str, object] = field(default_factory=dict)
-    """Vendor other than Facebook → its state."""
 
     def now(self) -> float:
         """Return the sandbox's time in seconds since the epoch."""

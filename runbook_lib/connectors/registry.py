@@ -279,14 +279,16 @@ def _folder_of(name: str) -> Path:
     """Return the folder of a connector; load nothing of it."""
     if name in connector_names():
         return _connector_folders()[name]
-    return packaged_connectors()[name].folder or Path(name)
+    return LOADED.get(name, Path(name))
 
 
-def _require_usable(name: str) -> None:
-    """Raise `BrokenConnectorError` for a connector of a package that must not be loaded."""
+def _load_package(name: str) -> None:
+    """Load the package of a connector that is not one of the runbook's own."""
     if name not in connector_names():
-        packaged_connectors()[name].require_usable()
-        LOADED[name] = _folder_of(name)
+        connector = packaged_connectors()[name]
+        if connector.problem:
+            raise SettingsError(connector.problem)
+        LOADED[name] = Path(import_module(connector.module).__path__[0])
 
 
 @lru_cache
@@ -331,10 +333,7 @@ def _load_inputs(name: str) -> tuple[Input, ...] | str:
 def _try_to_load(name: str, file: str, load: Callable[[], T]) -> T | str:
     """Load a connector's `file`; return the result of `load`, or the reason why it is broken."""
     try:
-        _require_usable(name)
-    except BrokenConnectorError as error:
-        return str(error)
-    try:
+        _load_package(name)
         return load()
     except KeyboardInterrupt:
         raise

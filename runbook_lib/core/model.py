@@ -577,16 +577,9 @@ class ConnectorPackage(ModelStruct):
 
     name: Name
     version: Name
-    digest: Annotated[
-        Sha256, Meta(description="SHA-256 over the names and digests of its files, see docs")
-    ]
-    is_editable: Annotated[
-        bool, Meta(description="true: it runs from a folder in which somebody works")
-    ]
 
     def __str__(self) -> str:
-        editable = ", editable" if self.is_editable else ""
-        return f"package {self.name} {self.version}{editable}, SHA-256 {self.digest[:16]}"
+        return f"package {self.name} {self.version}"
 
 
 class ProcedureName(ModelStruct):

@@ -257,13 +257,13 @@ def _lost(request: ProcessRequest) -> CompletedRequest:
 
 def connector_versions() -> list[tuple[str, str]]:
     """
-    Return the version of the runbook: the digests of its connectors and of further packages.
+    Return the version of the runbook: the digests of its connectors, and further packages.
 
     Broken connectors are left out.
     """
     own = [(name, procedure.digest) for name, procedure in working_procedures().items()]
     packages = [(name, package_of(name)) for name in packaged_names()]
-    return own + [(name, package.digest) for name, package in packages if package]
+    return own + [(name, str(package)) for name, package in packages if package]
 
 
 def _interrupt(token: str) -> None:

@@ -41,7 +41,6 @@ from runbook_lib.engine.tenant_run import load_settings, open_known, require_wit
 from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.engine.watch.trial_messages import try_receivers
 from runbook_lib.errors import (
-    BrokenConnectorError,
     ExitCode,
     RunbookError,
     SettingsError,
@@ -201,14 +200,9 @@ def _connectors() -> list[ExaminedItem]:
             ignored = f"{connector.package()} is ignored: the runbook has a connector of that name"
             items.append(ExaminedItem(subject, ignored, is_warning=True))
             continue
-        try:
-            connector.require_usable()
-        except BrokenConnectorError as error:
-            message = f"{error} {error.diagnostics()}"
-            items.append(ExaminedItem(subject, message, is_warning=True))
-        else:
-            package = connector.package()
-            items.append(ExaminedItem(subject, str(package), is_warning=package.is_editable))
+        is_broken = bool(connector.problem)
+        message = f"{connector.problem}: correct it" if is_broken else str(connector.package())
+        items.append(ExaminedItem(subject, message, is_warning=is_broken))
     return items
 
 

@@ -23,7 +23,6 @@ from runbook_lib.connectors.registry import (
     connector_names,
     find_procedure,
     known_variables,
-    package_of,
     practice_attestations,
 )
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
@@ -37,7 +36,7 @@ from runbook_lib.engine.headless import (
     RunResult,
     run_tenant,
 )
-from runbook_lib.errors import BrokenConnectorError, SettingsError
+from runbook_lib.errors import SettingsError
 
 # The one setting of real runs that practice obeys: it names steps, and nothing real.
 _FOUR_EYES = "RUNBOOK_FOUR_EYES"
@@ -103,15 +102,7 @@ def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
     names = {item.name: item.default for item in procedure.inputs}
     connector = str(names.get("cyclr_connector") or "")
     vendor = vendor_of(procedure)
-    if package_of(procedure.id) is None:
-        return serve.list_scenarios(vendor.name, connector)
-    try:
-        return serve.list_scenarios(vendor.name, connector)
-    except Exception as error:  # the code of a package may raise anything
-        raise BrokenConnectorError(
-            f"The sandbox of {vendor.title} cannot be loaded ({type(error).__name__}).",
-            next_step="Correct its package, or run for real, without practice.",
-        ) from error
+    return serve.list_scenarios(vendor.name, connector)
 
 
 def serve_until_interrupted(
@@ -231,19 +222,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     A tenant's `key` is its sandbox's seed: it meets the same app each time. Raises `SettingsError`
     for a scenario that `procedure` does not have, before anything is written.
     """
-    from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
-
     from facebook_cyclr_sandbox import serve  # noqa: PLC0415
 
     require_scenario(scenario, procedure)
     attestations = practice_attestations(procedure.id, scenario, utc_now().date())
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
-        # The sandbox keeps its certificate between runs.
-        cache = user_cache_path("facebook-marketing-runbook") / "sandbox"
-        sandbox = stack.enter_context(
-            serve(scenario, seed=key.seed, folder=folder, cache_folder=cache)
-        )
+        sandbox = stack.enter_context(serve(scenario, seed=key.seed, folder=folder))
         env_file = folder / "sandbox.env"
         description = sandbox.description
         items = inputs_of(procedure)

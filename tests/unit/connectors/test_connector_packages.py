@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.connectors import connector_packages, registry
-from runbook_lib.connectors.connector_packages import PackagedConnector, packaged_connectors
+from runbook_lib.connectors.connector_packages import packaged_connectors
 from runbook_lib.connectors.registry import (
     broken_connectors,
     connector_names,
@@ -22,7 +21,7 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.engine.doctor import _connectors
 from runbook_lib.errors import BrokenConnectorError, SettingsError
-from tests.support.wording import refused, wording
+from tests.support.wording import refused, refused_naming, wording
 
 NAME = "plainmark"
 Install = Callable[..., Path]
@@ -42,9 +41,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         name: str = NAME,
         module: str = NAME,
         folder: str = NAME,
-        source: Path | None = None,
     ) -> Path:
-        home = (source or site) / folder
+        home = site / folder
         home.mkdir(parents=True, exist_ok=True)
         for file in ("__init__.py", "procedure.py", "inputs.py"):
             (home / file).write_text("raise RuntimeError('it was loaded')\n")
@@ -53,15 +51,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         metadata = ("Metadata-Version: 2.1", f"Name: {distribution}", "Version: 1.0", "")
         (info / "METADATA").write_text("\n".join(metadata))
         (info / "entry_points.txt").write_text(f"[runbook_connectors]\n{name} = {module}\n")
-        files = [] if source else sorted(home.rglob("*.py"))
-        rows = [f"{path.relative_to(site)},," for path in files]
-        (info / "RECORD").write_text("\n".join([*rows, f"{info.name}/METADATA,,", ""]))
-        if source:
-            (info / "direct_url.json").write_text(
-                json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}})
-            )
-            (site / "plainmark.pth").write_text(f"{source}\n")
-            monkeypatch.syspath_prepend(source)
         forget()
         return home
 
@@ -78,28 +67,17 @@ def forget() -> None:
         del sys.modules[name]
 
 
-def found() -> PackagedConnector:
-    """Return the only packaged connector."""
-    (connector,) = packaged_connectors().values()
-    return connector
-
-
 def test_it_is_found_and_not_loaded(install: Install) -> None:
     """Its name and package come from metadata; no list of the runbook's own connectors has it."""
-    folder = install()
+    install()
 
     require_connector(NAME)
     package = package_of(NAME)
     assert packaged_names() == (NAME,)
     assert NAME not in connector_names()
     assert NAME not in working_procedures()
-    assert found().folder == folder
     assert package is not None
-    assert (package.name, package.version, package.is_editable) == (
-        "runbook-plainmark",
-        "1.0",
-        False,
-    )
+    assert (package.name, package.version) == ("runbook-plainmark", "1.0")
     assert NAME not in sys.modules
 
 
@@ -119,7 +97,6 @@ def test_an_error_of_its_code_stops_no_other_connector(install: Install) -> None
     [
         ([{}, {"distribution": "runbook-second"}], "several-packages"),
         ([{"module": "other"}], "entry-point-name"),
-        ([{"folder": "elsewhere"}], "no-module"),
     ],
 )
 def test_an_unusable_one_is_refused_before_it_is_loaded(
@@ -150,42 +127,20 @@ def test_no_package_replaces_an_own_connector(install: Install) -> None:
     assert "runbook-plainmark" in item.message
 
 
-def test_the_digest_is_about_files_and_names(install: Install) -> None:
-    """Each byte, each name and each further file counts; bytecode does not."""
-    folder = install()
-    first = found().package().digest
+def test_an_entry_points_file_that_cannot_be_read_stops_nothing_else(install: Install) -> None:
+    """Its package is named with the reason; connectors and other packages work."""
+    home = install("runbook-broken")
+    info = home.parent / "runbook_broken-1.0.dist-info"
+    (info / "entry_points.txt").write_text("[runbook_connectors]\nplainmark\n")
+    install("runbook-second")
 
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__/x.pyc").write_bytes(b"1")
-    assert found().package().digest == first
-    changed = {first}
-    (folder / "procedure.py").write_text("raise RuntimeError('it was Loaded')\n")
-    changed.add(found().package().digest)
-    (folder / "procedure.py").rename(folder / "procedures.py")
-    changed.add(found().package().digest)
-    (folder / "not_listed.py").write_text("")
-    changed.add(found().package().digest)
-    assert len(changed) == 4
-
-
-def test_an_editable_one_is_digested_where_it_is(install: Install, tmp_path: Path) -> None:
-    """It lists no file of its own, so the folder counts that its entry point names."""
-    folder = install(source=tmp_path / "work")
-    first = found().package()
-
-    (folder / "inputs.py").write_text("changed")
-    assert first.is_editable
-    assert "editable" in str(first)
-    assert found().package().digest != first.digest
-
-
-def test_a_part_of_a_package_is_found_without_loading_it(install: Install) -> None:
-    """The entry point may name a module below another package."""
-    folder = install(folder=f"{NAME}/{NAME}", module=f"{NAME}.{NAME}")
-
-    assert found().folder == folder
-    found().require_usable()
-    assert NAME not in sys.modules
+    assert "runbook-broken" in packaged_names()
+    assert package_of(NAME) is not None
+    assert find_procedure(connector_names()[0])
+    (item,) = [item for item in _connectors() if "runbook-broken" in item.subject]
+    assert item.is_warning
+    with refused_naming(BrokenConnectorError, "entry_points.txt"):
+        find_procedure("runbook-broken")
 
 
 def test_an_unknown_one_is_refused(install: Install) -> None:

@@ -104,7 +104,7 @@ RUN = {
         "id": "facebook_marketing",
         "version": "1",
         "digest": DIGEST,
-        "package": {"name": "other", "version": "1.0", "digest": DIGEST, "is_editable": False},
+        "package": {"name": "other", "version": "1.0"},
     },
     "mode": "headless",
     "sandbox": False,

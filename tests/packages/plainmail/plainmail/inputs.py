@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook_lib.config import formats
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
-from runbook_lib.connectors.provider import ImitatedVendor
+from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import Input
 from runbook_lib.remote.oauth import AuthorizationServer
 
@@ -31,7 +31,7 @@ LOGIN_URL = Input(
     default="https://login.plainmail.example",
     provider=NAME,
 )
-PLAINMAIL = ImitatedVendor(
+PLAINMAIL = Vendor(
     name=NAME,
     title="Plainmail",
     settings=(LOGIN_URL,),
