@@ -20,5 +20,4 @@ LAYERS = (
     "notebook",
     "api",
     "cli",
-    "testing",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.testing.cyclr_case import CYCLR_TOKEN, SIGN_IN_TOKEN
+from tests.support.connector_safety.cyclr_case import CYCLR_TOKEN, SIGN_IN_TOKEN
 
 APP_ID = "1234567891011121"
 APP_SECRET = "0123456789abcdef0123456789abcdef"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from runbook_lib.testing import (
+from tests.support.connector_safety import (
     Control,
     MinimalExchanges,
     ScriptedExchange,
@@ -15,7 +15,7 @@ from runbook_lib.testing import (
     named_refusals,
     with_cyclr,
 )
-from runbook_lib.testing.connector_case import REFUSALS
+from tests.support.connector_safety.connector_case import REFUSALS
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.minimal_responses import BASE, FACEBOOK_EXCHANGES, OTHER_APP_ID

@@ -1,8 +1,7 @@
 """
 The minimal response with which each check of Facebook's verifies its step, as data.
 
-Cyclr's are those of every connector (`runbook_lib.testing.with_cyclr`). No part of a response can
-be left out: `test_connector_safety` removes each field, and the check no longer verifies.
+Cyclr's are those of every connector (`with_cyclr`). No part of a response can be left out: `test_connector_safety` removes each field, and the check no longer verifies.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import Any
 
 from runbook_lib.connectors.facebook import review
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.testing import (
+from tests.support.connector_safety import (
     ConnectorCase,
     MinimalExchanges,
     ScriptedExchange,
     asking,
     made_up,
 )
-from runbook_lib.testing.cyclr_case import (
+from tests.support.connector_safety.cyclr_case import (
     API_TOKEN,
     CONNECTOR_ID,
     installed_connector,

@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from runbook_lib.testing import ScriptedExchange
-from runbook_lib.testing.json_paths import Place, at, places
+from tests.support.connector_safety import ScriptedExchange
+from tests.support.connector_safety.json_paths import Place, at, places
 from tests.unit.bodies import graph_error
 
 Change = Callable[[ScriptedExchange], ScriptedExchange]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.testing import MinimalExchanges, ScriptedExchange
+from tests.support.connector_safety import MinimalExchanges, ScriptedExchange
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform

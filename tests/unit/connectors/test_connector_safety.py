@@ -1,4 +1,4 @@
-"""Every check of Facebook's and Cyclr's keeps the promises of `runbook_lib.testing`."""
+"""Every check of Facebook's and Cyclr's keeps the promises of `ConnectorSafety`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.testing import ConnectorSafety
+from tests.support.connector_safety import ConnectorSafety
 from tests.unit.connectors.facebook_case import CASE, NO_SUCH_APP
 
 

@@ -10,10 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.remote.http_messages import parse_body
-from runbook_lib.testing import MinimalExchanges
-from runbook_lib.testing.connector_safety import SameResponse, response_of, verifies_nothing
-from runbook_lib.testing.response_changes import EMPTY_BODIES, MALFORMED_TEXTS, STATUSES
-from runbook_lib.testing.scripted_exchanges import changed
+from tests.support.connector_safety import MinimalExchanges
+from tests.support.connector_safety.connector_safety import (
+    SameResponse,
+    response_of,
+    verifies_nothing,
+)
+from tests.support.connector_safety.response_changes import EMPTY_BODIES, MALFORMED_TEXTS, STATUSES
+from tests.support.connector_safety.scripted_exchanges import changed
 from tests.unit.connectors.facebook_case import FOREIGN, MINIMAL_EXCHANGES
 from tests.unit.connectors.minimal_responses import OTHER_APP_ID
 from tests.unit.connectors.perform import CHECKS, perform

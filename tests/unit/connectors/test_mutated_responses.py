@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.testing import MinimalExchanges
+from tests.support.connector_safety import MinimalExchanges
 from tests.support.expected_outcomes import expected
 from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform

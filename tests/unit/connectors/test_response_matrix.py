@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.testing import MinimalExchanges
+from tests.support.connector_safety import MinimalExchanges
 from tests.support.expected_outcomes import CELLS, expected
 from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform

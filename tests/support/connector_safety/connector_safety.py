@@ -23,9 +23,9 @@ import httpx
 from runbook_lib.connectors.code_meanings import read_meanings
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Check
-from runbook_lib.testing.connector_case import ConnectorCase, Control
-from runbook_lib.testing.json_paths import Place, at, places
-from runbook_lib.testing.response_changes import (
+from tests.support.connector_safety.connector_case import ConnectorCase, Control
+from tests.support.connector_safety.json_paths import Place, at, places
+from tests.support.connector_safety.response_changes import (
     EMPTY_BODIES,
     MALFORMED_TEXTS,
     STATUSES,
@@ -33,7 +33,7 @@ from runbook_lib.testing.response_changes import (
     never_verified,
     reordered,
 )
-from runbook_lib.testing.scripted_exchanges import (
+from tests.support.connector_safety.scripted_exchanges import (
     MinimalExchanges,
     ScriptedExchange,
     ScriptedRemote,
@@ -439,7 +439,7 @@ class SameResponse(httpx.BaseTransport):
     def __init__(self, respond: Callable[[], httpx.Response]) -> None:
         self._respond = respond
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Respond in place of the network."""
         return self._respond()
 
@@ -530,7 +530,7 @@ def _changed_places(
     return minimal
 
 
-def _require(is_so: bool, advice: str) -> None:  # noqa: FBT001  (a condition)
+def _require(is_so: bool, advice: str) -> None:
     """Fail with `advice` unless something is so."""
     if not is_so:
         raise AssertionError(f"{advice[:1_000]}.")

@@ -11,9 +11,9 @@ from functools import cache, partial
 from typing import Any
 
 from runbook_lib.core.procedure import Check
-from runbook_lib.testing.connector_case import ConnectorCase
-from runbook_lib.testing.json_paths import at, places
-from runbook_lib.testing.scripted_exchanges import (
+from tests.support.connector_safety.connector_case import ConnectorCase
+from tests.support.connector_safety.json_paths import at, places
+from tests.support.connector_safety.scripted_exchanges import (
     MinimalExchanges,
     ScriptedExchange,
     with_value,

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from runbook_lib.testing.json_paths import Place, at
+from tests.support.connector_safety.json_paths import Place, at
 
 Asks = Callable[[httpx.Request], bool]
 

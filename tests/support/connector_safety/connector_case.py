@@ -27,7 +27,11 @@ from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.testing.scripted_exchanges import MinimalExchanges, ScriptedRemote, made_up
+from tests.support.connector_safety.scripted_exchanges import (
+    MinimalExchanges,
+    ScriptedRemote,
+    made_up,
+)
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -13,8 +13,12 @@ import httpx
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.redaction import Secret
-from runbook_lib.testing.connector_case import ConnectorCase, Control, by_status
-from runbook_lib.testing.scripted_exchanges import MinimalExchanges, ScriptedExchange, made_up
+from tests.support.connector_safety.connector_case import ConnectorCase, Control, by_status
+from tests.support.connector_safety.scripted_exchanges import (
+    MinimalExchanges,
+    ScriptedExchange,
+    made_up,
+)
 
 CYCLR_VALUES: Mapping[str, str] = {
     "service_domain": "acme-h.cyclr.com",
@@ -22,7 +26,7 @@ CYCLR_VALUES: Mapping[str, str] = {
     "account_api_id": "acct-1",
     "cyclr_username": "operator@acme.example",
 }
-CYCLR_SECRET = "cyclr-client-secret-1"  # noqa: S105  (invented)
+CYCLR_SECRET = "cyclr-client-secret-1"
 # NOTE: no constant of the runbook has the form of a token.
 CYCLR_TOKEN = "cyclr-api-token-" + "4fG7hJ2kL9mN3pQ8"
 SIGN_IN_TOKEN = "c2lnbi1pbi10b2tl" + "bi1vZi1jeWNscg=="
