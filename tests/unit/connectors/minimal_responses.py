@@ -1,7 +1,8 @@
 """
 The minimal response with which each check of Facebook's verifies its step, as data.
 
-Cyclr's are those of every connector (`with_cyclr`). No part of a response can be left out: `test_connector_safety` removes each field, and the check no longer verifies.
+Cyclr's are those of every connector (`with_cyclr`). No part of a response can be left
+out: `test_connector_safety` removes each field, and the check no longer verifies.
 """
 
 from __future__ import annotations
