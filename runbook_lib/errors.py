@@ -431,19 +431,9 @@ class ArchiveError(EvidenceError):
 
 
 class StoreUnavailableError(ArchiveError):
-    """
-    A store cannot be used at all for now, so no other bundle is tried.
-
-    `is_silent`: it did not answer or closed the connection, so another attempt may succeed.
-    """
+    """A store cannot be used at all for now, so no other bundle is tried."""
 
     code = "archive-unavailable"
-
-    def __init__(
-        self, message: str, *, file: str = "", next_step: str | None = None, is_silent: bool = False
-    ) -> None:
-        super().__init__(message, file=file, next_step=next_step)
-        self.is_silent = is_silent
 
 
 def reason_of(error: OSError) -> str:

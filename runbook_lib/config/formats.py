@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from runbook_lib.core.files import read_plain
 
 # The schemes of object stores.
-OBJECT_STORES = ("s3", "gs", "az")
+OBJECT_STORES = ("s3", "gs", "az", "sftp", "memory")
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
 _LARGEST_FILE = 1024 * 1024
@@ -153,7 +153,7 @@ def certificate_file(text: str) -> str:
 
 def archive_address(text: str) -> str:
     """
-    Return the address of an archive: `s3://…`, `gs://…`, `az://…`, or a folder's absolute path.
+    Return the address of an archive: `s3://…` or another scheme, or a folder's absolute path.
 
     Raises `ValueError` without quoting the text: people paste credentials into
     addresses.
@@ -165,7 +165,8 @@ def archive_address(text: str) -> str:
     if not separator or scheme == "file":
         return str(Path(rest or typed).expanduser().absolute())
     if scheme not in OBJECT_STORES:
-        raise ValueError("an archive is a folder, or its address starts with s3://, gs:// or az://")
+        names = ", ".join(f"{name}://" for name in OBJECT_STORES)
+        raise ValueError(f"an archive is a folder, or its address starts with {names}")
     if "@" in rest.partition("/")[0] or "?" in rest or "::" in rest:
         raise ValueError("an archive's address contains no credentials and no options")
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):

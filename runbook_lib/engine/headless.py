@@ -456,7 +456,7 @@ def archive_sealed(
     Copy a bundle to the archive that the settings `values` name; return its address there.
 
     Empty if they name none; practice is archived only if this run names it. A trial copies nothing,
-    and `bundle` is the tenant's folder. Raises like `archive_bundle`, a trial like `check_archive`,
+    and `bundle` is the tenant's folder. Raises like `archive_bundle`, a trial like `check_apart`,
     and `SettingsError` for practice whose archive is on another machine.
     """
     url = str(values.get("archive", ""))
@@ -467,13 +467,11 @@ def archive_sealed(
     from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
         archive_bundle,
         check_apart,
-        check_archive,
     )
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits  # noqa: PLC0415
 
     if is_trial:
-        check_archive(url, bundle)
-        check_apart(url, [bundle.parents[1]])
+        check_apart(url, bundle)
         return url
     seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
     limits = TransferLimits(seconds, say=say)

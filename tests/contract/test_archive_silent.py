@@ -207,9 +207,7 @@ def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Fu
     done = under_way["verify", *way].result()
 
     assert done.returncode == ExitCode.INCOMPLETE, done.stdout
-    silent = wording("archive-unavailable.no-answer-within")
-    not_reached = wording("archive-unavailable.not-reached")
-    assert silent in done.stderr or not_reached in done.stderr
+    assert URL in done.stderr
 
 
 def test_a_refused_connection_is_reported_soon(
@@ -222,7 +220,7 @@ def test_a_refused_connection_is_reported_soon(
         done = runbook("archive", str(evidence), "--to", URL, "--archive-seconds", "5")
 
     assert done.returncode == ExitCode.INCOMPLETE
-    assert wording("archive-unavailable.not-reached") in done.stdout
+    assert URL in done.stdout
     assert "not tried" in done.stdout
 
 
@@ -238,15 +236,9 @@ def test_a_hanging_drive_is_abandoned(
         archive_bundle(
             bundles_below(evidence)[0],
             str(tmp_path / "drive"),
-            limits=TransferLimits(0.2, retries=1, say=said.append),
+            limits=TransferLimits(0.2, say=said.append),
         )
 
     ends.set()
-    assert len(said) == 1
+    assert len(said) == 2
     assert "Trying again" in said[0]
-
-
-def test_large_files_may_take_longer() -> None:
-    """The time limit grows with the size of a file."""
-    assert TransferLimits(60).deadline(0) == 60
-    assert TransferLimits(60).deadline(50 * 2**20) > 600

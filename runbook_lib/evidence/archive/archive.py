@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.core.files import is_folder, is_there, read_plain
-from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.run_state import open_history
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.errors import (
@@ -36,13 +36,7 @@ from runbook_lib.errors import (
     reason_of,
     reported_as,
 )
-from runbook_lib.evidence.archive.stores import (
-    LARGEST_OBJECT,
-    FolderStore,
-    Store,
-    TransferLimits,
-    open_store,
-)
+from runbook_lib.evidence.archive.stores import LARGEST_OBJECT, Store, TransferLimits
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, finish_interrupted
 from runbook_lib.evidence.signing.keys import LARGEST_KEY, PUBLIC_SUFFIX, exported_keys
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_link, digest
@@ -61,14 +55,12 @@ _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`. The sealed bundle on this "
     "machine was not changed."
 )
-_CHOOSE_ANOTHER = "Name a folder outside of it, or an object store."
 _ANOTHER_CHAIN = (
     "Nothing was written. Archive this folder to another address, or find out which of the two "
     "chains is the tenant's: an archive with both could never be verified."
 )
-# The approximate size of a statement, for the time-out of its transfer.
-_SOME_STATEMENT = 64 * 1024
 _LONGEST_NAME = 255
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +68,12 @@ class ArchivedBundle:
     """
     A bundle in an archive, complete and read back, with its address.
 
-    `copied` objects are new, keys included; `present` ones existed with the
-    same content.
+    `copied` objects are new, keys included; `present` ones existed with the same content.
     """
 
     address: str
     copied: int
     present: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferProgress:
-    """The file in progress: its number of how many, its name in the archive, its size."""
-
-    number: int
-    of: int
-    name: str
-    size: int
 
 
 def evidence_below(path: Path) -> tuple[list[Path], list[UnreadablePath]]:
@@ -103,74 +84,58 @@ def evidence_below(path: Path) -> tuple[list[Path], list[UnreadablePath]]:
     the bundle for `archive_bundle` to reject. Raises `SettingsError` without any bundle.
     """
     path = Path(os.path.realpath(path))
+    bundles: list[Path] = []
+    unreadable: list[UnreadablePath] = []
     if is_folder(path) and is_bundle(path):
-        bundles = [path] if _is_tried(path) else []
-        unreadable = list[UnreadablePath]()
-    else:
-        bundles, unreadable = _collected(homes_below(path) if is_folder(path) else (), _bundles_of)
+        bundles = [path]
+    elif is_folder(path):
+        for home in homes_below(path):
+            if isinstance(home, UnreadablePath):
+                unreadable.append(home)
+                continue
+            try:
+                with suppress(OSError, JournalError):
+                    finish_interrupted(home)
+                bundles += bundles_in(home)
+                if any(home.glob(f"{SEALED_PREFIX}*")):
+                    bundles += unfinished_in(home, open_history(home).read().index.sealed)
+            except OSError as error:
+                reason = f"It cannot be read: {reason_of(error)}."
+                unreadable.append(UnreadablePath(home, home.name, reason))
+            except (JournalError, EvidenceError) as error:
+                unreadable.append(UnreadablePath(home, home.name, str(error)))
     if not bundles and not unreadable:
         raise SettingsError(f"There is no sealed bundle in {path}.")
     for keys in {keys_beside(bundle.parent) for bundle in bundles}:
         unreadable += find_unreadable_keys(keys, PUBLIC_SUFFIX, LARGEST_KEY)
-    return sorted(bundles), unreadable
+    return sorted(bundle for bundle in bundles if not _is_empty(bundle)), unreadable
 
 
-def _collected(
-    homes: Iterable[Path | UnreadablePath], contents: Callable[[Path], Iterable[Path]]
-) -> tuple[list[Path], list[UnreadablePath]]:
-    """Return the `contents` of each home, as far as they could be read, and what could not be."""
-    places: list[Path] = []
-    unreadable: list[UnreadablePath] = []
-    for home in homes:
-        if isinstance(home, UnreadablePath):
-            unreadable.append(home)
-            continue
-        try:
-            places.extend(contents(home))
-        except OSError as error:
-            reason = f"It cannot be read: {reason_of(error)}."
-            unreadable.append(UnreadablePath(home, home.name, reason))
-        except (JournalError, EvidenceError) as error:
-            unreadable.append(UnreadablePath(home, home.name, str(error)))
-    return places, unreadable
-
-
-def _bundles_of(home: Path) -> Iterator[Path]:
-    """Yield the bundles in `home`; those of interrupted runs are finished first, if possible."""
-    yield from filter(_is_tried, before := bundles_in(home))
-    if any(home.glob(f"{SEALED_PREFIX}*")):
-        with suppress(OSError, JournalError):
-            finish_interrupted(home)
-        yield from (bundle for bundle in bundles_in(home) if bundle not in before)
-        yield from unfinished_in(home, open_history(home).read().index.sealed)
-
-
-def _is_tried(bundle: Path) -> bool:
-    """Return whether `bundle` is not empty; an empty folder was never a bundle."""
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder is empty: it was never a bundle."""
     try:
-        return bundle.is_symlink() or not bundle.is_dir() or any(bundle.iterdir())
+        return not any(folder.iterdir())
     except OSError:
-        return True
+        return False
 
 
-def check_archive(url: str, home: Path) -> None:
-    """Raise what `archive_bundle` would for a bundle in `home`, without contacting the store."""
-    _check_apart(open_store(url), Path(os.path.realpath(home)))
+def check_apart(url: str, home: Path) -> None:
+    """
+    Raise `SettingsError` if `url` is no archive, or a folder that overlaps the evidence.
 
-
-def check_apart(url: str, paths: Iterable[Path]) -> None:
-    """Raise `SettingsError` if an archive folder overlaps one of `paths`, links resolved."""
-    store = open_store(url)
-    if not isinstance(store, FolderStore):
+    `home` contains a journal and its bundles; all evidence is two folders above. No store is
+    contacted.
+    """
+    folder = Store(url).folder
+    if folder is None:
         return
-    target = Path(os.path.realpath(store.path))
-    for path in paths:
-        source = Path(os.path.realpath(path))
-        if target.is_relative_to(source) or source.is_relative_to(target):
-            raise SettingsError(
-                f"The archive {target} overlaps the evidence in {source}.",
-                next_step=_CHOOSE_ANOTHER,
-            )
+    target = Path(os.path.realpath(folder))
+    evidence = Path(os.path.realpath(home)).parents[1]
+    if target.is_relative_to(evidence) or evidence.is_relative_to(target):
+        raise SettingsError(
+            f"The archive {target} overlaps the evidence itself.",
+            next_step="Name a folder outside of it, or an object store.",
+        )
 
 
 def archive_bundle(
@@ -178,7 +143,6 @@ def archive_bundle(
     url: str,
     *,
     limits: TransferLimits | None = None,
-    on_progress: Callable[[TransferProgress], None] = lambda _: None,
 ) -> ArchivedBundle:
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
@@ -191,43 +155,35 @@ def archive_bundle(
     would reject any bundle. Before anything is copied, it raises `ContentError` and similar if the
     bundle differs from its signed content, and `ChainError` if the archive has another chain.
     """
-    store = open_store(url, limits)
+    store = Store(url, limits)
     # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
     verified = _check_sealed(folder, place)
-    _check_apart(store, folder.parent)
-    files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
+    check_apart(url, folder.parent)
     _check_same_chain(store, folder, verified)
-    return _copy_all(store, files, place, on_progress)
-
-
-def _copy_all(
-    store: Store,
-    files: Mapping[str, Path],
-    place: str,
-    on_progress: Callable[[TransferProgress], None],
-) -> ArchivedBundle:
-    """Copy files by their names in the archive, where `place` has these and no others."""
+    files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
             raise ArchiveError(
                 "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
             )
-    copied = 0
-    for number, (name, path) in enumerate(files.items(), 1):
-        with reported_as(ContentError, "It cannot be archived", file=name):
-            content = read_plain(path, LARGEST_OBJECT, follows_links=False)
-        on_progress(TransferProgress(number, len(files), name, len(content)))
-        is_new = name not in present and store.make(name, content)
-        is_same = present.get(name, len(content)) == len(content)
-        if not is_same or digest(store.read(name, len(content))) != digest(content):
-            problem = "has other content under this name; nothing was overwritten"
-            problem = "returned content that differs from what was written" if is_new else problem
-            raise ArchiveError(f"The archive {problem}.", next_step=_COMPARE, file=name)
-        copied += is_new
+    copied = sum(_copy(store, name, path, present.get(name)) for name, path in files.items())
     return ArchivedBundle(f"{store.address}/{place}", copied, len(files) - copied)
+
+
+def _copy(store: Store, name: str, path: Path, present: int | None) -> bool:
+    """Copy a file unless it is `present` with a size, compare it, and return whether it is new."""
+    with reported_as(ContentError, "It cannot be archived", file=name):
+        content = read_plain(path, LARGEST_OBJECT, follows_links=False)
+    is_new = present is None and store.make(name, content)
+    is_same = present in (None, len(content))
+    if not is_same or digest(store.read(name, len(content))) != digest(content):
+        problem = "has other content under this name; nothing was overwritten"
+        problem = "returned content that differs from what was written" if is_new else problem
+        raise ArchiveError(f"The archive {problem}.", next_step=_COMPARE, file=name)
+    return is_new
 
 
 @contextmanager
@@ -235,14 +191,13 @@ def fetch_evidence(url: str, *, limits: TransferLimits | None = None) -> Iterato
     """
     Yield the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
 
-    Evidence in an object store is copied to a temporary folder, with the keys
-    beside the tenants; a folder is used directly. Raises `ArchiveError` if the
-    store fails or contains too much, `ContentError` for an object that is not
-    evidence, `SettingsError` if there is nothing.
+    Evidence in an object store is copied to a temporary folder, with the keys beside the tenants; a
+    folder is used directly. Raises `ArchiveError` if the store fails or contains too much,
+    `ContentError` for an object that is not evidence, `SettingsError` if there is nothing.
     """
-    store = open_store(url, limits)
-    if isinstance(store, FolderStore):
-        yield store.path
+    store = Store(url, limits)
+    if store.folder is not None:
+        yield store.folder
         return
     sizes = store.sizes()
     if not sizes:
@@ -256,35 +211,48 @@ def fetch_evidence(url: str, *, limits: TransferLimits | None = None) -> Iterato
         # 0 for the whole tree.
         above = max(0, 3 - min(depths, default=3))
         if 0 < above < len(parts):
-            beside = open_store(store.address.rsplit("/", above)[0], store.limits)
+            beside = Store(store.address.rsplit("/", above)[0], store.limits)
             _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
         yield place
 
 
-def _check_apart(store: Store, home: Path) -> None:
-    """
-    Raise `SettingsError` if an archive folder overlaps the evidence itself.
-
-    `home` contains a journal and its bundles; all evidence is two folders above.
-    """
-    if not isinstance(store, FolderStore):
-        return
-    target = Path(os.path.realpath(store.path))
-    evidence = home.parent.parent
-    is_taken = target == evidence or any(
-        is_there(folder / name)
-        for folder in (target, *target.parents)
-        for name in (STATEMENT_NAME, JOURNAL_NAME)
-    )
-    if not is_taken and target.is_relative_to(evidence):
-        # The folder of the keys or of a tenant.
-        top = evidence / target.relative_to(evidence).parts[0]
-        is_taken = top in (home.parent, evidence / KEYS_FOLDER)
-        is_taken = is_taken or any(top.glob(f"*/{JOURNAL_NAME}"))
-    if is_taken:
-        raise SettingsError(
-            f"The archive {target} overlaps the evidence itself.", next_step=_CHOOSE_ANOTHER
+def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
+    """Copy objects into `folder`; raise if one is too large or has an unsafe file name."""
+    for name, size in sizes.items():
+        for part in name.split("/"):
+            is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
+            if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
+                raise ContentError("An object of this name is not evidence.", file=repr(name))
+        if size > LARGEST_OBJECT:
+            raise ContentError(
+                f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name
+            )
+    total = sum(sizes.values())
+    folder.mkdir(parents=True, exist_ok=True)
+    if total > shutil.disk_usage(folder).free:
+        raise ArchiveError(
+            f"{store.address} has {total:,} bytes, more than is free here.",
+            next_step="Free disk space, or name a part of it: one tenant, one bundle.",
         )
+
+    def fetch(name: str) -> None:
+        content = store.read(name, sizes[name])
+        if len(content) != sizes[name]:
+            raise ArchiveError(
+                f"It does not have its listed size ({sizes[name]:,} bytes).",
+                next_step="Try again when nobody writes there.",
+                file=name,
+            )
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for _ in pool.map(fetch, sizes):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check_sealed(bundle: Path, place: str) -> VerifiedBundle:
@@ -323,12 +291,11 @@ def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> N
     it can. The bundle's own statement is compared with the other files.
     """
     connector = "/".join(bundle.parts[-3:-1])
+    own = f"{connector}/{bundle.name}/{STATEMENT_NAME}"
+    statements = [name for name in store.sizes(connector) if name.endswith(f"/{STATEMENT_NAME}")]
     ours = _own_chain(bundle, verified)
-    for name in reversed(store.folders(connector)):
-        statement = f"{connector}/{name}/{STATEMENT_NAME}"
-        if name == bundle.name or statement not in store.sizes(f"{connector}/{name}"):
-            continue
-        content = store.read(statement, _SOME_STATEMENT)
+    for statement in sorted({*statements} - {own}, reverse=True):
+        content = store.read(statement, LARGEST_ENVELOPE)
         try:
             link = claimed_link(content)
         except EvidenceError as error:
@@ -341,29 +308,24 @@ def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> N
         if before not in (None, link.sha256) or same not in (None, digest(content)):
             raise ChainError(
                 f"The archive contains another chain of {connector}: its number {link.sequence} "
-                f"is {name}, which does not belong to the chain of {bundle.name}.",
+                f"is {statement.split('/')[2]}, which does not belong to the chain of "
+                f"{bundle.name}.",
                 next_step=_ANOTHER_CHAIN,
             )
         if before or same:
             return
 
 
-def _own_chain(bundle: Path, verified: VerifiedBundle) -> dict[int, str]:
-    """Return digests of statements by number, from the journal or else from the bundles here."""
-    home = bundle.parent
-    link = verified.link
-    chain: dict[int, str] = {}
-    if is_there(home / JOURNAL_NAME):
-        with suppress(OSError, JournalError, EvidenceError):
-            for line in open_history(home).read().index.sealed:
-                chain[line.sealed.sequence] = line.sealed.statement
-    for folder in bundles_in(home) if not chain else ():
+def _own_chain(bundle: Path, verified: VerifiedBundle) -> dict[int, str | None]:
+    """Return digests of statements by number, as far as the bundles here tell."""
+    chain: dict[int, str | None] = {}
+    for folder in bundles_in(bundle.parent):
         with suppress(OSError, EvidenceError):
             content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE)
-            chain[claimed_link(content).sequence] = digest(content)
-    if link.sha256:
-        chain[link.sequence - 1] = link.sha256
-    return {**chain, link.sequence: verified.statement}
+            link = claimed_link(content)
+            chain |= {link.sequence - 1: link.sha256, link.sequence: digest(content)}
+    own = verified.link
+    return chain | {own.sequence - 1: own.sha256, own.sequence: verified.statement}
 
 
 def _keys(folder: Path) -> dict[str, Path]:
@@ -380,32 +342,3 @@ def _files(folder: Path, place: str) -> dict[str, Path]:
     paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     paths.sort(key=lambda path: path == folder / STATEMENT_NAME)
     return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
-
-
-def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
-    """Copy objects into `folder`; raise if one is too large or has an unsafe file name."""
-    for name, size in sizes.items():
-        for part in name.split("/"):
-            is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
-            if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
-                raise ContentError("An object of this name is not evidence.", file=repr(name))
-        if size > LARGEST_OBJECT:
-            raise ContentError(
-                f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name
-            )
-    files = {name: folder / name for name in sizes}
-    for path in {path.parent for path in files.values()}:
-        path.mkdir(parents=True, exist_ok=True)
-    if sum(sizes.values()) > shutil.disk_usage(folder).free:
-        raise ArchiveError(
-            f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here.",
-            next_step="Free disk space, or name a part of it: one tenant, one bundle.",
-        )
-    store.fetch(files, sizes)
-    for name, path in files.items():
-        if not path.is_file() or path.stat().st_size != sizes[name]:
-            raise ArchiveError(
-                f"It does not have its listed size ({sizes[name]:,} bytes).",
-                next_step="Try again when nobody writes there.",
-                file=name,
-            )

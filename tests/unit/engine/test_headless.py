@@ -293,7 +293,7 @@ def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
         ),
         ({"given": {"archive": "ftp://x/"}}, SettingsError, "bad-archive", {}),
         ({"given": {"archive": "evidence"}}, SettingsError, "archive-overlaps", {}),
-        ({"given": {"archive": "evidence/copies"}}, SettingsError, "archive-overlaps-in", {}),
+        ({"given": {"archive": "evidence/copies"}}, SettingsError, "archive-overlaps", {}),
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(

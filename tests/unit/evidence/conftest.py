@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.config import formats
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attachments import attachment_path, store_attachment
@@ -21,7 +20,6 @@ from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, 
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
-from runbook_lib.evidence.archive import stores
 from runbook_lib.evidence.bundle import Seal, SealedBundle, draft_bundle, seal_bundle
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
@@ -180,8 +178,6 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the address of an object store in memory."""
     from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
 
-    monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
-    monkeypatch.setitem(stores._KINDS, "memory", ("none", "nothing"))
     yield "memory://bucket"
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]

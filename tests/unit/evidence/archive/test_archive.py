@@ -21,8 +21,8 @@ from runbook_lib.errors import (
     SettingsError,
 )
 from runbook_lib.evidence.archive import archive, stores
-from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetch_evidence
-from runbook_lib.evidence.archive.stores import FolderStore, Store, TransferLimits, open_store
+from runbook_lib.evidence.archive.archive import archive_bundle, check_apart, fetch_evidence
+from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -91,14 +91,14 @@ DENIED = failing(PermissionError(errno.EACCES, "Permission denied"))
 @pytest.fixture
 def names_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that gets the name of each file that is read from a folder."""
-    read = FolderStore.read
+    read = Store.read
     names = []
 
-    def note(self: FolderStore, name: str, *size: int) -> bytes:
+    def note(self: Store, name: str, *size: int) -> bytes:
         names.append(name)
         return read(self, name, *size)
 
-    monkeypatch.setattr(FolderStore, "read", note)
+    monkeypatch.setattr(Store, "read", note)
     return names
 
 
@@ -145,17 +145,17 @@ def test_an_interrupted_copy_is_resumed(
     bundle: Path, target: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted copy has no statement yet; the next call copies only the missing files."""
-    make = FolderStore.make
+    make = Store.make
     count = len(contents(bundle)) + 1
     made: list[str] = []
 
-    def interrupt(self: FolderStore, name: str, content: bytes, **options: Any) -> bool:
+    def interrupt(self: Store, name: str, content: bytes, **options: Any) -> bool:
         if made:
             raise KeyboardInterrupt
         made.append(name)
         return make(self, name, content, **options)
 
-    monkeypatch.setattr(FolderStore, "make", interrupt)
+    monkeypatch.setattr(Store, "make", interrupt)
     for number in range(1, count):
         with pytest.raises(KeyboardInterrupt):
             archive_bundle(bundle, str(target))
@@ -219,7 +219,7 @@ def test_a_copy_made_by_another_process_is_accepted(
 ) -> None:
     """A copy that another process makes at the same time is accepted if its content is equal."""
     archive_bundle(bundle, str(target))
-    monkeypatch.setattr(FolderStore, "sizes", lambda *_args: {})
+    monkeypatch.setattr(Store, "sizes", lambda *_args: {})
 
     assert archive_bundle(bundle, str(target)).copied == 0
 
@@ -233,7 +233,7 @@ def test_every_file_is_read_back_and_compared(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that returned content that differs than was written is detected."""
-    monkeypatch.setattr(FolderStore, "read", lambda *_args: b"other")
+    monkeypatch.setattr(Store, "read", lambda *_args: b"other")
 
     with refused(ArchiveError, "read-back-differs"):
         archive_bundle(bundle, str(target))
@@ -242,15 +242,15 @@ def test_every_file_is_read_back_and_compared(
 def test_an_archive_address_is_checked_without_contacting_it(target: Path, tmp_path: Path) -> None:
     """An invalid address is refused before a run; a valid one is not contacted."""
     tenant = tmp_path / "somewhere" / "acme" / "p"
-    check_archive(str(target), tenant)
-    check_archive("s3://nobody-asks-for-this-bucket/evidence", tenant)
+    check_apart(str(target), tenant)
+    check_apart("s3://nobody-asks-for-this-bucket/evidence", tenant)
     assert not target.exists()
 
     with refused(SettingsError, "not-an-archive"):
-        check_archive("ftp://host", tenant)
+        check_apart("ftp://host", tenant)
     for evidence in (tenant, *tenant.parents[:2], tenant.parents[1] / "keys"):
         with refused(SettingsError, "archive-overlaps"):
-            check_archive(str(evidence), tenant)
+            check_apart(str(evidence), tenant)
 
 
 @pytest.mark.parametrize("leads", ["secret.txt", "elsewhere"])
@@ -374,10 +374,9 @@ def test_an_archive_may_not_overlap_the_evidence(
     assert contents(evidence) == before
 
 
-def test_an_archive_may_lie_beside_the_tenants(evidence: Path, bundle: Path) -> None:
-    """An archive beside the tenants is accepted."""
+def test_an_archive_may_lie_beside_the_evidence(evidence: Path, bundle: Path) -> None:
+    """An archive beside the evidence folder is accepted."""
     assert archive_bundle(bundle, str(evidence.parent / "archive")).present == 0
-    assert archive_bundle(bundle, str(evidence / "copies")).present == 0
 
 
 @pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "statement.dsse.json", "new.txt"])
@@ -445,13 +444,13 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
     """If the archive holds a whole tree, its files are fetched once: the keys are among them."""
     archive_all(evidence, "memory://bucket/evidence")
     asked: list[str] = []
-    fetch = Store.fetch
+    sizes = Store.sizes
 
-    def note(store: Store, *files: Any) -> None:
+    def note(store: Store, *below: str) -> dict[str, int]:
         asked.append(store.address)
-        fetch(store, *files)
+        return sizes(store, *below)
 
-    monkeypatch.setattr(Store, "fetch", note)
+    monkeypatch.setattr(Store, "sizes", note)
 
     with fetch_evidence("memory://bucket/evidence"):
         assert asked == ["memory://bucket/evidence"]
@@ -463,7 +462,7 @@ def test_keys_are_not_looked_for_above_the_bucket(
     """A bundle or a tenant at the root of a bucket has no keys beside it, and is verified."""
     opened: list[str] = []
     monkeypatch.setattr(
-        archive, "open_store", lambda url, *limits: opened.append(url) or open_store(url, *limits)
+        archive, "Store", lambda url, *limits: opened.append(url) or Store(url, *limits)
     )
 
     for path in bundle.rglob("*"):
@@ -526,8 +525,8 @@ def test_an_object_name_that_leaves_the_folder_is_refused(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def not_fetched(kind: type[RunbookError], said: str, limits: TransferLimits | None = None) -> None:
-    with refused(kind, said), fetch_evidence("memory://bucket", limits=limits):
+def not_fetched(kind: type[RunbookError], said: str) -> None:
+    with refused(kind, said), fetch_evidence("memory://bucket"):
         pass  # pragma: no cover
 
 
@@ -543,7 +542,7 @@ FULL = type("Usage", (), {"free": 5})
         ((shutil, "disk_usage", lambda _: FULL), ArchiveError, "archive-refused.disk-too-small"),
         # An object must have its listed size.
         (
-            (stores.ObjectStore, "fetch", lambda *_: None),
+            (Store, "read", lambda *_: b""),
             ArchiveError,
             "archive-refused.other-size",
         ),
@@ -559,11 +558,14 @@ def test_too_much_is_not_fetched(
     memory_file("/bucket/acme/record.json", b"123456")
     for empty in ("x", "y"):
         memory_file(f"/bucket/acme/{empty}", b"")
-    with fetch_evidence("memory://bucket", limits=TransferLimits(max_objects=3)) as folder:
+    monkeypatch.setattr(stores, "MOST_OBJECTS", 3)
+    with fetch_evidence("memory://bucket") as folder:
         assert len(list((folder / "acme").iterdir())) == 3
 
     # More objects than the limit are not fetched, also without a bundle.
-    not_fetched(ArchiveError, "archive-refused.too-many-objects", TransferLimits(max_objects=2))
+    monkeypatch.setattr(stores, "MOST_OBJECTS", 2)
+    not_fetched(ArchiveError, "archive-refused.too-many-objects")
+    monkeypatch.setattr(stores, "MOST_OBJECTS", 3)
     monkeypatch.setattr(*limit)
     not_fetched(kind, said)
 
@@ -622,7 +624,8 @@ def test_a_short_second_chain_is_refused_by_a_long_archive(
     (other,) = other_chain(target.with_name("other"), key, "0000000a")
     archive_all(evidence, url)
 
-    assert open_store(url).folders("acme/p") == [bundle.name for bundle in every]
+    names = {name.split("/")[2] for name in Store(url).sizes("acme/p")}
+    assert names == {bundle.name for bundle in every}
     with refused(ChainError, "another-chain", name="acme/p"):
         archive_bundle(other, url)
 
