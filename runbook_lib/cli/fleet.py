@@ -78,7 +78,7 @@ _MOST_NAMED = 5
 @EVIDENCE
 @JSON
 def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
-    """Run the tenants of FILE (TOML or CSV), each in its own process."""
+    """Run the tenants of FILE (TOML), each in its own process."""
     from runbook_lib.engine.fleet import FleetRequest, prepare_fleet
     from runbook_lib.engine.scheduler_address import TLS_LINES
 

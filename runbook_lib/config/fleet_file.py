@@ -12,14 +12,12 @@ In TOML:
     service_domain = "acme-h.cyclr.com"   # every parameter by its name
     secrets = {app_secret = "dotenv:acme.env#APP_SECRET"}
 
-In CSV each of these names is a column, each row a tenant. The reader refuses a secret itself, and
-does not show it. It finds every mistake before a run starts, and names its table (or row) and key.
+The reader refuses a secret itself, and does not show it. It finds every mistake before a run
+starts, and names its table and key.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -68,7 +66,7 @@ class FleetTenant:
     """References to its secrets, by the names of the inputs."""
 
     place: str = ""
-    """Its table or row in the file, for messages."""
+    """Its table in the file, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def read_fleet_file(
     broken: Mapping[str, SettingsError] | None = None,
 ) -> FleetFile:
     """
-    Return the tenants of the TOML or CSV file at `path`, in its order.
+    Return the tenants of the TOML file at `path`, in its order.
 
     `procedures` maps connector names to procedures, `broken` the names of broken connectors to
     their errors. `default` is the connector of a tenant that names none. Raises `FleetFileError`
@@ -107,9 +105,8 @@ def read_fleet_file(
     text = read_text(path, _LARGEST_FILE, FleetFileError, _WHAT)
     reader = _TenantReader(procedures, default, broken or {})
     if path.suffix.lower() == ".csv":
-        reader.read_csv(text)
-    else:
-        reader.read_toml(text, path)
+        raise FleetFileError(f"{_WHAT} {path}: CSV was withdrawn; docs/fleet.md converts it.")
+    reader.read_toml(text, path)
     if reader.mistakes:
         raise FleetFileError(
             f"{_WHAT} {path} has {pluralize(len(reader.mistakes), 'mistake')}.",
@@ -144,7 +141,6 @@ class _TenantReader:
         items = [item for inputs in self._inputs.values() for item in inputs.items()]
         # NOTE: with an unknown connector, a name is a secret if any connector has it as a secret.
         self._all = dict(sorted(items, key=lambda item: item[1].secret))
-        self._names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
     def read_toml(self, text: str, path: Path) -> None:
@@ -173,55 +169,6 @@ class _TenantReader:
             for number, (table, line) in enumerate(zip(tables, lines, strict=True), 1)
         ]
         self._read_tenants(named, shared)
-
-    def read_csv(self, text: str) -> None:
-        """Read the rows of a CSV document."""
-        head: list[str] = []
-        tables = []
-        number = 0
-        try:
-            for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
-                number += 1
-                if not head:
-                    head = self._read_headings(cells)
-                elif any(cell.strip() for cell in cells):
-                    tables += self._read_row(f"row {number}", head, cells)
-        except csv.Error as error:
-            self._note_mistake(f"row {number + 1}", "", f"this is not CSV: {error}")
-        self._read_tenants(tables, _RawTenant("", {}))
-
-    def _read_headings(self, cells: list[str]) -> list[str]:
-        """Return the names of the columns; note a repeated or unknown one."""
-        head = [cell.strip() for cell in cells]
-        for number, name in enumerate(head):
-            # NOTE: a broken connector may have a parameter of this name; only a row shows that.
-            if name not in _OWN and name not in self._all and not self._broken:
-                self._note_unknown(f"column {number + 1}", name, (*_OWN, *self._all))
-            elif name in head[:number]:
-                self._note_mistake("", name, "two columns have this name")
-        return head
-
-    def _read_row(self, place: str, head: list[str], cells: list[str]) -> list[_RawTenant]:
-        """Return the table of a row; nothing if the row has too many cells."""
-        if _TENANT in head[: len(cells)]:
-            place += _describe_owner(cells[head.index(_TENANT)].strip(), 0)
-        if len(cells) > len(head):
-            self._note_mistake(
-                place, "", f"this row has {len(cells)} cells for {len(head)} headings"
-            )
-            return []
-        named = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
-        known = {name: cell for name, cell in named.items() if name in _OWN or name in self._all}
-        if known.get(_CONNECTOR, self._default).strip() in self._broken:
-            return [_RawTenant(place, known)]
-        for name in named.keys() - known.keys():
-            if self._broken:
-                self._note_unknown(place, name, self._all)
-        own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
-        items = {**self._all, **own}
-        secrets = [name for name in known if name not in _OWN and items[name].secret]
-        references = {name: known.pop(name).strip() for name in secrets}
-        return [_RawTenant(place, known, references)]
 
     def _read_table(self, place: str, table: Mapping[str, Any]) -> _RawTenant:
         """Return a table of TOML; its secrets are a table in it."""
@@ -298,13 +245,10 @@ class _TenantReader:
             tenant_name(name)
         except SettingsError:
             # NOTE: the message omits the name, which may be a secret in the wrong column.
-            text = "letters, digits, dots and hyphens, at most 63; not keys, fleet or a device name"
+            text = "letters, digits, dots and hyphens, at most 63; not keys or fleet"
             self._note_mistake(table.place, _TENANT, f"use a name of {text}")
             return name
-        twin = self._names.setdefault(name.casefold(), name)
-        if twin != name:
-            self._note_mistake(table.place, _TENANT, f"{twin} and {name} differ only in case")
-        elif (name, connector) in self._seen:
+        if (name, connector) in self._seen:
             self._note_mistake(table.place, _TENANT, f"{name} appears twice")
         self._seen.add((name, connector))
         return name

@@ -12,7 +12,7 @@ from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import ExitCode, FleetFileError
-from tests.support.wording import refused, wording
+from tests.support.wording import refused, refused_naming, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = {name: find_procedure(name) for name in connector_names()}
@@ -72,24 +72,6 @@ def test_a_tenant_has_its_own_values_else_those_of_all(tmp_path: Path) -> None:
     assert bloom.references == {"app_secret": "dotenv:bloom.env#APP_SECRET"}
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
-    """In CSV a row is a tenant, a column a name; an empty cell says nothing."""
-    rows = (
-        "\ufefftenant,connector,service_domain,permissions,app_secret",
-        'acme,,acme-h.cyclr.com,"ads_read,ads_management",env:ACME',
-        "",
-        "bloom,facebook_messenger,,,keyring:cyclr/bloom",
-    )
-    acme, bloom = read(tmp_path, ending.join(rows), "tenants.CSV")
-
-    assert acme.procedure.id == "facebook_marketing"
-    assert (acme.place, bloom.place) == ("row 2 (acme)", "row 4 (bloom)")
-    assert acme.given["permissions"] == ("public_profile", "ads_read", "ads_management")
-    assert acme.references == {"app_secret": "env:ACME"}
-    assert (bloom.given, bloom.references) == ({}, {"app_secret": "keyring:cyclr/bloom"})
-
-
 NOT_TWO_NUMBERS = "a Client ID is two numbers with a dot between them"
 
 
@@ -139,18 +121,6 @@ def test_defaults_are_read_with_each_tenants_own_connector(
     assert caught.value.mistakes == [f"[defaults], page_id: {secret}"]
 
 
-def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
-    """In CSV too a value is what it is to the connector of its row."""
-    path = tmp_path / "tenants.csv"
-    rows = ("tenant,connector,app_id,app_secret", "acme,,123456789,env:ACME", "b,third,1.2,Name")
-    path.write_text("\n".join(rows))
-
-    acme, other = read_fleet_file(path, {**PROCEDURES, "third": THIRD}, DEFAULT).tenants
-
-    assert (acme.given, acme.references) == ({"app_id": "123456789"}, {"app_secret": "env:ACME"})
-    assert (other.given, other.references) == ({"app_id": "1.2", "app_secret": "Name"}, {})
-
-
 def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
     """A tenant is there once for each connector."""
     text = f'{ACME}{ACME}connector = "facebook_messenger"\n'
@@ -174,9 +144,6 @@ TOO_DEEP = wording("ValueError.too-deep")
 AS_TABLE = wording("tenants-file-invalid.as-a-table")
 TWO_BRACKETS = wording("tenants-file-invalid.two-brackets")
 OWN_TABLE = wording("tenants-file-invalid.own-table")
-TWO_COLUMNS = wording("tenants-file-invalid.two-columns")
-NOT_CSV = wording("tenants-file-invalid.not-csv")
-CELLS = wording("tenants-file-invalid.too-many-cells")
 
 
 def not_known(key: str) -> str:
@@ -198,10 +165,6 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
         [f"1 (line 1), tenant: {NAME_MISSING}"],
     ),
     "twice": (ACME + ACME, [f"2 (acme, line 3), tenant: {twice('acme')}"]),
-    "in case only": (
-        f'{ACME}[[tenant]]\ntenant = "ACME"\nconnector = "facebook_messenger"',
-        [f"2 (ACME, line 3), tenant: {IN_CASE_ONLY}"],
-    ),
     "an unknown connector": (
         f'{ACME}connector = "mailchimp"\n',
         [f"1 (acme, line 1), connector: {NO_CONNECTOR}"],
@@ -312,51 +275,6 @@ def test_each_mistake_is_named_with_its_table_and_key(
     assert not [each for each in found if APP_SECRET in each or USER_TOKEN in each]
 
 
-CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
-    "no headings": (
-        f"acme,{APP_SECRET}\n",
-        [
-            f"column 1, {not_known('acme')}",
-            f"column 2, {not_known('a key')}",
-        ],
-    ),
-    "a column twice": ("tenant,app_id,app_id\n", [f"app_id: {TWO_COLUMNS}"]),
-    "too many cells": (
-        'tenant,app_display_name\na,"x\ny"\nb,x,y\n',
-        [
-            f"row 3 (b): {CELLS}",
-            "row 2 (a): app_display_name",
-        ],
-    ),
-    "a secret": (
-        f"tenant,app_secret\nacme,{APP_SECRET}\nbloom,vault:x\n",
-        [
-            f"row 2 (acme), secrets, app_secret: {TAKES_REFERENCE}",
-            f"row 3 (bloom), secrets, app_secret: {TAKES_REFERENCE}",
-        ],
-    ),
-    "another connector's column": (
-        "tenant,page_id,connector\nacme,12345,\nbloom,12345,facebook_messenger\n",
-        [f"row 2 (acme), {not_known('page_id')}"],
-    ),
-    "an open quote": ('tenant\nacme\n"bloom\n', [f"row 3: {NOT_CSV}"]),
-    "a secret as name": (f"tenant\n{APP_SECRET}!\n", [f"row 2, tenant: {NAME_FORM}"]),
-    "no row": ("tenant\n\n", [NO_TENANT]),
-    "nothing": ("", [NO_TENANT]),
-}
-
-
-@pytest.mark.parametrize(("text", "said"), CSV_MISTAKES.values(), ids=CSV_MISTAKES)
-def test_each_mistake_in_csv_is_named_too(tmp_path: Path, text: str, said: list[str]) -> None:
-    """The same in CSV, where a row may have several lines."""
-    found = mistakes(tmp_path, text, "tenants.csv")
-
-    assert [words in each for words, each in zip(said, found, strict=True)] == [True] * len(said), (
-        found
-    )
-    assert not [each for each in found if APP_SECRET in each]
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -375,4 +293,13 @@ def test_a_file_that_cannot_be_read_is_refused(
         path.write_bytes(content)
 
     with refused(FleetFileError, said, path=path):
+        read_fleet_file(path, PROCEDURES, DEFAULT)
+
+
+def test_csv_was_withdrawn(tmp_path: Path) -> None:
+    """A file in CSV is refused, with the page that converts it."""
+    path = tmp_path / "tenants.csv"
+    path.write_text("tenant\nacme\n")
+
+    with refused_naming(FleetFileError, "docs/fleet.md"):
         read_fleet_file(path, PROCEDURES, DEFAULT)

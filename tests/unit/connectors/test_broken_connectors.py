@@ -396,29 +396,20 @@ connector = "{NAME}"
 region = "eu"
 secrets = {{app_secret = "env:BETA"}}
 """
-CSV = f"""tenant,connector,service_domain,region
-acme,,acme-h.cyclr.com,
-beta,{NAME},beta-h.cyclr.com,eu
-"""
 
 
-@pytest.mark.parametrize(("name", "content"), [("t.toml", TOML), ("t.csv", CSV)])
-def test_a_file_of_tenants_may_name_it(
-    plainpost: Path, folder: Path, name: str, content: str
-) -> None:
+def test_a_file_of_tenants_may_name_it(plainpost: Path, folder: Path) -> None:
     """Its tenants are named with why; the others are read, and a slip of theirs is one still."""
     broken(plainpost, "a missing package")
-    path = folder / name
-    path.write_text(content)
+    path = folder / "t.toml"
+    path.write_text(TOML)
 
     read = read_fleet_file(path, working_procedures(), DEFAULT, broken_connectors())
 
     assert [(one.tenant, one.procedure.id) for one in read.tenants] == [("acme", DEFAULT)]
     (said,) = read.unusable
     assert f"beta: {IS_BROKEN} (plainpost/inputs.py, line 1)" in said
-    path.write_text(content.replace("acme-h.cyclr.com,", "acme-h.cyclr.com,x").replace(
-        '[[tenant]]\ntenant = "acme"', '[[tenant]]\ntenant = "acme"\nregion = "x"'
-    ))  # fmt: skip
+    path.write_text(TOML.replace('tenant = "acme"', 'tenant = "acme"\nregion = "x"'))
     with pytest.raises(FleetFileError) as caught:
         read_fleet_file(path, working_procedures(), DEFAULT, broken_connectors())
     assert [

@@ -22,7 +22,6 @@ NOTES = Path("evidence/fleet/20261124T000000Z-0badcafe/unsealed.json")
 JOURNAL = "acme/facebook_marketing/journal.jsonl"
 WORDS = (
     ("tenants.toml", ("fleet", "tenants.toml")),
-    ("tenants.csv", ("fleet", "tenants.csv")),
     (".env", ("fleet", "tenants.toml")),
     ("attestations.toml", ("fleet", "tenants.toml", "--attestations", "attestations.toml")),
     ("out.xml", ("fleet", "tenants.toml", "--junit", "out.xml")),
