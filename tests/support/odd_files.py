@@ -13,9 +13,10 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from click.testing import CliRunner, Result
 
@@ -26,6 +27,7 @@ from tests.support.wording import wording
 BROKE = wording("screens.runbook-broke", error="").partition(" (")[0]
 
 Maker = Callable[[Path], None]
+Place = TypeVar("Place")
 
 # A name with a line end, escape sequences, a direction override, and a byte that is not UTF-8.
 FORGED_NAME = "zz: fine\n✔ acme: 3 in a chain\x1b[2K\x1b[1A\u202e\udcff"
@@ -217,6 +219,11 @@ class Shelf:
                 remove(*(path / name for name in present - _SLOW[kind]))
                 path.rename(self._path / kind)
         self._lent.clear()
+
+
+def once_each(kinds: Iterable[str], places: Sequence[Place]) -> list[tuple[str, Place]]:
+    """Return each kind of odd file with one place, so that the places take turns."""
+    return [(kind, places[number % len(places)]) for number, kind in enumerate(kinds)]
 
 
 def put(make: Maker, place: Path) -> None:

@@ -20,7 +20,16 @@ from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.signing.keys import open_key
 from tests.support.commands import runbook
-from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, put, remove, time_limit
+from tests.support.odd_files import (
+    FILES,
+    FOLDERS,
+    FORGED_NAME,
+    Shelf,
+    once_each,
+    put,
+    remove,
+    time_limit,
+)
 from tests.support.resigned_statements import payload, resign_everything
 from tests.support.wording import wording
 from tests.unit.evidence.conftest import new_key, sealed_evidence
@@ -104,8 +113,7 @@ def ran(name: str, words: tuple[str, ...]) -> Any:
 
 
 @pytest.mark.matrix(6)
-@pytest.mark.parametrize("place", FILE_PLACES, ids=str)
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize(("kind", "place"), once_each(FILES, FILE_PLACES), ids=str)
 def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence: Path) -> None:
     """Every command ends with an exit code of its contract and processes the bundles in order."""
     put(FILES[kind], place)
@@ -131,8 +139,7 @@ def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence:
 
 
 @pytest.mark.matrix(4)
-@pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
-@pytest.mark.parametrize("kind", FOLDERS)
+@pytest.mark.parametrize(("kind", "place"), once_each(FOLDERS, FOLDER_PLACES), ids=str)
 def test_every_command_ends_when_a_folder_is_odd(
     kind: str, place: Path, evidence: Path, shelf: Shelf
 ) -> None:
@@ -180,9 +187,14 @@ def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
     assert result.exit_code in (0, ExitCode.INCOMPLETE)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "link to nowhere"])
-@pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"])
-def test_an_odd_file_in_a_tenants_folder_is_named(name: str, kind: str, evidence: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    once_each(
+        [kind for kind in FILES if kind != "link to nowhere"],
+        ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"],
+    ),
+)
+def test_an_odd_file_in_a_tenants_folder_is_named(kind: str, name: str, evidence: Path) -> None:
     """The functions with which status, run and lab read a tenant's folder name the odd file."""
     home = evidence / "acme" / "p"
     keep_key(home, FingerprintKey())

@@ -19,7 +19,16 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import ExaminedItem
 from runbook_lib.engine.notebooks import build_notebook
-from tests.support.odd_files import FILES, FOLDERS, Shelf, ends_well, put, remove, time_limit
+from tests.support.odd_files import (
+    FILES,
+    FOLDERS,
+    Shelf,
+    ends_well,
+    once_each,
+    put,
+    remove,
+    time_limit,
+)
 from tests.support.wording import wording
 
 pytestmark = pytest.mark.matrix
@@ -129,14 +138,17 @@ def project(
 
 
 @pytest.mark.matrix(30)
-@pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize(
-    ("command", "place"),
-    [(command, place) for command, places in FILE_PLACES.items() for place in places],
+    ("command", "kind", "place"),
+    [
+        (command, *pair)
+        for command, places in FILE_PLACES.items()
+        for pair in once_each(FILES, places)
+    ],
     ids=str,
 )
 def test_commands_end_when_a_file_is_odd(
-    command: str, place: Path, kind: str, project: Path
+    command: str, kind: str, place: Path, project: Path
 ) -> None:
     """
     Each command ends with an exit code of its contract when a file is a pipe, a device, huge or
@@ -148,11 +160,14 @@ def test_commands_end_when_a_file_is_odd(
 
 
 @pytest.mark.matrix(12)
-@pytest.mark.parametrize("kind", [kind for kind in FOLDERS if kind != "link to the root"])
-@pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    once_each([kind for kind in FOLDERS if kind != "link to the root"], FOLDER_PLACES),
+    ids=str,
+)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_end_when_a_folder_is_odd(
-    command: str, place: Path, kind: str, project: Path, shelf: Shelf
+    command: str, kind: str, place: Path, project: Path, shelf: Shelf
 ) -> None:
     """
     Each command ends with an exit code of its contract when a folder is odd, or is not a folder.

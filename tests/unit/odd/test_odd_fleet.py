@@ -14,7 +14,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
-from tests.support.odd_files import FILES, ends_well, put, remove, time_limit
+from tests.support.odd_files import FILES, ends_well, once_each, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix(80)
 
@@ -56,12 +56,12 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     remove(*folder.iterdir())
 
 
-@pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize(("place", "words"), WORDS)
+@pytest.mark.parametrize(("kind", "place_and_words"), once_each(FILES, WORDS))
 def test_a_fleet_ends_when_a_file_is_odd(
-    place: str, words: tuple[str, ...], kind: str, project: Path
+    kind: str, place_and_words: tuple[str, tuple[str, ...]], project: Path
 ) -> None:
     """A pipe, a device, something huge or malformed in place of a file ends with a known code."""
+    place, words = place_and_words
     put(FILES[kind], Path(place))
 
     ends_well(*words)
