@@ -43,7 +43,7 @@ def _one_tls_context() -> Iterator[None]:
 @pytest.mark.parametrize("mode", MODES)
 def test_no_remote_breaks_a_client(mode: str) -> None:
     """
-    Graph's client, by the transport that all share, returns a response or raises a `RunbookError`, also of a response without end.
+    Graph's client returns a response or raises a `RunbookError`, also of a response without end.
 
     The message is printable and short, the record is small, and neither has the secret.
     """
