@@ -37,7 +37,8 @@ from runbook_lib.errors import (
     "tenants_file",
     default="",
     metavar="FILE",
-    help="File of tenants: exit code 4 if one is missing from the fleet's newest run.",
+    help="File of tenants: exit code 4 if one is missing from its newest run, 3 if one has not run "
+    "yet.",
 )
 @click.option(
     "--fleet-run", "fleet_id", default="", metavar="ID", help="Exit code 4 if this run lacks any."
@@ -82,6 +83,7 @@ def verify(
     if first and not as_json:
         say(f"! {first}")
     is_refused = False
+    is_incomplete = False
     for path in paths:
         is_archive = "://" in path
         place = (
@@ -109,12 +111,14 @@ def verify(
                 click.echo(json.dumps(document))
     for on_fleet in count.verdicts():
         is_refused = is_refused or on_fleet.error is not None
+        is_incomplete = is_incomplete or bool(on_fleet.not_run_yet)
         if as_json:
             document = on_fleet.document() | ({"trust_note": note} if note else {})
             click.echo(json.dumps(document))
         else:
             show_fleet_verdict(on_fleet)
-    sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
+    open_code = ExitCode.INCOMPLETE if is_incomplete else ExitCode.COMPLETE
+    sys.exit(ExitCode.REFUSED if is_refused else open_code)
 
 
 def _tenants_in(file: str) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, ver
 from runbook_lib.text import pluralize
 
 _MOST_NAMED = 20
+# So many selections are tried to tell which tenants of a file a run without all bundles selected.
+_MOST_TRIED = 1_000
 
 Name = tuple[str, str]
 
@@ -118,6 +122,9 @@ class FleetVerdict:
     not_run: int = 0
     """The tenants whose bundle records that they could not start."""
 
+    not_run_yet: tuple[Name, ...] = ()
+    """The tenants of the file that no run selected; only with the newest run."""
+
     notes: tuple[str, ...] = ()
     """Oddities, and tenants that were not selected."""
 
@@ -132,6 +139,7 @@ class FleetVerdict:
             "selected": self.selected,
             "present": self.present,
             "not_run": self.not_run,
+            "not_run_yet": self.not_run_yet,
             "notes": self.notes,
         }
         return document if self.error is None else {**document, "reason": str(self.error)}
@@ -141,9 +149,10 @@ class FleetCount:
     """
     Counts the tenants of each fleet's run.
 
-    With `tenants`, the names in a file of tenants, none of the newest run may be missing; if that
-    selected only some of them, neither of the newest run of most. With `fleet_id`, none of that
-    run.
+    With `tenants`, the names in a file of tenants, none may be missing from the newest run, nor
+    from the newest run that selected a tenant of the file; if the newest run selected only some of
+    them, neither from the newest of the largest runs. A tenant that no run selected has not run
+    yet. With `fleet_id`, none of that run may be missing.
     """
 
     def __init__(self, tenants: Collection[Name] | None = None, fleet_id: str = "") -> None:
@@ -169,30 +178,72 @@ class FleetCount:
     def verdicts(self) -> Iterator[FleetVerdict]:
         """Yield a verdict on each fleet's run, the oldest first, and on one that is missing."""
         runs = sorted(self._found.values(), key=lambda found: (found.began, found.run.id))
-        must_be_whole = self._to_be_whole(runs)
+        must_be_whole, without_run = self._to_be_whole(runs)
+        is_unknown = self._names is not None and len(without_run) == len(self._names)
+        not_run_yet = () if is_unknown else without_run
         for found in runs:
-            yield self._verdict(found, is_whole=found.run.id in must_be_whole)
+            is_whole = found.run.id in must_be_whole
+            added = not_run_yet if found is runs[-1] else ()
+            yield self._verdict(found, is_whole=is_whole, not_run_yet=added)
         if self._wanted and self._wanted not in self._found:
             error = ChainError(f"No verified bundle names the fleet's run {self._wanted}.")
             yield FleetVerdict(fleet_id=self._wanted, selected=0, present=0, error=error)
-        elif self._names is not None and not runs:
-            error = ChainError("No verified bundle names a fleet's run.")
+        elif is_unknown:
+            names = _listed(without_run)
+            error = ChainError(f"No verified bundle names a fleet's run that selected {names}.")
             yield FleetVerdict(fleet_id="", selected=0, present=0, error=error)
 
-    def _to_be_whole(self, runs: Sequence[_Found]) -> set[str]:
-        """Return the ids of the runs that must be complete; the newest comes last."""
-        if self._wanted:
-            return {self._wanted}
-        if self._names is None or not runs:
-            return set()
-        newest = runs[-1]
-        if newest.run.selected >= len(self._names):
-            return {newest.run.id}
-        most = max(found.run.selected for found in runs)
-        largest = [found for found in runs if found.run.selected == most]
-        return {newest.run.id, largest[-1].run.id}
+    def _to_be_whole(self, runs: Sequence[_Found]) -> tuple[set[str], Sequence[Name]]:
+        """
+        Return the ids of the runs that must be complete, and the tenants that no run selected.
 
-    def _verdict(self, found: _Found, *, is_whole: bool) -> FleetVerdict:
+        The newest of `runs` comes last.
+        """
+        if self._wanted:
+            return {self._wanted}, ()
+        if self._names is None:
+            return set(), ()
+        must_be_whole = {found.run.id for found in runs[-1:]}
+        if runs and runs[-1].run.selected < len(self._names):
+            most = max(found.run.selected for found in runs)
+            largest = [found for found in runs if found.run.selected == most]
+            must_be_whole.add(largest[-1].run.id)
+        # The tenants whose newest run is not found yet.
+        left = set(self._names)
+        strangers = set()
+        for found in reversed(runs):
+            selected = self._selected_of(found)
+            if selected is None and self._names.isdisjoint(found.tenants):
+                strangers.add(found.run.id)
+                continue
+            mine = left if selected is None else left & selected
+            if mine:
+                must_be_whole.add(found.run.id)
+            left = left - mine
+        # NOTE: a run of another file that lacks bundles may have selected them, too.
+        if left and strangers:
+            return must_be_whole | strangers, ()
+        return must_be_whole, sorted(left)
+
+    def _selected_of(self, found: _Found) -> set[Name] | None:
+        """Return the tenants of the file that a run selected; `None` if that cannot be told."""
+        names = self._names or set()
+        present = names & set(found.tenants)
+        lacking = found.run.selected - len(found.tenants)
+        absent = sorted(names - present)
+        if lacking <= 0:
+            return present
+        if comb(len(absent), lacking) <= _MOST_TRIED:
+            for missing in combinations(absent, lacking):
+                if selection_digest({*found.tenants, *missing}) == found.run.selected_digest:
+                    return {*present, *missing}
+            if lacking == 1:
+                return present
+        return None
+
+    def _verdict(
+        self, found: _Found, *, is_whole: bool, not_run_yet: Sequence[Name]
+    ) -> FleetVerdict:
         """Return the verdict on a run; with `is_whole`, missing tenants are an error."""
         notes = []
         for is_sandbox in (False, True):
@@ -202,12 +253,15 @@ class FleetCount:
         fault = _contradiction(found)
         if not fault and is_whole:
             fault = self._missing(found)
-            notes += self._unselected(found) if not fault else ()
+            notes += self._unselected(found, not_run_yet) if not fault else ()
+        if not_run_yet:
+            notes.append(f"Not run yet: {_listed(not_run_yet)}.")
         return FleetVerdict(
             fleet_id=found.run.id,
             selected=found.run.selected,
             present=len(found.tenants),
             not_run=sum(is_not_run for _, is_not_run in found.tenants.values()),
+            not_run_yet=tuple(not_run_yet),
             notes=tuple(notes),
             error=ChainError(fault) if fault else None,
         )
@@ -222,11 +276,12 @@ class FleetCount:
         many = f"{pluralize(lacking, 'tenant')} of {selected} {'is' if lacking == 1 else 'are'}"
         if self._names is None:
             return f"{many} missing. A file of tenants (--tenants) names them."
+        selected_of_file = self._selected_of(found)
         absent = self._names - present
-        if len(absent) == lacking and selection_digest({*present, *absent}) == (
-            found.run.selected_digest
-        ):
-            return f"{many} missing: {_listed(absent)}."
+        if selected_of_file is not None:
+            absent &= selected_of_file
+            if len(absent) == lacking:
+                return f"{many} missing: {_listed(absent)}."
         text = f"{many} missing. The file of tenants is not as it was when this run began."
         if absent:
             text += f" Of those that it names now, these have no bundle: {_listed(absent)}."
@@ -235,9 +290,9 @@ class FleetCount:
             text += f" At least {unnamed} it names no more."
         return text
 
-    def _unselected(self, found: _Found) -> Sequence[str]:
-        """Return a note about the tenants of the file that a whole run did not select."""
-        others = (self._names or set()) - set(found.tenants)
+    def _unselected(self, found: _Found, not_run_yet: Sequence[Name]) -> Sequence[str]:
+        """Return a note about the other tenants of the file that a whole run did not select."""
+        others = (self._names or set()) - set(found.tenants) - set(not_run_yet)
         return [f"It did not select {_listed(others)}."] if others else []
 
 

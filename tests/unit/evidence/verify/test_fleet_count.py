@@ -261,33 +261,29 @@ def without_b() -> None:
 ONE_MISSING = wording("verify.one-of-two-missing")
 CHANGED = wording("verify.file-changed")
 NO_MORE = wording("verify.names-no-more")
-WITHOUT_BUNDLE = wording("verify.without-bundle")
-B_AND_C = "b (facebook_marketing), c (facebook_marketing)"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "said", "added"),
     [
-        (table("a") + table("b"), f"{ONE_MISSING}: b (facebook_marketing)."),
-        (
-            table("a"),
-            f"{CHANGED} {NO_MORE}",
-        ),
+        (table("a") + table("b"), f"{ONE_MISSING}: b (facebook_marketing).", []),
+        (table("a"), f"{CHANGED} {NO_MORE}", []),
         (
             table("a") + table("b") + table("c"),
-            f"{CHANGED} {WITHOUT_BUNDLE}: {B_AND_C}.",
+            f"{ONE_MISSING}: b (facebook_marketing).",
+            [["c", CONNECTOR]],
         ),
     ],
     ids=["the same file", "a shorter file", "a longer file"],
 )
-def test_the_missing_are_named(text: str, said: str, two: TwoRuns) -> None:
+def test_the_missing_are_named(text: str, said: str, added: list[list[str]], two: TwoRuns) -> None:
     """A file of tenants names who is missing, and one that was changed later hides nobody."""
     without_b()
     Path("tenants.toml").write_text(text)
 
     result = verify("--tenants", "tenants.toml")
     assert result.exit_code == ExitCode.REFUSED
-    assert result.stdout.splitlines()[-1] == f"✘ fleet run {two.newest.fleet_id}: {said}"
+    assert f"✘ fleet run {two.newest.fleet_id}: {said}" in result.stdout.splitlines()
     documents = [
         json.loads(line)
         for line in verify("--tenants", "tenants.toml", "--json").stdout.splitlines()
@@ -298,7 +294,8 @@ def test_the_missing_are_named(text: str, said: str, two: TwoRuns) -> None:
         "selected": 2,
         "present": 1,
         "not_run": 0,
-        "notes": [],
+        "not_run_yet": added,
+        "notes": [f"{wording('verify.not-run-yet')}: c (facebook_marketing)."] if added else [],
         "reason": said,
     }
 
@@ -333,7 +330,69 @@ def test_without_any_fleets_run_a_file_of_tenants_is_refused(two: TwoRuns) -> No
     result = runbook("verify", "other/alone", *words)
 
     assert result.exit_code == ExitCode.REFUSED
-    assert wording("verify.no-fleet-run") in result.stdout
+    names = "a (facebook_marketing), b (facebook_marketing)"
+    assert wording("verify.no-fleet-run", tenants=names) in result.stdout
+
+
+def run_other_file(*tenants: str) -> FleetResult:
+    """Run the tenants of another file into the same evidence folder."""
+    Path("others.toml").write_text("".join(map(table, tenants)))
+    request = FleetRequest(
+        file=Path("others.toml"), evidence=str(EVIDENCE), workers=1, environ=ENVIRON
+    )
+    return prepare_fleet(request).run(lambda _: None)
+
+
+@pytest.mark.parametrize("is_dropped", [False, True], ids=["", "dropped from the file"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_newer_run_of_another_file_hides_no_missing_tenant(
+    way: str, two: TwoRuns, processes: object, *, is_dropped: bool
+) -> None:
+    """A missing tenant is refused, also if a newer run of another file lies beside it."""
+    run_other_file("c", "d", "e")
+    WAYS[way](two, two.newest)
+    for path in EVIDENCE.glob("*/*/journal.jsonl"):
+        path.unlink()
+    if is_dropped:
+        Path("tenants.toml").write_text(table("a"))
+
+    result = verify("--tenants", "tenants.toml", "--json")
+
+    assert result.exit_code == ExitCode.REFUSED
+    documents = map(json.loads, result.stdout.splitlines())
+    runs = {run["fleet_run"]: run for run in documents if "selected" in run}
+    # NOTE: a swapped bundle is refused by itself; another fleet's run lacks the tenant `a`.
+    if "swapped" not in way and "another fleet" not in way:
+        assert not runs[two.newest.fleet_id]["accepted"]
+        named = CHANGED if is_dropped else f"{ONE_MISSING}: b (facebook_marketing)."
+        assert runs[two.newest.fleet_id]["reason"].startswith(named)
+
+
+def test_evidence_of_other_files_alone_is_refused(two: TwoRuns) -> None:
+    """If no run selected a tenant of the file, all of them are missing, and named."""
+    Path("tenants.toml").write_text(table("c"))
+    result = verify("--tenants", "tenants.toml")
+
+    assert result.exit_code == ExitCode.REFUSED
+    assert (
+        wording("verify.no-fleet-run", tenants="c (facebook_marketing)")
+        == result.stdout.splitlines()[-1].split(": ", 1)[1]
+    )
+
+
+def test_a_tenant_added_later_has_not_run_yet(two: TwoRuns, processes: object) -> None:
+    """A tenant that was added to the file after the newest run is named, with exit code 3."""
+    Path("tenants.toml").write_text(table("a") + table("b") + table("c"))
+    result = verify("--tenants", "tenants.toml")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert result.stdout.splitlines()[-1].endswith(
+        f"{wording('verify.not-run-yet')}: c (facebook_marketing)."
+    )
+    document = json.loads(verify("--tenants", "tenants.toml", "--json").stdout.splitlines()[-1])
+    assert (document["accepted"], document["not_run_yet"]) == (True, [["c", CONNECTOR]])
+    run_fleet(only=["c"])
+    assert verify("--tenants", "tenants.toml").exit_code == ExitCode.COMPLETE
 
 
 def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> None:
