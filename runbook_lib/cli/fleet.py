@@ -93,7 +93,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
         for line in TLS_LINES:
             click.echo(line, err=True)
         raise
-    _refuse_spending(prepared, is_sure=is_sure)
+    _show_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
     _show_unmatched(prepared)
@@ -137,8 +137,8 @@ def _show_unmatched(prepared: Fleet) -> None:
         say(f"And {pluralize(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
 
 
-def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
-    """List the side effects of checks, and raise `SettingsError` unless somebody agrees."""
+def _show_spending(prepared: Fleet, *, is_sure: bool) -> None:
+    """List the checks with side effects that are due, and say that nobody permits them."""
     spending = prepared.spending
     for check in spending:
         many = pluralize(check.tenants, "tenant")
@@ -146,10 +146,7 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
         names = ", ".join(check.names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
         say(f"{check.setting} is set for {many}. {check.side_effect} Due: {names}.", is_error=True)
     if spending and not is_sure:
-        raise SettingsError(
-            "These settings let checks change or use up something at a remote system.",
-            next_step="Give --yes to permit it. Nothing was done.",
-        )
+        say("These checks are not made: their steps are due. --yes permits them.", is_error=True)
 
 
 def _suites(statuses: Sequence[TenantStatus], result: FleetResult) -> Iterator[JUnitSuite]:

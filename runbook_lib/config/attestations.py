@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -79,14 +79,16 @@ def read_attestations(
     *,
     now: datetime,
     values: Mapping[str, Value] | None = None,
+    others: Collection[str] | None = (),
 ) -> list[Remark]:
     """
     Return the attestations and notes in the file at `path`, ordered by their times.
 
     An attestation's `binding` contains only the subject that its entry names. An entry with several
-    subjects makes an attestation for each, or only for those that match a tenant's `values`. Raises
-    `AttestationError` for an unreadable file, an unknown step, key or subject, a missing name, or a
-    time in the future.
+    subjects makes an attestation for each, or only for those that match a tenant's `values`.
+    Entries of steps of other connectors, by id in `others`, are left out; with `None`, of any
+    unknown step. Raises `AttestationError` for an unreadable file, an unknown step, key or subject,
+    a missing name, or a time in the future.
     """
     text = read_text(path, _LARGEST_FILE, AttestationError, _WHAT)
     document = parse_tables(text, path, AttestationError, _WHAT)
@@ -101,6 +103,10 @@ def read_attestations(
         except ValueError as error:
             raise AttestationError(f"{path}: {error}.") from None
         for table in tables:
+            step = table.get("step")
+            is_known = not isinstance(step, str) or step in steps
+            if not is_known and (others is None or step in others):
+                continue
             if isinstance(kind, AttestationKind):
                 attestations += reader.attestations(kind, table)
             else:
@@ -114,18 +120,20 @@ def check_subjects(
     """
     Return a sentence for each subject in a fleet's file at `path` that no tenant has.
 
-    `tenants` has each tenant's connector and known values. Raises `AttestationError` for an entry
-    without a subject, which would count for every tenant.
+    `tenants` has each tenant's connector and known values. An entry may be about a step of any of
+    these connectors. Raises `AttestationError` for an entry without a subject, which would count
+    for every tenant.
     """
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
     for procedure, values in tenants:
         by_connector.setdefault(procedure.id, (procedure, []))[1].append(values)
+    steps = {step.id for procedure, _ in by_connector.values() for step in procedure.steps}
     attestations: dict[str, Attestation] = {}
     matched: set[str] = set()
     for procedure, tenant_values in by_connector.values():
         # NOTE: a set for each choice of names: attestations times tenants may be a hundred million.
         known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
-        for attestation in read_attestations(path, procedure, now=now):
+        for attestation in read_attestations(path, procedure, now=now, others=steps):
             if not (isinstance(attestation, Attestation) and attestation.binding.subject):
                 raise AttestationError(
                     f"{path}, step {attestation.step}: in a fleet each entry needs a subject, "

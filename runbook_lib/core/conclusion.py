@@ -40,7 +40,7 @@ class Conclusion:
     """The day of the earlier check on which it rests; empty if it rests on none."""
 
     due_on: str = ""
-    """The day since when it must be checked again; empty if no earlier check has expired."""
+    """The day since when it must be checked again; empty if it need not."""
 
     @property
     def is_settled(self) -> bool:

@@ -710,7 +710,7 @@ class StepChecked(ModelStruct):
     """Earlier results that count in place of checks that were not made."""
 
     due_on: Day = ""
-    """The day since when an earlier result no longer counts; empty if that is not the reason."""
+    """The day since when a check is due, which this run did not make; empty if none is."""
 
 
 class StepWithheld(ModelStruct):

@@ -196,7 +196,7 @@ class HasOutcome(Protocol):
 
     @property
     def due_on(self) -> str:
-        """The day since when it must be checked again; empty if no earlier check has expired."""
+        """The day since when it must be checked again; empty if it need not."""
 
 
 def label_of(concluded: HasOutcome) -> str:

@@ -181,7 +181,7 @@ class StepRecord(ModelStruct):
 
     due_on: Annotated[
         Day,
-        Meta(description="since when it must be checked again, because that ended; or empty"),
+        Meta(description="since when it must be checked again; or empty"),
     ]
     """The day since when it must be checked again; empty if it need not."""
 

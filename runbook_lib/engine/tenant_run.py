@@ -638,8 +638,9 @@ class Run(RunView):
         """
         Return the earlier results that count instead of checks of `step`, by the check's id.
 
-        And why such a result does not count, if one does not. In the walkthrough all earlier
-        checks count, and one that a person asks for is made.
+        And why such a result does not count, if one does not; a check that was never made is due
+        if a setting permits it and this run may not. In the walkthrough all earlier checks count,
+        and one that a person asks for is made.
         """
         started = self._started
         if earlier is None or started is None or self.mode == Mode.INTERACTIVE:
@@ -656,6 +657,9 @@ class Run(RunView):
                 carried[check.id] = earlier_result.result
             else:
                 due = due or earlier_result
+            is_permitted = any(map(self.values.get, check.allowed_by))
+            if check.id not in carried and is_permitted and not started.may_spend:
+                due = due or OutdatedResult("", self.clock().date().isoformat())
         return carried, due
 
     def _prepared(

@@ -172,10 +172,23 @@ def test_the_printed_crontab_is_complete_each_night_and_spends_nothing(
     assert len(installation.links) == spent
 
     due = installation.crontab(days=31)
-    assert due.returncode == 2
+    assert due.returncode == 3, due.stdout + due.stderr
     assert wording("setting-invalid.set-for-tenants", name="cyclr_username", count=2) in due.stderr
     assert wording("setting-invalid.due-tenants", tenants="acme, bloom") in due.stderr
     assert len(installation.links) == spent
+    last = {record["tenant"]: record for record in records(installation.evidence)}
+    assert all(step_of(last[name], SIGN_IN)["due_on"] for name in TENANTS)
+    inbox = installation.run("runbook inbox --json", days=31)
+    due_now = {
+        status["tenant"]: [
+            place["id"]
+            for item in status["open"]
+            for place in item["places"]
+            if item["group"] == "due_now"
+        ]
+        for status in json.loads(inbox.stdout)
+    }
+    assert due_now == {name: [SIGN_IN] for name in TENANTS}
 
     checked = installation.crontab(days=31, more=" --yes")
     assert checked.returncode == 0, checked.stdout + checked.stderr

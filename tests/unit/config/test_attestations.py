@@ -486,6 +486,23 @@ def test_a_tenant_of_either_connector_counts(path: Path) -> None:
     assert len(check_subjects(path, TENANTS[:1], now=NOON)) == 1
 
 
+def test_a_step_of_one_connector_of_the_file_is_no_mistake(path: Path) -> None:
+    """A fleet's entry may be about a step that only one connector of its tenants has."""
+    own = {step.id for step in MARKETING.steps}
+    step = next(step.id for step in MESSENGER.steps if step.id not in own)
+    path.write_text(
+        ENTRY.format(step, '{app_id = "1000000002"}')
+        + ENTRY.format(STEP, '{app_id = "1000000001"}')
+    )
+
+    assert check_subjects(path, TENANTS, now=NOON) == []
+    with refused_naming(AttestationError, step):
+        check_subjects(path, TENANTS[:1], now=NOON)
+    path.write_text(ENTRY.format("fb-99-nothing", '{app_id = "1000000002"}'))
+    with refused_naming(AttestationError, "fb-99-nothing"):
+        check_subjects(path, TENANTS, now=NOON)
+
+
 @pytest.mark.parametrize("subject", ["{}", "[]", "[{}]", '[{app_id = "1000000001"}, {}]'])
 def test_an_entry_without_a_subject_is_refused(subject: str, path: Path) -> None:
     """An entry that names nothing, or a list of which one names nothing, is refused."""

@@ -15,6 +15,7 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import Journal, timestamp
@@ -331,6 +332,20 @@ def test_only_what_names_this_tenant_is_recorded(
     kernel.run(attestations="said.toml", needs_subject=needs_subject)
     new = [item for item in types()[before:] if item in ("step.attested", "step.commented")]
     assert len(new) == (0 if needs_subject else 2)
+
+
+def test_a_fleets_attestations_about_other_connectors_steps_are_left_out(kernel: Kernel) -> None:
+    """In a fleet's file an entry may be about a step that this tenant's connector does not have."""
+    subject = 'subject = {service_domain = "acme-h.cyclr.com"}\n'
+    own = {step.id for step in PROCEDURE.steps}
+    steps = (step.id for step in find_procedure("facebook_messenger").steps)
+    other = next(step for step in steps if step not in own)
+    say(attestation(other), subject, attestation("fb-08-redirect-uri"), subject)
+
+    kernel.run(attestations="said.toml", needs_subject=True)
+
+    attested_steps = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
+    assert attested_steps == {"fb-08-redirect-uri"}
 
 
 @pytest.mark.parametrize("needs_subject", [False, True])

@@ -249,7 +249,7 @@ def test_a_run_that_may_not_spend_makes_no_such_check(desk: Desk) -> None:
     run = desk.night(0, FIRST, may_spend=False, rechecks=["user"])
 
     assert "link" not in desk.remote.made
-    assert (label(run), why(run)) == ("to do", wording("reasons.not-permitted", input="user"))
+    assert (label(run), why(run)) == ("due", wording("reasons.not-permitted", input="user"))
     assert label(run, LOOK) == "verified"
     assert desk.remote.permitted == [False]
     desk.night(1, SECOND)
