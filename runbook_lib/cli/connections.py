@@ -226,17 +226,19 @@ def _write_letters(
 ) -> None:
     """Write the letters to the customers who are cut off, and say how to put the link in."""
     from runbook_lib.core.journal import utc_now
-    from runbook_lib.engine.customer_letters import write_letters
+    from runbook_lib.engine.customer_letters import app_name, write_letters
 
-    procedures = {run.tenant: run.procedure for run in runs}
+    by_name = {run.tenant: run for run in runs}
     written: list[Path] = []
     for shown in surveys:
+        run = by_name[shown["tenant"]]
         written += write_letters(
             shown["accounts"],
             folder,
             language,
-            procedure=procedures[shown["tenant"]],
+            procedure=run.procedure,
             today=utc_now().date(),
+            app=app_name(run.values_on_record),
         )
     say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
     if written:

@@ -15,6 +15,7 @@ LETTER_LANGUAGES = ("en", "de", "fr", "es", "pt")
 # Sentence → the placeholders that it has in every language; sentences without any are left out.
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "greeting": frozenset({"customer"}),
+    "app": frozenset({"app"}),
     "data_missing": frozenset({"since", "data"}),
     "stopped": frozenset({"since"}),
     "perhaps_since": frozenset({"perhaps_since"}),

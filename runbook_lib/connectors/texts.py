@@ -397,6 +397,9 @@ class _LanguageTable(Struct):
     request_first: Text
     """The request to sign in for the first time."""
 
+    app: Text
+    """The app's name at the vendor."""
+
     wait: Text
     """A sentence that the customer has nothing to do."""
 

@@ -511,6 +511,7 @@ class ConsoleAccounts:
             error = str(fault)
         now = timestamp(self.clock())
         is_in = standing is AccountStatus.SIGNED_IN
+        is_without = standing is AccountStatus.NOT_INSTALLED
         if is_in and _is_signed_in_anew(account, connectors):
             account = account.with_success(now)
         since = account.not_signed_in_since
@@ -525,6 +526,7 @@ class ConsoleAccounts:
             not_signed_in_since=since,
             signed_in_on=now if is_in else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
+            not_installed_on=now if is_without else account.not_installed_on,
             error=shorten(self.run.redactor.redact(error)),
         )
         return asked, is_fault

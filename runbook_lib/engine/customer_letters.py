@@ -24,6 +24,7 @@ from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.letters import CustomerLetters, LanguageTexts
 from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.core.files import write_whole
+from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_rows import AccountStatus
 from runbook_lib.errors import SettingsError
@@ -40,7 +41,7 @@ class CustomerRequest(StrEnum):
     """The request of a letter."""
 
     FIRST = "first"
-    """The customer must sign in for the first time."""
+    """The customer must sign in for the first time, as a poll has shown."""
 
     SIGN_IN = "sign_in"
     ACT = "act"
@@ -65,6 +66,9 @@ class CustomerLetter(Struct, frozen=True, kw_only=True):
     customer: str
     """The customer's name, on one line; empty if unknown."""
 
+    app: str = ""
+    """The app's name at its vendor, on one line; empty if unknown."""
+
     cause: str = ""
     """Id of the known error; empty if none is named."""
 
@@ -78,18 +82,30 @@ class CustomerLetter(Struct, frozen=True, kw_only=True):
     """Placeholder → day (ISO 8601)."""
 
 
+def app_name(values: Mapping[str, Value]) -> str:
+    """Return the app's name as the vendor shows it, or as it was chosen; empty if unknown."""
+    name = values.get("app_name") or values.get("app_display_name") or ""
+    return one_line(str(name).strip())[:_MAX_NAME_CHARS]
+
+
 def letter_to(
-    account: Mapping[str, Any], procedure: Procedure, letters: CustomerLetters, *, today: date
+    account: Mapping[str, Any],
+    procedure: Procedure,
+    letters: CustomerLetters,
+    *,
+    today: date,
+    app: str = "",
 ) -> CustomerLetter | None:
     """
-    Return the letter to a customer, from a survey's row.
+    Return the letter to a customer, from a survey's row; it names the `app`.
 
     `None` for one who is not cut off, unless Cyclr says not signed in and no poll saw a sign-in.
     """
     missing = account["missing"]
+    about_app = ("app",) if app else ()
     if not missing:
-        is_new = account["standing"] == AccountStatus.NOT_SIGNED_IN and not account["signed_in_on"]
-        return _first_letter(account, procedure) if is_new else None
+        is_out = account["standing"] == AccountStatus.NOT_SIGNED_IN and not account["signed_in_on"]
+        return _first_letter(account, procedure, app, about_app) if is_out else None
     data = procedure.customer_data
     error = next((known for known in procedure.known_errors if known.id == account["cause"]), None)
     is_signed_out = account["standing"] == AccountStatus.NOT_SIGNED_IN
@@ -113,7 +129,7 @@ def letter_to(
     if data and before and kind is not CustomerRequest.WAIT:
         days["before"] = before
         paragraphs.append(("deadline" if today.isoformat() < before else "late",))
-    paragraphs.append((asked,))
+    paragraphs.append((asked, *about_app))
     if kind is CustomerRequest.SIGN_IN:
         names_pages = asked == _CAUSE and account["cause"] in letters.names_pages
         steps = "steps_other_pages" if names_pages else "steps"
@@ -125,6 +141,7 @@ def letter_to(
         subject=f"subject_{kind}",
         paragraphs=(*paragraphs, ("closing",)),
         customer=customer,
+        app=app,
         cause=account["cause"] if asked == _CAUSE else "",
         data=data.noun if data else "",
         kept_days=data.kept_days if data else 0,
@@ -132,15 +149,29 @@ def letter_to(
     )
 
 
-def _first_letter(account: Mapping[str, Any], procedure: Procedure) -> CustomerLetter:
-    """Return the letter to a customer who never signed in."""
+def _first_letter(
+    account: Mapping[str, Any], procedure: Procedure, app: str, about_app: tuple[str, ...]
+) -> CustomerLetter:
+    """
+    Return the letter to a customer whom no poll saw signed in.
+
+    That proves no first sign-in: the customer may have signed in before the first poll. A poll that
+    saw the account without the connector does.
+    """
     customer = _customer_name(account)
-    parts = ("not_yet", "request_first", "steps_heading", "steps_first", "link", "link_help")
+    is_first = bool(account["not_installed_on"]) and not account["used_on"]
+    steps = ("steps_heading", "steps_first", "link", "link_help", "closing")
     return CustomerLetter(
         connector=procedure.id,
-        subject=f"subject_{CustomerRequest.FIRST}",
-        paragraphs=(_greeting(customer), *((part,) for part in parts), ("closing",)),
+        subject=f"subject_{CustomerRequest.FIRST if is_first else CustomerRequest.ACT}",
+        paragraphs=(
+            _greeting(customer),
+            ("not_yet" if is_first else "calls_fail",),
+            ("request_first", *about_app),
+            *((part,) for part in steps),
+        ),
         customer=customer,
+        app=app,
     )
 
 
@@ -156,6 +187,7 @@ def text_of(letter: CustomerLetter, texts: LanguageTexts) -> str:
     """Return a letter in a language: the subject, an empty line, and the paragraphs."""
     values = {
         "customer": letter.customer,
+        "app": letter.app,
         "data": texts.data.get(letter.data, ""),
         "kept_days": str(letter.kept_days),
         **{name: _day_in(texts, date.fromisoformat(day)) for name, day in letter.days.items()},
@@ -210,6 +242,7 @@ def write_letters(
     *,
     procedure: Procedure,
     today: date,
+    app: str = "",
 ) -> list[Path]:
     """
     Write a letter to each of the `accounts` of a survey that is cut off; return the files.
@@ -223,7 +256,7 @@ def write_letters(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for account in accounts:
-        letter = letter_to(account, procedure, letters, today=today)
+        letter = letter_to(account, procedure, letters, today=today, app=app)
         if letter:
             path = folder / letter_file_name(account["name"], account["id"], procedure.id)
             write_whole(path, text_of(letter, texts).encode(), is_durable=False)

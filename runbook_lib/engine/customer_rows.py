@@ -132,6 +132,8 @@ class KnownAccount(Struct, frozen=True):
     """The time at which a survey last saw it signed in."""
     installed_on: str = ""
     """The time at which a survey last saw the connector."""
+    not_installed_on: str = ""
+    """The time at which a survey last saw the account without the connector."""
     in_doubt_since: str = ""
     """The time since which a watch sees another result than the one that counts for it."""
     error: str = ""

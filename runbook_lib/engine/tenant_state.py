@@ -24,7 +24,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.calendar import DueItem, merge_due_items
-from runbook_lib.engine.customer_letters import letter_to
+from runbook_lib.engine.customer_letters import app_name, letter_to
 from runbook_lib.engine.customer_losses import (
     first_gone_on,
     missing_document,
@@ -552,11 +552,13 @@ def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[s
         "name": account.name,
         "standing": _standing(account),
         "signed_in_on": account.signed_in_on,
+        "not_installed_on": account.not_installed_on,
+        "used_on": account.used_on,
         "missing": _missing(known, account),
         "cause": account.failing.error if account.failing else "",
     }
     letter: dict[str, Any] | None = to_builtins(
-        letter_to(row, procedure, letters_of(procedure), today=today)
+        letter_to(row, procedure, letters_of(procedure), today=today, app=app_name(known.values))
     )
     return letter
 

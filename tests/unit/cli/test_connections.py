@@ -13,6 +13,7 @@ import pytest
 
 from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
+from runbook_lib.connectors.registry import find_procedure, letters_of
 from runbook_lib.errors import ExitCode
 from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
@@ -29,8 +30,8 @@ FIELDS = {
 }  # fmt: skip
 ACCOUNT_FIELDS = {
     "cause", "connectors", "cycle_lacks", "error", "facts", "failing", "id", "installed_on",
-    "last_failure", "listed_in", "missing", "name", "not_signed_in_since", "polled_in", "polled_on",
-    "returned", "says", "signed_in_on", "standing", "stopped_cycles", "succeeded_on", "tried_on",
+    "last_failure", "listed_in", "missing", "name", "not_installed_on", "not_signed_in_since", "polled_in",
+    "polled_on", "returned", "says", "signed_in_on", "standing", "stopped_cycles", "succeeded_on", "tried_on",
     "used_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
@@ -145,6 +146,31 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text(begin: str) -> None:
 def test_other_cells_stay_as_they_are(text: str, cell: str) -> None:
     """Only a tab or a new line at the beginning counts beside the signs."""
     assert next(csv.reader([csv_cell(text)])) == [cell]
+
+
+def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Only a customer whose account a survey saw without the connector is asked to sign in for the
+    first time; each letter names the app.
+    """
+
+    def opened(*_: Any, **__: Any) -> Any:
+        app = {"RUNBOOK_FACEBOOK_APP_DISPLAY_NAME": "Acme Connect"}
+        return console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50, **app)
+
+    monkeypatch.setattr("runbook_lib.engine.tenant_run.open_known", opened)
+    sentences = letters_of(find_procedure("facebook_marketing")).languages["en"].sentences
+    runbook("connections")
+    console.accounts["c"] = False
+    runbook("connections", "--letters", "letters")
+
+    letters = {path.name.split("_")[1]: path.read_text() for path in Path("letters").iterdir()}
+    subjects = {name: text.splitlines()[0] for name, text in letters.items()}
+    assert subjects == {"b": sentences["subject_act"], "c": sentences["subject_first"]}
+    assert sentences["not_yet"] not in letters["b"]
+    for text in letters.values():
+        assert sentences["app"].format(app="Acme Connect") in text
+        assert sentences["link"] in text
 
 
 def test_a_partial_list_says_so(console: Console) -> None:

@@ -73,6 +73,8 @@ def account(**more: Any) -> dict[str, Any]:
         "missing": missing(),
         "cause": "",
         "signed_in_on": "2026-11-19T09:00:00.000Z",
+        "not_installed_on": "",
+        "used_on": "",
     }
     return default | more
 
@@ -118,7 +120,7 @@ def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
 @each_language
 def test_a_customer_who_never_signed_in_is_asked_to_do_so_once(language: str) -> None:
     """Nothing is missing yet: the letter names no day, and asks for a first sign-in with a link."""
-    row = account(missing=None, signed_in_on="")
+    row = account(missing=None, signed_in_on="", not_installed_on="2026-11-18T09:00:00.000Z")
     text = written_in(row, language)
 
     sentences = LETTERS.languages[language].sentences
@@ -128,6 +130,33 @@ def test_a_customer_who_never_signed_in_is_asked_to_do_so_once(language: str) ->
     assert not re.search(r"20\d\d", text)
     assert len(text.split()) < MOST_WORDS
     assert letter_to(account(missing=None), MARKETING, LETTERS, today=TODAY) is None
+
+
+@each_language
+def test_a_customer_whom_no_poll_saw_signed_in_is_asked_neutrally(language: str) -> None:
+    """Without proof the letter says neither *again* nor *not yet*, and names no day."""
+    text = written_in(account(missing=None, signed_in_on=""), language)
+
+    sentences = LETTERS.languages[language].sentences
+    assert text.startswith(sentences["subject_act"])
+    assert sentences["calls_fail"] in text
+    assert sentences["not_yet"] not in text
+    assert sentences["link"] in text
+    assert not re.search(r"20\d\d", text)
+    used = account(missing=None, signed_in_on="", not_installed_on="2026-11-18", used_on="2026")
+    assert letter_of(used).subject == "subject_act"
+
+
+@each_language
+def test_a_letter_names_the_app(language: str) -> None:
+    """Whoever must act reads the app's name as Facebook shows it; an unknown one is left out."""
+    rows = [account(), failing("lead-terms"), account(missing=None, signed_in_on="")]
+    sentence = LETTERS.languages[language].sentences["app"]
+    for row in rows:
+        letter = letter_to(row, MARKETING, LETTERS, today=TODAY, app="Acme {data}")
+        assert letter
+        assert sentence.format(app="Acme {data}") in text_of(letter, LETTERS.languages[language])
+        assert "app" not in str(letter_of(row).paragraphs)
 
 
 @each_language

@@ -301,13 +301,16 @@ def test_a_state_is_a_document() -> None:
 
 
 def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
-    """Signed out, refused or never signed in: each has its letter, and nobody else has one."""
+    """Signed out, refused or never seen signed in: each has its letter, and nobody else has one."""
     refused = FailingCalls("2026-11-23T12:00:00.000Z", "", "", "lead-terms")
     accounts = [
         world.signed_out("Out"),
         world.customer("Refused", failing=refused),
         world.customer("Well"),
-        world.signed_out("Never in", signed_in_on="", used_on=""),
+        world.signed_out("Never seen in", signed_in_on="", used_on=""),
+        world.signed_out(
+            "New", signed_in_on="", used_on="", not_installed_on="2026-11-20T12:00:00.000Z"
+        ),
         # Only one poll has seen it.
         world.signed_out("Doubtful", looks=1),
     ]
@@ -318,7 +321,8 @@ def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
     assert {name: letter["subject"] for name, letter in letters.items()} == {
         "Out": "subject_sign_in",
         "Refused": "subject_act",
-        "Never in": "subject_first",
+        "Never seen in": "subject_act",
+        "New": "subject_first",
     }
     assert letters["Out"]["days"]["since"] == "2026-11-22"
     assert letters["Refused"]["cause"] == "lead-terms"

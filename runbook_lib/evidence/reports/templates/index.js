@@ -109,8 +109,8 @@
       const day = number === 1 ? texts.first_day : number;
       return fill(texts.day, { day, month: texts.months[month - 1], year });
     }
-    const { customer, kept_days, cause } = letter;
-    const values = { customer, kept_days, data: texts.data[letter.data] };
+    const { customer, app, kept_days, cause } = letter;
+    const values = { customer, app, kept_days, data: texts.data[letter.data] };
     for (const [name, day] of Object.entries(letter.days)) values[name] = written(day);
     const sentence = (name) => (name === "cause" ? texts.causes[cause] : fill(texts.sentences[name], values));
     const paragraphs = letter.paragraphs.map((names) => names.map(sentence).join(" "));
