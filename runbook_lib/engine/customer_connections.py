@@ -92,6 +92,11 @@ _LOST = (
     "the accounts in the Cyclr console: the API credentials may have lost a right."
 )
 
+_NOWHERE = (
+    "No account has {connector}: nobody has it, or these credentials do not show it. Compare an "
+    "account in the Cyclr console."
+)
+
 _T = TypeVar("_T")
 
 
@@ -141,9 +146,12 @@ class Survey(Struct):
 
     @property
     def findings(self) -> list[str]:
-        """The notes of the survey, and one more if all connectors disappeared at once."""
+        """The notes of the survey, and one more if no account has the connector."""
         if not self.lost:
-            return self.notes
+            has_been_seen = any(account.installed_on for account in self.accounts.values())
+            is_nowhere = self.ended and not has_been_seen and self.accounts
+            nowhere = [_NOWHERE.format(connector=self.of[-1])] if is_nowhere else []
+            return [*self.notes, *nowhere]
         accounts = pluralize(self.lost, "account")
         return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
 
@@ -533,7 +541,7 @@ class ConsoleAccounts:
 
     def connectors_of(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
-        rows = self._patiently(lambda: self.client(account.id).account_connectors())
+        rows = self._patiently(lambda: self.client(account.id).account_connectors(is_capped=True))
         mine = {
             row.number("Id"): InstalledConnector(
                 row.number("Id"),

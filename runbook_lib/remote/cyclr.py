@@ -103,9 +103,14 @@ class Cyclr:
         """
         return [row.text("Name") for row in self._read_list("connectors", is_short=False)]
 
-    def account_connectors(self) -> list[JSONObject]:
-        """Return the connectors that are installed in the account."""
-        return self._read_list("account/connectors")
+    def account_connectors(self, *, is_capped: bool = False) -> list[JSONObject]:
+        """
+        Return the connectors that are installed in the account.
+
+        With `is_capped` pages may be smaller than requested, and their number unknown; see
+        `read_rows`. Neither is documented.
+        """
+        return self._read_list("account/connectors", is_capped=is_capped)
 
     def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
@@ -164,7 +169,9 @@ class Cyclr:
         query = urlencode({"pageSize": _PAGE_SIZE})
         return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
+    def _read_list(
+        self, path: str, *, is_short: bool = True, is_capped: bool = False, **params: str
+    ) -> list[JSONObject]:
         """
         Return the rows of all pages; raises `UnexpectedResponseError` if some may be missing.
 
@@ -175,7 +182,15 @@ class Cyclr:
         def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._page(path, number, **params)
 
-        rows = list(read_rows(fetch, doubts, max_pages=_MAX_PAGES_OF_ACCOUNT, is_short=is_short))
+        rows = list(
+            read_rows(
+                fetch,
+                doubts,
+                max_pages=_MAX_PAGES_OF_ACCOUNT,
+                is_short=is_short,
+                is_capped=is_capped,
+            )
+        )
         if doubts:
             raise UnexpectedResponseError(
                 f"Cyclr (/{path}) did not give its whole list. {doubts[0]}"
@@ -219,14 +234,16 @@ def read_rows(
     *,
     max_pages: int = _MAX_PAGES,
     is_short: bool = False,
+    is_capped: bool = False,
 ) -> Iterator[JSONObject]:
     """
     Yield each row of a list once; append to `doubts` why some rows may be missing.
 
     `fetch` returns a page and the number of pages, 0 if unknown. The list ends where that number
     agrees with the rows, or else with an empty page. With `is_short` a first page that is not
-    full ends it too. Fetches at most `max_pages`. Raises the errors of `fetch` for the first
-    page, and `ThrottledError` for any page.
+    full ends it too; with `is_capped`, where pages may be smaller than requested, only if it is
+    the only one, or later ones repeat it. Fetches at most `max_pages`. Raises the errors of `fetch`
+    for the first page, and `ThrottledError` for any page.
 
     NOTE: this fetches the first page without a number, then all pages from 1. Whether page 1 is
     the first or the second is not documented.
@@ -253,6 +270,9 @@ def read_rows(
         elif number == 1 and keys == first:
             continue
         fresh = [row for key, row in zip(keys, rows, strict=True) if key not in known]
+        if rows and not fresh and is_capped and keys == first and len(first) < _PAGE_SIZE:
+            # NOTE: a server that does not know `page` gives the whole list each time.
+            return
         if rows and not fresh:
             doubts.append(f"Page {number:,} of Cyclr's list has only rows of earlier pages.")
             return
@@ -260,7 +280,8 @@ def read_rows(
         repeated += len(rows) - (len(fresh) if is_short else len(set(keys) - known))
         known.update(keys)
         sizes.append(len(rows))
-        is_whole = is_short and number == 0 and total <= 1 and len(rows) < _PAGE_SIZE
+        is_only = total == 1 or not (total or is_capped)
+        is_whole = is_short and number == 0 and is_only and len(rows) < _PAGE_SIZE
         if is_whole or _is_end(sizes, total, repeated):
             break
     else:

@@ -87,7 +87,7 @@ class Console(httpx.BaseTransport):
             "Connector": {"Id": 7, "Name": MARKETING},
         }  # fmt: skip
         rows = [other] if is_signed_in is None else [other, mine]
-        return httpx.Response(200, text=json.dumps(rows))
+        return httpx.Response(200, text=json.dumps(rows), headers={"Total-Pages": "1"})
 
 
 def console_run(

@@ -30,9 +30,9 @@ FIELDS = {
 }  # fmt: skip
 ACCOUNT_FIELDS = {
     "cause", "connectors", "cycle_lacks", "error", "facts", "failing", "id", "installed_on",
-    "last_failure", "listed_in", "missing", "name", "not_installed_on", "not_signed_in_since", "polled_in",
-    "polled_on", "returned", "says", "signed_in_on", "standing", "stopped_cycles", "succeeded_on", "tried_on",
-    "used_on",
+    "last_failure", "listed_in", "missing", "name", "not_installed_on", "not_signed_in_since",
+    "polled_in", "polled_on", "returned", "says", "signed_in_on", "standing", "stopped_cycles",
+    "succeeded_on", "tried_on", "used_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
 
@@ -199,6 +199,39 @@ def test_a_list_that_may_be_a_part_ends_with_3(
     assert result.exit_code == ExitCode.INCOMPLETE
     assert f"PARTIAL: {pluralize(len(rows), 'account')}" in result.stdout
     assert note in result.stdout
+
+
+def test_a_connector_on_a_further_page_is_found(console: Console) -> None:
+    """The connectors of an account are read to the last page, also without the number of pages."""
+    rows = [{"Id": 1, "Authenticated": True, "Connector": {"Id": 5, "Name": "X"}}]
+    name = "Facebook Marketing API"
+    rows += [
+        {"Id": number, "Authenticated": number != 3, "Connector": {"Id": 7, "Name": name}}
+        for number in (2, 3)
+    ]
+
+    def page(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", 1))
+        return httpx.Response(200, json=rows[number - 1 : number])
+
+    console.faults["a"] = page
+    shown = json.loads(runbook("connections", "--json").stdout)
+    (account,) = (row for row in shown["accounts"] if row["id"] == "a")
+
+    assert account["standing"] == "not_signed_in"
+    assert [connector["id"] for connector in account["connectors"]] == [2, 3]
+
+
+def test_a_first_survey_without_any_connector_is_partial(console: Console) -> None:
+    """If no account has the connector, nobody has it, or the credentials do not show it."""
+    console.accounts = {"a": None, "b": None}
+    result = runbook("connections")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert f"PARTIAL: {pluralize(2, 'account')}" in result.stdout
+    assert wording("connections.nobody-has-it") in " ".join(result.stdout.split())
+    console.accounts["b"] = True
+    assert json.loads(runbook("connections", "--json").stdout)["complete"]
 
 
 def test_the_last_failure_is_shown(console: Console) -> None:

@@ -265,6 +265,33 @@ def test_a_list_is_read_to_its_end(
     assert len(remote.requests) == asked
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("sizes", [[1], [2, 1], [1, 1, 1], [50, 50, 3], [25, 25]])
+def test_small_pages_without_a_number_are_read_to_the_end(
+    remote: FakeRemote, cyclr: Cyclr, sizes: list[int], first: int
+) -> None:
+    """An account's connectors are all read, however small and however counted the pages are."""
+
+    def page(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", first)) - first
+        size = sizes[number] if number < len(sizes) else 0
+        return httpx.Response(200, json=[{"Id": 100 * number + place} for place in range(size)])
+
+    remote.on("/v1.0/account/connectors", page)
+
+    assert len(cyclr.account_connectors(is_capped=True)) == sum(sizes)
+
+
+def test_a_server_that_ignores_the_page_has_given_all_rows(
+    remote: FakeRemote, cyclr: Cyclr
+) -> None:
+    """If each page is the same short list, that is the whole one."""
+    rows = [{"Id": 1}, {"Id": 2}]
+    remote.on("/v1.0/account/connectors", responds(rows))
+
+    assert cyclr.account_connectors(is_capped=True) == rows
+
+
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize(
     ("page", "why", "asked"),
