@@ -48,7 +48,7 @@ from runbook_lib.engine.watch.watch_state import (
     WatchedTenant,
     has_passed,
 )
-from runbook_lib.evidence.reports.phrases import bounded
+from runbook_lib.evidence.reports.phrases import bounded, parse_time
 from runbook_lib.evidence.reports.tenant_status import (
     CALLS_FAIL,
     SIGNED_OUT,
@@ -67,6 +67,7 @@ _LATER_DAYS = 30
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
 _UNCHECKED_AFTER = timedelta(days=1)
+_UNCONFIRMED_AFTER_DAYS = 2
 YOU = "you"
 SECOND_PERSON = "a second person"
 
@@ -131,6 +132,7 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
         unchecked_since=unchecked_since,
         unchecked=unchecked,
         polled_on=max(polled_on, checked_on) if known.is_watch_readable else None,
+        days_unconfirmed=_days_unconfirmed(known, now),
         sealed_on=known.sealed_on,
         outcome=known.run_outcome,
         bundle=known.bundle,
@@ -275,6 +277,22 @@ def _unchecked(known: KnownTenant, now: datetime) -> tuple[str, str]:
         return "", ""
     since, reason = min(known.unanswered)
     return (since, reason) if has_passed(_UNCHECKED_AFTER, since, now) else ("", "")
+
+
+def _days_unconfirmed(known: KnownTenant, now: datetime) -> int:
+    """
+    Return the number of days since a check last got an answer, once there are two; else 0.
+
+    If no step has such a check, its last run counts.
+    """
+    answered = [
+        step.checked_on
+        for step in known.state.steps.values()
+        if any(finding.outcome is not Outcome.INCONCLUSIVE for finding in step.findings)
+    ]
+    checked = parse_time(max(answered, default=known.run_on))
+    days = (now - checked).days if checked else 0
+    return days if days >= _UNCONFIRMED_AFTER_DAYS else 0
 
 
 def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]:

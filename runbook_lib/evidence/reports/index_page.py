@@ -52,6 +52,7 @@ INDEX_PAGE = "index.html"
 _LOOKS = {
     Standing.NEEDS_YOU: Outcome.WAITING,
     Standing.UNCHECKED: Outcome.INCONCLUSIVE,
+    Standing.UNCONFIRMED: Outcome.INCONCLUSIVE,
     Standing.WAITING: Outcome.WAITING,
     Standing.IN_ORDER: Outcome.VERIFIED,
 }
@@ -167,7 +168,7 @@ def _verdict(tenants: Sequence[TenantStatus]) -> Outcome:
     standings = {tenant.standing for tenant in tenants}
     if any(tenant.is_failing for tenant in tenants):
         return Outcome.FAILED
-    is_due = bool({Standing.NEEDS_YOU, Standing.UNCHECKED} & standings)
+    is_due = not standings <= {Standing.WAITING, Standing.IN_ORDER}
     return Outcome.WAITING if is_due else Outcome.NOT_RUN
 
 

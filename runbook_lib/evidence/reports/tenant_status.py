@@ -41,6 +41,9 @@ class Standing(StrEnum):
     UNCHECKED = "cannot_be_checked"
     """No remote system has responded for more than a day."""
 
+    UNCONFIRMED = "unconfirmed"
+    """Nothing is due, but nobody has checked it for two days."""
+
     WAITING = "waiting"
     """Others must act."""
 
@@ -51,6 +54,7 @@ class Standing(StrEnum):
 STANDING_LABELS: dict[Standing, str] = {
     Standing.NEEDS_YOU: "needs you",
     Standing.UNCHECKED: "cannot be checked",
+    Standing.UNCONFIRMED: "not checked for two days",
     Standing.WAITING: "waiting",
     Standing.IN_ORDER: "in order",
 }
@@ -58,6 +62,7 @@ STANDING_LABELS: dict[Standing, str] = {
 
 _LOOKS_LIKE: dict[Standing, Outcome] = {
     Standing.UNCHECKED: Outcome.INCONCLUSIVE,
+    Standing.UNCONFIRMED: Outcome.INCONCLUSIVE,
     Standing.WAITING: Outcome.WAITING,
     Standing.IN_ORDER: Outcome.VERIFIED,
 }
@@ -242,6 +247,9 @@ class TenantStatus:
     polled_on: str | None = ""
     """The time of the last check; empty for never, `None` if that cannot be read."""
 
+    days_unconfirmed: int = 0
+    """The number of days since a check last got an answer, from two days on; else 0."""
+
     sealed_on: str = ""
     """The time at which the newest sealed run began."""
 
@@ -268,7 +276,9 @@ class TenantStatus:
             return Standing.NEEDS_YOU
         if self.unchecked_since:
             return Standing.UNCHECKED
-        return Standing.WAITING if ItemGroup.WAITING in groups else Standing.IN_ORDER
+        if ItemGroup.WAITING in groups:
+            return Standing.WAITING
+        return Standing.UNCONFIRMED if self.days_unconfirmed else Standing.IN_ORDER
 
     @property
     def looks_like(self) -> Outcome:
@@ -289,6 +299,8 @@ class TenantStatus:
             return f"{label} ({'failing' if self.is_failing else 'due'})"
         if self.standing is Standing.UNCHECKED:
             return f"{label} since {day(self.unchecked_since)}"
+        if self.standing is Standing.UNCONFIRMED:
+            return f"last checked {self.days_unconfirmed:,} days ago"
         if self.standing is Standing.WAITING:
             whom = dict.fromkeys(i.whom for i in self.items if i.group is ItemGroup.WAITING)
             return f"{label} for {listed([*whom])}"
@@ -454,6 +466,9 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
         sentences.append("There is nothing to do now.")
     if unchecked := numbers[Standing.UNCHECKED]:
         sentences.append(f"{pluralize(unchecked, 'tenant')} cannot be checked.")
+    if unconfirmed := numbers[Standing.UNCONFIRMED]:
+        many = pluralize(unconfirmed, "tenant")
+        sentences.append(f"Nobody has checked {many} for two days: run again, or start a watch.")
     if waiting := numbers[Standing.WAITING]:
         sentences.append(f"{pluralize(waiting, 'tenant')} can only wait.")
     return " ".join(sentences)

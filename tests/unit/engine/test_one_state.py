@@ -559,7 +559,7 @@ SILENT: dict[str, Finding | None] = dict.fromkeys(made_up.FACEBOOK_STEPS)
 )
 def test_an_outage_counts_after_a_day(world: made_up.World, polls: Any, label: str) -> None:
     """Until then only the time of the last poll changes."""
-    world.begin(ACME)
+    world.begin(replace(ACME, run_before=max(DAY, *polls)))
     world.poll(ACME, SILENT, *polls)
     status = state_of()
 
@@ -592,11 +592,42 @@ def test_a_newer_check_ends_an_outage(world: made_up.World) -> None:
 
 def test_a_run_without_answers_ends_no_outage(world: made_up.World) -> None:
     """It could not tell either."""
-    world.begin(ACME)
+    world.begin(replace(ACME, run_before=3 * DAY))
     world.poll(ACME, SILENT, 2 * DAY, 3 * HOUR)
     world.run(replace(ACME, run_before=2 * HOUR, seen=SILENT))
 
     assert state_of().label == wording("status.cannot-be-checked-since", day="22 Nov")
+
+
+@pytest.mark.parametrize("days", [2, 3, 30])
+def test_a_state_that_nobody_confirmed_is_not_in_order(world: made_up.World, days: int) -> None:
+    """From two days after the last answer every list and the page say when it was checked."""
+    names = ("acme", "beta")
+    for name in names:
+        world.begin(replace(ACME, name=name, run_before=days * DAY))
+    label = wording("status.last-checked", days=days)
+    build_index("evidence", NOW, alone=[(name, ACME.connector) for name in names])
+
+    assert (state_of().label, state_of().items) == (label, ())
+    assert state_of(now=NOW - timedelta(days=days - 2, minutes=1)).label == IN_ORDER
+    assert [shown["state"] for shown in documents("inbox", "--json")] == ["unconfirmed"] * 2
+    for command in ("inbox", "status"):
+        text = output(command)
+        assert all(f"{name} ({ACME.connector}): {label}" in text for name in names)
+        assert text.startswith(wording("status.nobody-checked", tenants=2))
+    page = (EVIDENCE / INDEX_PAGE).read_text()
+    assert label in page
+    assert IN_ORDER not in page
+
+
+def test_polls_and_runs_without_answers_confirm_nothing(world: made_up.World) -> None:
+    """Only an answer confirms a state, of a run or of a poll."""
+    world.begin(replace(ACME, run_before=3 * DAY))
+    silent = {step.id: None for step in PROCEDURE.steps if step.checks}
+    world.poll(ACME, silent, HOUR)
+    assert state_of().label == wording("status.last-checked", days=3)
+    world.poll(ACME, WELL, HOUR / 2)
+    assert state_of().label == IN_ORDER
 
 
 # --- Grouping

@@ -124,7 +124,7 @@ class WorldTenant:
     """The times before now at which the watch polled it."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """Its settings besides the shared ones."""
-    run_before: timedelta = 3 * DAY
+    run_before: timedelta = DAY
     """The time before now at which it ran."""
 
 
