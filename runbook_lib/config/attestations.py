@@ -103,9 +103,8 @@ def read_attestations(
         except ValueError as error:
             raise AttestationError(f"{path}: {error}.") from None
         for table in tables:
-            step = table.get("step")
-            is_known = not isinstance(step, str) or step in steps
-            if not is_known and (others is None or step in others):
+            step = str(table.get("step"))
+            if step not in steps and (others is None or step in others):
                 continue
             if isinstance(kind, AttestationKind):
                 attestations += reader.attestations(kind, table)

@@ -102,10 +102,9 @@ def letter_to(
     `None` for one who is not cut off, unless Cyclr says not signed in and no poll saw a sign-in.
     """
     missing = account["missing"]
-    about_app = ("app",) if app else ()
     if not missing:
         is_out = account["standing"] == AccountStatus.NOT_SIGNED_IN and not account["signed_in_on"]
-        return _first_letter(account, procedure, app, about_app) if is_out else None
+        return _first_letter(account, procedure, app) if is_out else None
     data = procedure.customer_data
     error = next((known for known in procedure.known_errors if known.id == account["cause"]), None)
     is_signed_out = account["standing"] == AccountStatus.NOT_SIGNED_IN
@@ -129,7 +128,7 @@ def letter_to(
     if data and before and kind is not CustomerRequest.WAIT:
         days["before"] = before
         paragraphs.append(("deadline" if today.isoformat() < before else "late",))
-    paragraphs.append((asked, *about_app))
+    paragraphs.append((asked,))
     if kind is CustomerRequest.SIGN_IN:
         names_pages = asked == _CAUSE and account["cause"] in letters.names_pages
         steps = "steps_other_pages" if names_pages else "steps"
@@ -139,7 +138,7 @@ def letter_to(
     return CustomerLetter(
         connector=procedure.id,
         subject=f"subject_{kind}",
-        paragraphs=(*paragraphs, ("closing",)),
+        paragraphs=(*paragraphs, *_ending(app)),
         customer=customer,
         app=app,
         cause=account["cause"] if asked == _CAUSE else "",
@@ -149,9 +148,7 @@ def letter_to(
     )
 
 
-def _first_letter(
-    account: Mapping[str, Any], procedure: Procedure, app: str, about_app: tuple[str, ...]
-) -> CustomerLetter:
+def _first_letter(account: Mapping[str, Any], procedure: Procedure, app: str) -> CustomerLetter:
     """
     Return the letter to a customer whom no poll saw signed in.
 
@@ -159,17 +156,13 @@ def _first_letter(
     saw the account without the connector does.
     """
     customer = _customer_name(account)
-    is_first = bool(account["not_installed_on"]) and not account["used_on"]
-    steps = ("steps_heading", "steps_first", "link", "link_help", "closing")
+    is_first = bool(account["not_installed_on"])
+    event = "not_yet" if is_first else "calls_fail"
+    parts = (event, "request_first", "steps_heading", "steps_first", "link", "link_help")
     return CustomerLetter(
         connector=procedure.id,
         subject=f"subject_{CustomerRequest.FIRST if is_first else CustomerRequest.ACT}",
-        paragraphs=(
-            _greeting(customer),
-            ("not_yet" if is_first else "calls_fail",),
-            ("request_first", *about_app),
-            *((part,) for part in steps),
-        ),
+        paragraphs=(_greeting(customer), *((part,) for part in parts), *_ending(app)),
         customer=customer,
         app=app,
     )
@@ -181,6 +174,10 @@ def _customer_name(account: Mapping[str, Any]) -> str:
 
 def _greeting(customer: str) -> tuple[str, ...]:
     return ("greeting" if customer else "greeting_unnamed",)
+
+
+def _ending(app: str) -> tuple[tuple[str, ...], ...]:
+    return (("app",), ("closing",)) if app else (("closing",),)
 
 
 def text_of(letter: CustomerLetter, texts: LanguageTexts) -> str:

@@ -133,7 +133,7 @@ class KnownAccount(Struct, frozen=True):
     installed_on: str = ""
     """The time at which a survey last saw the connector."""
     not_installed_on: str = ""
-    """The time at which a survey last saw the account without the connector."""
+    """The time at which a survey saw it without the connector, and no use is proven since."""
     in_doubt_since: str = ""
     """The time since which a watch sees another result than the one that counts for it."""
     error: str = ""
@@ -190,7 +190,7 @@ class KnownAccount(Struct, frozen=True):
 
     def with_use(self, now: str) -> KnownAccount:
         """Return it after the vendor answered a call with the customer's token."""
-        return structs.replace(self.with_success(now), used_on=now)
+        return structs.replace(self.with_success(now), used_on=now, not_installed_on="")
 
     def with_success(self, now: str) -> KnownAccount:
         """Return it after an answered call or a new sign-in, which ends what cut it off."""

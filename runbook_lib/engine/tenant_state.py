@@ -280,17 +280,13 @@ def _unchecked(known: KnownTenant, now: datetime) -> tuple[str, str]:
 
 
 def _days_unconfirmed(known: KnownTenant, now: datetime) -> int:
-    """
-    Return the number of days since a check last got an answer, once there are two; else 0.
-
-    If no step has such a check, its last run counts.
-    """
+    """Return the number of days since a check last got an answer, once there are two; else 0."""
     answered = [
         step.checked_on
         for step in known.state.steps.values()
         if any(finding.outcome is not Outcome.INCONCLUSIVE for finding in step.findings)
     ]
-    checked = parse_time(max(answered, default=known.run_on))
+    checked = parse_time(max(answered, default=""))
     days = (now - checked).days if checked else 0
     return days if days >= _UNCONFIRMED_AFTER_DAYS else 0
 
@@ -571,7 +567,6 @@ def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[s
         "standing": _standing(account),
         "signed_in_on": account.signed_in_on,
         "not_installed_on": account.not_installed_on,
-        "used_on": account.used_on,
         "missing": _missing(known, account),
         "cause": account.failing.error if account.failing else "",
     }

@@ -122,8 +122,8 @@ class FleetVerdict:
     not_run: int = 0
     """The tenants whose bundle records that they could not start."""
 
-    not_run_yet: tuple[Name, ...] = ()
-    """The tenants of the file that no run selected; only with the newest run."""
+    not_run_yet: int = 0
+    """The tenants of the file that no run selected; they have a verdict of their own."""
 
     notes: tuple[str, ...] = ()
     """Oddities, and tenants that were not selected."""
@@ -178,31 +178,27 @@ class FleetCount:
     def verdicts(self) -> Iterator[FleetVerdict]:
         """Yield a verdict on each fleet's run, the oldest first, and on one that is missing."""
         runs = sorted(self._found.values(), key=lambda found: (found.began, found.run.id))
-        must_be_whole, without_run = self._to_be_whole(runs)
-        is_unknown = self._names is not None and len(without_run) == len(self._names)
-        not_run_yet = () if is_unknown else without_run
+        must_be_whole, unselected = self._to_be_whole(runs)
         for found in runs:
-            is_whole = found.run.id in must_be_whole
-            added = not_run_yet if found is runs[-1] else ()
-            yield self._verdict(found, is_whole=is_whole, not_run_yet=added)
+            yield self._verdict(found, is_whole=found.run.id in must_be_whole)
         if self._wanted and self._wanted not in self._found:
             error = ChainError(f"No verified bundle names the fleet's run {self._wanted}.")
             yield FleetVerdict(fleet_id=self._wanted, selected=0, present=0, error=error)
-        elif is_unknown:
-            names = _listed(without_run)
+        elif unselected and unselected == self._names:
+            names = _listed(unselected)
             error = ChainError(f"No verified bundle names a fleet's run that selected {names}.")
             yield FleetVerdict(fleet_id="", selected=0, present=0, error=error)
+        elif unselected:
+            note = f"Not run yet: {_listed(unselected)}."
+            number = len(unselected)
+            yield FleetVerdict(
+                fleet_id="", selected=number, present=0, not_run_yet=number, notes=(note,)
+            )
 
-    def _to_be_whole(self, runs: Sequence[_Found]) -> tuple[set[str], Sequence[Name]]:
-        """
-        Return the ids of the runs that must be complete, and the tenants that no run selected.
-
-        The newest of `runs` comes last.
-        """
-        if self._wanted:
-            return {self._wanted}, ()
-        if self._names is None:
-            return set(), ()
+    def _to_be_whole(self, runs: Sequence[_Found]) -> tuple[set[str], set[Name]]:
+        """Return the ids of the runs that must be complete, and the tenants that none selected."""
+        if self._wanted or self._names is None:
+            return {self._wanted}, set()
         must_be_whole = {found.run.id for found in runs[-1:]}
         if runs and runs[-1].run.selected < len(self._names):
             most = max(found.run.selected for found in runs)
@@ -210,40 +206,30 @@ class FleetCount:
             must_be_whole.add(largest[-1].run.id)
         # The tenants whose newest run is not found yet.
         left = set(self._names)
-        strangers = set()
         for found in reversed(runs):
-            selected = self._selected_of(found)
-            if selected is None and self._names.isdisjoint(found.tenants):
-                strangers.add(found.run.id)
-                continue
-            mine = left if selected is None else left & selected
-            if mine:
+            selected = left & self._selected_of(found)
+            if selected:
                 must_be_whole.add(found.run.id)
-            left = left - mine
-        # NOTE: a run of another file that lacks bundles may have selected them, too.
-        if left and strangers:
-            return must_be_whole | strangers, ()
-        return must_be_whole, sorted(left)
+            left -= selected
+        return must_be_whole, left
 
-    def _selected_of(self, found: _Found) -> set[Name] | None:
-        """Return the tenants of the file that a run selected; `None` if that cannot be told."""
+    def _selected_of(self, found: _Found) -> set[Name]:
+        """Return the tenants of the file that a run selected; all, if it may be any of them."""
         names = self._names or set()
         present = names & set(found.tenants)
         lacking = found.run.selected - len(found.tenants)
-        absent = sorted(names - present)
+        absent = names - present
         if lacking <= 0:
             return present
-        if comb(len(absent), lacking) <= _MOST_TRIED:
-            for missing in combinations(absent, lacking):
-                if selection_digest({*found.tenants, *missing}) == found.run.selected_digest:
-                    return {*present, *missing}
-            if lacking == 1:
-                return present
-        return None
+        is_tried = comb(len(absent), lacking) <= _MOST_TRIED
+        for missing in combinations(absent, lacking) if is_tried else ():
+            if selection_digest({*found.tenants, *missing}) == found.run.selected_digest:
+                return {*present, *missing}
+        # NOTE: a single missing tenant is now known to be none of the file.
+        is_known = lacking == 1 and is_tried
+        return present if is_known or not present else names
 
-    def _verdict(
-        self, found: _Found, *, is_whole: bool, not_run_yet: Sequence[Name]
-    ) -> FleetVerdict:
+    def _verdict(self, found: _Found, *, is_whole: bool) -> FleetVerdict:
         """Return the verdict on a run; with `is_whole`, missing tenants are an error."""
         notes = []
         for is_sandbox in (False, True):
@@ -253,15 +239,12 @@ class FleetCount:
         fault = _contradiction(found)
         if not fault and is_whole:
             fault = self._missing(found)
-            notes += self._unselected(found, not_run_yet) if not fault else ()
-        if not_run_yet:
-            notes.append(f"Not run yet: {_listed(not_run_yet)}.")
+            notes += self._unselected(found) if not fault else ()
         return FleetVerdict(
             fleet_id=found.run.id,
             selected=found.run.selected,
             present=len(found.tenants),
             not_run=sum(is_not_run for _, is_not_run in found.tenants.values()),
-            not_run_yet=tuple(not_run_yet),
             notes=tuple(notes),
             error=ChainError(fault) if fault else None,
         )
@@ -276,12 +259,9 @@ class FleetCount:
         many = f"{pluralize(lacking, 'tenant')} of {selected} {'is' if lacking == 1 else 'are'}"
         if self._names is None:
             return f"{many} missing. A file of tenants (--tenants) names them."
-        selected_of_file = self._selected_of(found)
-        absent = self._names - present
-        if selected_of_file is not None:
-            absent &= selected_of_file
-            if len(absent) == lacking:
-                return f"{many} missing: {_listed(absent)}."
+        absent = self._selected_of(found) - present
+        if selection_digest({*present, *absent}) == found.run.selected_digest:
+            return f"{many} missing: {_listed(absent)}."
         text = f"{many} missing. The file of tenants is not as it was when this run began."
         if absent:
             text += f" Of those that it names now, these have no bundle: {_listed(absent)}."
@@ -290,9 +270,9 @@ class FleetCount:
             text += f" At least {unnamed} it names no more."
         return text
 
-    def _unselected(self, found: _Found, not_run_yet: Sequence[Name]) -> Sequence[str]:
-        """Return a note about the other tenants of the file that a whole run did not select."""
-        others = (self._names or set()) - set(found.tenants) - set(not_run_yet)
+    def _unselected(self, found: _Found) -> Sequence[str]:
+        """Return a note about the tenants of the file that a whole run did not select."""
+        others = (self._names or set()) - set(found.tenants)
         return [f"It did not select {_listed(others)}."] if others else []
 
 

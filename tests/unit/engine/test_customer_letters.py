@@ -74,7 +74,6 @@ def account(**more: Any) -> dict[str, Any]:
         "cause": "",
         "signed_in_on": "2026-11-19T09:00:00.000Z",
         "not_installed_on": "",
-        "used_on": "",
     }
     return default | more
 
@@ -143,8 +142,6 @@ def test_a_customer_whom_no_poll_saw_signed_in_is_asked_neutrally(language: str)
     assert sentences["not_yet"] not in text
     assert sentences["link"] in text
     assert not re.search(r"20\d\d", text)
-    used = account(missing=None, signed_in_on="", not_installed_on="2026-11-18", used_on="2026")
-    assert letter_of(used).subject == "subject_act"
 
 
 @each_language
