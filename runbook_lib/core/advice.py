@@ -8,10 +8,13 @@ from collections.abc import Collection
 from datetime import date
 from typing import NamedTuple
 
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.faults import decides_nothing
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
+from runbook_lib.errors import UnreachableError
+from runbook_lib.text import split_first_sentence
 
 _CONFIRM_THE_REST = "No check can tell the rest. Confirm it once it is done: {}"
 # Advice about a late outside party, if the step has none of its own.
@@ -135,4 +138,37 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     if is_overdue and step.conclusion.outcome is Outcome.WAITING:
         return step.step.overdue or _ASK
     general = OUTCOMES[step.conclusion.outcome].advice
-    return (advice_of(step_record(step)) or general) if general else ""
+    if not general:
+        return ""
+    mistyped = tested_alone(step)
+    places = [split_first_sentence(i.help)[0] for i in step.step.inputs if i.name in mistyped]
+    known = advice_of(step_record(step))
+    compare = [f"Compare it with {place}" for place in places]
+    return " ".join([*compare, known] if known else compare) or general
+
+
+def rejected_inputs(step: StepState) -> frozenset[str]:
+    """Return the names of the values that the step's newest checks have rejected."""
+    refused = (name for finding in step.findings for name in finding.refuses)
+    return frozenset((*refused, *tested_alone(step)))
+
+
+def tested_alone(step: StepState) -> frozenset[str]:
+    """Return the names of values that failed in a check which needs no other value."""
+    alone = {check.id: check.needs[0] for check in step.step.checks if len(check.needs) == 1}
+    return frozenset(
+        alone[finding.check]
+        for finding in step.findings
+        if finding.check in alone and _is_rejection(step, finding)
+    )
+
+
+def _is_rejection(step: StepState, finding: Finding) -> bool:
+    """Return whether a check failed, or shows nothing although no remote system had a fault."""
+    if finding.outcome is not Outcome.INCONCLUSIVE:
+        return finding.outcome is Outcome.FAILED
+    # NOTE: a mistyped host is usually one that nobody can reach.
+    if finding.code == UnreachableError.code:
+        return True
+    exchanges = [step.exchanges[number] for number in finding.exchanges if number in step.exchanges]
+    return not decides_nothing(finding, exchanges, ())

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import package_of
-from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step
+from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step, rejected_inputs
 from runbook_lib.engine.tenant_names import list_some_names, tenant_names
 from runbook_lib.engine.tenant_run import Run, logged_in
 from runbook_lib.errors import describe_error
@@ -153,6 +153,7 @@ class PanelRegistry:
                 for finding in step.all_findings
                 for name, value in finding.facts.items()
             },
+            rejected=frozenset().union(*map(rejected_inputs, state.steps.values())),
             checklist=self._checklist.read(),
             next_refresh=f"{self._statuses.next_refresh:%H:%M}{self._statuses.held_back}",
         )

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import NextStep, waits_for, what_to_do
+from runbook_lib.core.advice import NextStep, rejected_inputs, waits_for, what_to_do
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.forecast import make_forecast
@@ -126,6 +126,7 @@ STRUCTURE = frozenset(
     }
 )
 _LONGEST_DETAIL = 4_000
+_REJECTED = "A check has rejected it. Correct it in the step that asks for it."
 _UNKNOWN = "Not known yet. Enter it in the step that asks for it."
 
 
@@ -161,6 +162,8 @@ class PanelContext:
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
     """Name of a fact → the value that a check found, and the time of the check."""
+    rejected: frozenset[str] = frozenset()
+    """Names of the values that a check has rejected; nobody should copy them."""
     checklist: Checklist = NOTHING_TICKED
     """The things that a person has at hand before the first step."""
 
@@ -241,7 +244,7 @@ def step_view(
     inputs that its checks need and were not given. A step that was tried asks for them too.
     """
     values = context.values
-    credentials = context.credentials
+    copyable = {name: value for name, value in values.items() if name not in context.rejected}
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {
         name: other for name, other in context.chosen_in.items() if other is not state.step
@@ -270,9 +273,9 @@ def step_view(
         ],
         "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
-            {"label": paste.label, "value": paste.value(values)}
+            {"label": paste.label, "value": paste.value(copyable)}
             for paste in step.pastes
-            if paste.value(values)
+            if paste.value(copyable)
         ],
         "inputs": [
             _input_view(item, context, is_needed=item in lacks)
@@ -299,7 +302,7 @@ def step_view(
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "has_confirm_page": context.has_confirm_page,
-        "copied_secret": _copied_secret(step, credentials),
+        "copied_secret": _copied_secret(step, context),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
         "acts": step.instructions.split("\n\n"),
@@ -427,7 +430,7 @@ def _next_actions(
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
     # A refused value is corrected here, not on a page.
-    is_refused = any(finding.refuses for finding in state.findings)
+    is_refused = bool(rejected_inputs(state))
     is_permitted = all(
         any(context.values.get(name) for name in part.allowed_by)
         for part in step.checks
@@ -899,12 +902,17 @@ def _help(item: Input, context: PanelContext) -> str:
     return f"{item.help} Read on {day(on)}, it asks for: {as_text(asked)}."
 
 
-def _copied_secret(step: Step, credentials: Mapping[str, str]) -> CopiedSecretView | None:
+def _copied_secret(step: Step, context: PanelContext) -> CopiedSecretView | None:
     """Return the credential that this step hands over to another console, if any."""
     item = step.copies_secret
     if item is None:
         return None
-    unknown = "" if item.name in credentials else _UNKNOWN
+    unknown = "" if item.name in context.credentials else _UNKNOWN
+    # A refused pair names the App ID alone.
+    pair = (context.vendor.client_id.name, context.vendor.client_secret.name)
+    related = pair if item.name in pair else (item.name,)
+    if not unknown and context.rejected.intersection(related):
+        unknown = _REJECTED
     return {"name": item.name, "label": item.label, "unknown": unknown}
 
 

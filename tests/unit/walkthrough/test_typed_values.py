@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
+from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAIN
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import Step
+from runbook_lib.core.procedure import Link, Paste, Step, StepKind
 from runbook_lib.core.step_record import step_record
+from runbook_lib.errors import ResponseTimeoutError, UnreachableError
 from runbook_lib.walkthrough.input_fields import as_sentence
 from tests.support.attestations import attested
 from tests.support.wording import wording
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, MakeHarness
-from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, settled, verified
+from tests.unit.walkthrough.conftest import (
+    DONE,
+    KNOWN,
+    LEFT_OUT,
+    OTHER_SECRET,
+    MakeHarness,
+    undecided,
+)
+from tests.unit.walkthrough.sample_run import (
+    PERMISSIONS,
+    app_step,
+    eventually,
+    make_step,
+    settled,
+    verified,
+)
 
 NO_APP_ID = as_sentence(wording("setting-invalid.app-id-digits"))
 NO_APP_SECRET = as_sentence(wording("setting-invalid.app-secret-length", length=32))
@@ -274,3 +290,81 @@ def test_a_typed_value_wins_over_the_settings_file(make_harness: MakeHarness) ->
     harness.perform("app", {"app_id": APP_ID})
 
     assert seen == [APP_ID]
+
+
+def _step_8(*checks: Any) -> Step:
+    """Return a step like the documented step 8: a page, a field, a text that is made of it."""
+    made = make_step(
+        "a",
+        *checks,
+        needs=("service_domain",),
+        kind=StepKind.ASK,
+        inputs=(SERVICE_DOMAIN,),
+        links=(Link("Settings", "https://d.example/settings"),),
+        pastes=(
+            Paste("Redirect URI", "https://{service_domain}/connector/callback"),
+            Paste("Fixed", "always"),
+        ),
+    )
+    second = replace(made.checks[-1], needs=("app_id", "service_domain"))
+    return replace(made, checks=(*made.checks[:-1], second))
+
+
+@pytest.mark.parametrize(
+    ("finding", "is_rejected"),
+    [
+        (UnreachableError("x.example does not resolve."), True),
+        (Finding(outcome=Outcome.FAILED, code="certificate-invalid", reason="It ended."), True),
+        (Finding(outcome=Outcome.INCONCLUSIVE, code="callback-not-shown", reason="404."), True),
+        (Finding(outcome=Outcome.VERIFIED, code="callback-answers", reason="Here."), False),
+        # Nobody knows anything about the value then.
+        (ResponseTimeoutError("x.example was too slow."), False),
+        (Finding(outcome=Outcome.INCONCLUSIVE, code="check-stopped", reason="Late."), False),
+    ],
+)
+def test_a_rejected_value_cannot_be_copied(
+    make_harness: MakeHarness, finding: Any, is_rejected: bool
+) -> None:
+    """After a check of a value alone failed, no text made of it is offered: Check stays first."""
+
+    def alone(_context: object) -> Finding:
+        if isinstance(finding, Exception):
+            raise finding
+        return finding
+
+    # A check of more than this value does not reject it: the address may just not be entered yet.
+    harness = make_harness(
+        make_step("b"), _step_8(alone, undecided), app_id=APP_ID, service_domain="x.example"
+    )
+    harness.open_cards("a")
+    shown = harness.perform("a")
+
+    assert [paste["label"] for paste in shown["pastes"]] == [
+        *([] if is_rejected else ["Redirect URI"]),
+        "Fixed",
+    ]
+    assert (shown["actions"]["primary"] == "check") is is_rejected
+    compare = wording("walkthrough.compare-service-domain")
+    assert shown["to_do"].startswith(compare) is is_rejected
+
+
+def test_a_pair_that_was_refused_cannot_be_copied(make_harness: MakeHarness) -> None:
+    """After Facebook refused the App ID, neither it nor the App Secret is copied elsewhere."""
+
+    def refused(_context: object) -> Finding:
+        return Finding(outcome=Outcome.FAILED, code="a", reason="No.", refuses=("app_id",))
+
+    other = make_step(
+        "b", pastes=(Paste("Client ID", "{app_id}"),), copies_secret=inputs.APP_SECRET
+    )
+    harness = make_harness(
+        app_step(refused), other, app_id=APP_ID, secrets={"app_secret": APP_SECRET}
+    )
+    harness.open_cards("b")
+    before = harness.panels["b"].view
+    assert before["pastes"] and not before["copied_secret"]["unknown"]
+
+    harness.perform("app")
+
+    eventually(lambda: not harness.panels["b"].view["pastes"])
+    assert harness.panels["b"].view["copied_secret"]["unknown"]
