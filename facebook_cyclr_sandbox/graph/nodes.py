@@ -64,6 +64,9 @@ class NodeType:
     edges: Mapping[str, Edge] = field(default_factory=dict)
     """Its edges, by name."""
 
+    other_fields: frozenset[str] = frozenset()
+    """Further fields that Graph knows; without a grant or a value they are left out."""
+
     delete: EdgeAction | None = None
     """Handles a DELETE of the node; None if it cannot be deleted."""
 
@@ -118,6 +121,8 @@ def render_node(
 def _field(call: GraphCall, kind: NodeType, value: Any, field: Field) -> object:
     if field.name in kind.fields:
         return kind.fields[field.name](call, value, field)
+    if field.name in kind.other_fields:
+        return None
     edge = kind.edges.get(field.name)
     if edge is None or edge.list_items is None:
         raise GraphError(graph_errors.NO_FIELD, field=field.name, type=kind.name)

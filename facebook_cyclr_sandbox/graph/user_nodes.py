@@ -156,6 +156,55 @@ def _businesses(call: GraphCall, person: Person | SystemUser) -> Sequence[Busine
     return tuple(facebook.businesses.values()) if facebook.is_in_business(person.id) else ()
 
 
+# The other fields of facebook-business 26 (adobjects/user.py): most need a permission of their own.
+_OTHER_USER_FIELDS = frozenset(
+    [
+        "about",
+        "age_range",
+        "birthday",
+        "client_business_id",
+        "community",
+        "cover",
+        "currency",
+        "education",
+        "favorite_athletes",
+        "favorite_teams",
+        "gender",
+        "hometown",
+        "inspirational_people",
+        "install_type",
+        "installed",
+        "is_guest_user",
+        "is_work_account",
+        "languages",
+        "link",
+        "local_news_megaphone_dismiss_status",
+        "local_news_subscription_status",
+        "locale",
+        "location",
+        "meeting_for",
+        "middle_name",
+        "payment_pricepoints",
+        "political",
+        "profile_pic",
+        "quotes",
+        "relationship_status",
+        "religion",
+        "shared_login_upgrade_required_by",
+        "significant_other",
+        "sports",
+        "supports_donate_button_in_live_video",
+        "third_party_id",
+        "timezone",
+        "token_for_business",
+        "updated_time",
+        "verified",
+        "video_upload_limits",
+        "website",
+    ]
+)
+
+
 # --- the person ------------------------------------------------------------------------------
 def _ad_accounts(call: GraphCall, _person: Person | SystemUser) -> Sequence[AdAccount]:
     """Return the person's ad accounts (graph §7)."""
@@ -219,6 +268,7 @@ USER = NodeType(
         "short_name": _first_name,
         "picture": _picture,
         "email": _email,
+        "name_format": lambda _call, _person, _field: "{first} {last}",
     },
     ("name", "id"),
     {
@@ -234,5 +284,6 @@ USER = NodeType(
         ),
         "permissions": Edge(list_items=_permissions, permissions=("public_profile",)),
     },
+    other_fields=_OTHER_USER_FIELDS,
     permissions=("public_profile", "email"),
 )

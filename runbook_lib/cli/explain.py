@@ -78,6 +78,10 @@ def explain(
 
 def _show(document: Mapping[str, Any], *, is_verbose: bool) -> None:
     errors = document["errors"]
+    if document["shown_to_people"]:
+        said = " ".join(f"“{text}”" for text in document["shown_to_people"])
+        show_paragraph(said, indent="")
+        click.echo()
     if document["known"]:
         if document["decided_by"] == "code":
             codes = ", ".join(map(str, document["codes"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec import Struct, convert
 from runbook_lib.connectors.connector_packages import LOADED
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OF_ONE_CAUSE
+from runbook_lib.core.procedure import Procedure, step_name
 
 _FOLDER = Path(__file__).parent
 
@@ -26,13 +28,22 @@ class CodeMeaning(Struct, frozen=True):
     """The outcomes of findings that may have the code."""
 
     advice: str = ""
-    """A sentence about the next action; empty if the finding's reason says it."""
+    """The next action; `{client-secret}` stands for the step of an id that ends so. Empty if the
+    finding's reason says it."""
 
     stops: str = ""
     """Impact on customers, for every check with this code; empty if it depends on the check."""
 
     news: str = ""
     """Headline for more compared values that match: `{number}` of `{total}`; empty without one."""
+
+    def advice_in(self, procedure: Procedure) -> str:
+        """Return the advice, with the number and title of the steps that it names."""
+        names = {
+            step.id.split("-", 2)[-1]: step_name(procedure.numbers[step.id], step.title)
+            for step in procedure.steps
+        }
+        return self.advice.format_map(defaultdict(lambda: "its step", names))
 
     @property
     def is_cause(self) -> bool:

@@ -27,12 +27,15 @@ _CODE = re.compile(
     r"|\A\W*([0-9]{1,7})\W*\Z|\(([0-9]{3,7})\)\s*\Z",
     re.IGNORECASE,
 )
+_SUBCODE = re.compile(r"sub_?code\W{1,6}([0-9]{1,7})\b", re.IGNORECASE)
 _MESSAGE = re.compile(
-    r"""(?<![^\W_])(?:message|user_title|user_msg|description|reason)"""
+    r"""(?<![^\W_])(message|user_title|user_msg|description|reason)"""
     r"""(?:['"]\s?[:=]|\s?[:=]?(?!['"]\s?[:=]))\s{0,9}"""
     r"""(?:"((?:[^"\\]|\\.){1,2000})"|'((?:[^'\\]|\\.){1,2000})')""",
     re.IGNORECASE,
 )
+# The fields that a response shows to people, as `_MESSAGE` names them (Graph API: Handle Errors).
+_FOR_PEOPLE = ("user_title", "user_msg")
 # A response without rows, as the texts name it.
 EMPTY_LIST = 'An empty list: {"data":[]}'
 _NO_ROWS = re.compile(r"""\s*\{\s*['"]data['"]\s*:\s*\[\s*\]""")
@@ -56,6 +59,13 @@ class ErrorText:
     text: str
     messages: tuple[str, ...]
     codes: tuple[int, ...] = ()
+    shown_to_people: tuple[str, ...] = ()
+    """The title and the message for people in an error response."""
+
+    @property
+    def has_subcode(self) -> bool:
+        """Whether the text names a subcode."""
+        return _SUBCODE.search(self.text) is not None
 
 
 def read_error(pasted: str) -> ErrorText:
@@ -66,11 +76,18 @@ def read_error(pasted: str) -> ErrorText:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), _TAG.sub(" ", text))
     whole = _unescape(text)
     matches = (*_MESSAGE.findall(text), *_MESSAGE.findall(whole))
-    messages = dict.fromkeys(_unescape(first or second) for first, second in matches)
+    named = [(name.lower(), _unescape(first or second)) for name, first, second in matches]
+    messages = dict.fromkeys(message for _, message in named)
+    for_people = dict(reversed([pair for pair in named if pair[0] in _FOR_PEOPLE]))
     if _NO_ROWS.match(text):
         messages = {EMPTY_LIST: None}
     codes = (int(number) for match in _CODE.findall(whole) for number in match if number)
-    return ErrorText(whole, tuple(messages) or (whole,), tuple(dict.fromkeys(codes)))
+    return ErrorText(
+        whole,
+        tuple(messages) or (whole,),
+        tuple(dict.fromkeys(codes)),
+        tuple(for_people[name] for name in _FOR_PEOPLE if name in for_people),
+    )
 
 
 def plain(text: str) -> str:

@@ -16,6 +16,7 @@ from runbook_lib.core.redaction import MASK, without_headers
 from runbook_lib.errors import SettingsError
 
 MAX_ECHO_CHARACTERS = 60
+MAX_SHOWN_CHARACTERS = 300
 MAX_STEPS = 3
 # Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
 # of an error, in capitals, a code "(#131030)" and a share "30%". Languages without blanks have long
@@ -47,7 +48,8 @@ def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
     """
     Look `pasted` up in the known errors of `procedure`, for programs and people.
 
-    Only a short part of `pasted` is repeated, without credentials, and nothing of a known text.
+    Only a short part of `pasted` is repeated, without credentials: what an error response shows to
+    people, and the beginning of an unknown text.
 
     Raises `SettingsError` if it contains nothing to look for.
     """
@@ -67,6 +69,9 @@ def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
     return {
         "decided_by": found.decided_by.value,
         "known": is_known,
+        "shown_to_people": [
+            shown for text in read_error(pasted).shown_to_people if (shown := _masked(text))
+        ],
         "quoted": "" if is_known else _echo(pasted),
         "codes": list(found.codes),
         "http_status": int(status[1] or status[2]) if status else None,
@@ -124,7 +129,12 @@ def _echo(pasted: str) -> str:
     words = " ".join(read_error(pasted).messages[0].split())[: 4 * MAX_ECHO_CHARACTERS]
     if words.startswith(("{", "[")):
         return ""
-    echo = _LONG_WORD.sub(MASK, without_headers(words))
+    return _masked(words, MAX_ECHO_CHARACTERS)
+
+
+def _masked(text: str, most: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Return the beginning of `text` on one line, without what may be a credential."""
+    echo = _LONG_WORD.sub(MASK, without_headers(" ".join(text.split())[: 4 * most]))
     if not re.search(r"\w", echo):
         return ""
-    return f"{echo[:MAX_ECHO_CHARACTERS]}…" if len(echo) > MAX_ECHO_CHARACTERS else echo
+    return f"{echo[:most]}…" if len(echo) > most else echo

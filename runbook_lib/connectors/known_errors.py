@@ -47,6 +47,8 @@ MIN_PREFIX_CHARACTERS = 20
 MAX_HEADLINE_CHARACTERS = 120
 # Other software shows texts with at most this many words, too.
 COMMON_WORDS = 3
+# A longer known text is specific, whatever title stands beside it.
+MAX_VAGUE_WORDS = 8
 # An error is offered from this BM25 score on: if the text names our systems, uses words of the
 # field, or neither.
 LEAST_SCORES = (3.0, 9.0, 15.0)
@@ -171,6 +173,11 @@ class KnownErrors:
             if not is_foreign or len(plain(hit[2]).split()) > COMMON_WORDS
         )
         _, error, shown = max(hits, key=lambda hit: hit[0], default=((), None, ""))
+        coded = self._with_code(error_text)
+        if error and _is_doubtful(error, shown, error_text):
+            # NOTE: no known error has that subcode, and its title says more than the message.
+            errors = tuple({other.id: other for other in (error, *coded)}.values())
+            return Explanation(ExplanationBasis.CODE, errors, codes=codes)
         if error:
             is_certain = not error.is_generic
             return Explanation(ExplanationBasis.TEXT, (error,), shown, codes, is_certain=is_certain)
@@ -180,7 +187,6 @@ class KnownErrors:
         own = [error for error in self.errors if not set(codes).isdisjoint(error.codes)]
         if len(own) == 1 and not is_foreign:
             return Explanation(ExplanationBasis.CODE, tuple(own), "", codes, is_certain=True)
-        coded = self._with_code(error_text)
         return Explanation(
             ExplanationBasis.CODE if coded else ExplanationBasis.NOTHING, coded, codes=codes
         )
@@ -217,19 +223,11 @@ class KnownErrors:
                         yield (not error.is_generic, size), error, shown
 
     def _find_quoting(self, error_text: ErrorText) -> tuple[KnownError, ...]:
-        """Return the errors whose known text contains a message, if it has enough words."""
+        """Return the errors whose known texts contain all messages, if one has enough words."""
         messages = [f" {plain(message)} " for message in error_text.messages]
-        long_enough = [text for text in messages if len(text.split()) > COMMON_WORDS]
-        return tuple(
-            error
-            for error in self.errors
-            if any(
-                text in f" {part} "
-                for text in long_enough
-                for shown in error.shown
-                for part in parts_of(shown)
-            )
-        )
+        if all(len(text.split()) <= COMMON_WORDS for text in messages):
+            return ()
+        return tuple(error for error in self.errors if _quotes_each(error, messages))
 
     def _names_other(self, text: str) -> bool:
         """Return whether a normalised text is about other software, and names none of ours."""
@@ -296,17 +294,28 @@ def has_full_text_search() -> bool:
     return _make_index(()) is not None
 
 
-def rank_seen(errors: Iterable[KnownError], reason: str, responses: Iterable[object]) -> list[Any]:
+def rank_seen(
+    errors: Iterable[KnownError],
+    reason: str,
+    responses: Iterable[object],
+    *,
+    others: Iterable[KnownError] = (),
+) -> list[Any]:
     """
     Return each error with the place where it was seen; sorted by `reason`, `response`, nowhere.
 
     `reason` explains a step's outcome; `responses` are those of remote systems, as JSON
-    documents or text.
+    documents or text. One of the `others` joins if it is certain by `reason`, and no error is.
     """
     known = KnownErrors(errors)
-    if not known.errors:
-        return []
     in_reason = known.decide(read_error(reason))
+    if not in_reason.is_certain:
+        wide = KnownErrors(others).decide(read_error(reason))
+        if wide.is_certain and wide.names_cause:
+            in_reason = wide
+            known = KnownErrors(
+                {error.id: error for error in (*known.errors, *wide.errors)}.values()
+            )
     decided = [known.decide(read_error(str(response))) for response in responses if response]
     seen = {found.errors[0].id: "response" for found in decided if _names_one_error(found)}
     if _names_one_error(in_reason):
@@ -368,6 +377,25 @@ def _is_in_each(error: KnownError, messages: list[str]) -> bool:
     """Return whether every message, such as a title, has a text of `error`."""
     texts = [parts_of(shown) for shown in error.shown]
     return all(any(_stand_in(parts, message) for parts in texts) for message in messages)
+
+
+def _quotes_each(error: KnownError, messages: list[str]) -> bool:
+    """Return whether every message stands in a text of `error`."""
+    parts = [f" {part} " for shown in error.shown for part in parts_of(shown)]
+    return all(any(text in part for part in parts) for text in messages)
+
+
+def _is_doubtful(error: KnownError, shown: str, error_text: ErrorText) -> bool:
+    """Return whether a title beside an unknown subcode says more than the known text `shown`."""
+    words = sum(len(part.split()) for part in parts_of(shown))
+    if not error_text.has_subcode or words > MAX_VAGUE_WORDS:
+        return False
+    if error.is_generic or words <= COMMON_WORDS:
+        own = [len(plain(without_codes(message)).split()) for message in error_text.messages]
+        return sum(own) > words
+    titles = [f" {plain(message)} " for message in error_text.messages[1:]]
+    texts = [parts_of(text) for text in error.shown]
+    return bool(titles) and not any(_stand_in(parts, title) for parts in texts for title in titles)
 
 
 def _headlines_of(message: str) -> list[str]:

@@ -940,7 +940,10 @@ class _ProcedureReader:
         read = {name: named(error) for name, error in known.items()}
 
         def with_names(step: Step) -> Step:
-            return replace(step, known_errors=tuple(read[error.id] for error in step.known_errors))
+            known = tuple(read[error.id] for error in step.known_errors)
+            return replace(
+                step, known_errors=known, rank_seen=partial(rank_seen, others=read.values())
+            )
 
         sections = (
             replace(section, steps=tuple(map(with_names, section.steps)))

@@ -23,12 +23,10 @@ from runbook_lib.engine.customer_rows import AccountStatus, InstalledConnector, 
 from runbook_lib.engine.watch.watch_state import has_passed
 from runbook_lib.errors import CyclrAPIError, SettingsError
 from runbook_lib.evidence.reports.phrases import parse_time
-from runbook_lib.remote.cyclr import Cyclr, sign_in_url
+from runbook_lib.remote.cyclr import PASSED_ON, Cyclr, sign_in_url
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.text import pluralize
 
-# With this status Cyclr passes on the vendor's refusal; others may be about our own request.
-_PASSED_ON = 400
 # People and runs need the rest of the app's hourly calls.
 _MOST_USED_PERCENT = 50
 _DAY = timedelta(days=1)
@@ -206,7 +204,7 @@ class CustomerCalls:
         at = timestamp(self._asked.clock())
         failure = explain_refusal(refused, self._run.procedure, account=account, at=at)
         is_vendors = failure.is_known and failure.cause is not FaultDomain.CYCLR
-        if status == _PASSED_ON or (is_refusal(status) and is_vendors):
+        if status == PASSED_ON or (is_refusal(status) and is_vendors):
             return self._asked.keep(
                 account,
                 lambda known: structs.replace(known.with_failures([failure], at), tried_on=at),

@@ -6,6 +6,7 @@ It uses Cyclr's own OAuth credentials, never those of the app.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +18,10 @@ from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, Unexp
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.json_fields import JSONObject, json_objects
+from runbook_lib.remote.quoting import shorten
 
+# With this status Cyclr passes on the provider's refusal; others may be about our own request.
+PASSED_ON = 400
 _PAGE_SIZE = 100
 # The most pages to read of a list: of the console, and of one account or a search.
 _MAX_PAGES = 2_000
@@ -159,11 +163,15 @@ class Cyclr:
         """
         Run a method by its `MethodUniqueIdentifier`; return the provider's response.
 
-        `parameters` are values by the parameter's id.
+        `parameters` are values by the parameter's id. An `error` in the response, also beside data,
+        is a refusal: it raises `CyclrAPIError` as one that Cyclr passes on.
         """
         document = {"Parameters": dict(parameters)} if parameters else {}
         path = f"account/connectors/{account_connector}/methods/{method}"
-        return self._call("POST", path, document)
+        answer = self._call("POST", path, document)
+        if isinstance(answer, dict) and answer.get("error"):
+            raise CyclrAPIError(_error_text(answer["error"]), status=PASSED_ON)
+        return answer
 
     def _rows(self, path: str) -> list[JSONObject]:
         query = urlencode({"pageSize": _PAGE_SIZE})
@@ -339,5 +347,13 @@ def _parse_or_raise(response: Response) -> Any:
     except UnexpectedResponseError:
         document = {}
     refusal = JSONObject(document if isinstance(document, dict) else {}, "Cyclr")
-    message = refusal.display_text("Message") or refusal.display_text("error_description")
+    described = (_error_text(refusal.get("error")), refusal.display_text("error_description"))
+    message = refusal.display_text("Message") or ": ".join(filter(None, described))
     raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)
+
+
+def _error_text(error: object) -> str:
+    """Return an `error` field for people: RFC 6749's code, or the fields of a provider's object."""
+    if isinstance(error, str):
+        return shorten(error)
+    return shorten(json.dumps(error, ensure_ascii=False)) if error else ""

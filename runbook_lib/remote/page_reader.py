@@ -18,8 +18,8 @@ from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
 _MAX_REDIRECTS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
-# Texts of pages that test whether visitors are people. A longer page may be about such
-# pages.
+# Texts of pages that test whether visitors are people, block them, or offer a parked domain. A
+# longer page may be about such pages, unless it has such a title.
 _CHALLENGES = (
     "just a moment",
     "checking your browser",
@@ -29,6 +29,20 @@ _CHALLENGES = (
     "are you a robot",
     "ddos protection",
     "captcha",
+    "domain is for sale",
+    "domain may be for sale",
+    "buy this domain",
+    "domain is parked",
+    "parked domain",
+    "domain parking",
+)
+# Titles of such pages that may stand in another page's text.
+_OTHER_TITLES = re.compile(
+    r"access denied|has been denied|have been blocked|pardon our interruption|security check"
+    r"|request unsuccessful|human verification|robot check|ddos-guard|error 1[0-9]{3}\b"
+    r"|^(?:one moment|please wait|coming soon|parked)\b"
+    r"|\b(?:domain|website|[\w-]+\.[a-z]{2,}) (?:(?:is|may be) )?(?:for sale|parked)\b",
+    re.IGNORECASE,
 )
 _MAX_CHALLENGE_LENGTH = 2_000
 # A browser without scripts does not show the content of these elements.
@@ -53,10 +67,11 @@ class PublicPage:
 
     @property
     def is_challenge(self) -> bool:
-        """Whether the page may be nothing but a test that visitors are people."""
-        shown = f"{self.title} {self.text}".lower()
+        """Whether the page may be a test that visitors are people, a block or a parked domain."""
         is_short = len(self.text) <= _MAX_CHALLENGE_LENGTH
-        return is_short and any(words in shown for words in _CHALLENGES)
+        shown = f"{self.title} {self.text if is_short else ''}".lower()
+        is_titled = _OTHER_TITLES.search(self.title) is not None
+        return is_titled or any(words in shown for words in _CHALLENGES)
 
 
 def open_page(session: Session, url: str) -> PublicPage:

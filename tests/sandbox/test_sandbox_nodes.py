@@ -294,3 +294,38 @@ def test_only_approved_permissions_have_a_row(
     assert graph.get(path, "app", status='["unapproved"]').json()["data"] == []
     assert graph.get(path, "app", permission="leads_retrieval").json()["data"] == []
     assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 200
+
+
+# The fields that django-allauth reads by default, and others that Graph knows.
+OF_A_USER = (
+    "id,email,name,first_name,last_name,verified,locale,timezone,link,gender,updated_time,"
+    "middle_name,name_format,location,website,birthday,hometown{name}"
+)
+
+
+def test_known_fields_of_a_user_are_left_out_without_a_grant(graph: Graph) -> None:
+    """A field that Graph knows and nobody granted is left out; only a made-up one is refused."""
+    shown = graph.get("me", token_without(graph, "email"), fields=OF_A_USER).json()
+    granted = graph.get("me", fields=OF_A_USER).json()
+
+    names = ["id", "name", "first_name", "last_name", "name_format"]
+    assert list(shown) == names
+    assert shown["name_format"] == "{first} {last}"
+    assert set(granted) - {"email"} == set(names)
+    error = error_of(graph.get("me", fields=f"{OF_A_USER},favourite_colour"))
+    assert (error["code"], error["message"]) == (100, no_field("favourite_colour", "User"))
+
+
+def test_a_lead_names_its_ad_and_campaign(graph: Graph) -> None:
+    """The ad fields of a lead are read as the review kit says, with ads_management alone."""
+    wanted = "ad_id,ad_name,campaign_id,campaign_name,adset_name,retailer_item_id"
+    path = f"{graph.given['leadgen_form_id']}/leads"
+
+    rows = graph.get(path, fields=wanted).json()["data"]
+    without = graph.get(path, token_without(graph, "ads_management"), fields=wanted).json()["data"]
+
+    campaigns = next(iter(graph.sandbox.state.facebook.ad_accounts.values())).campaigns
+    assert {(row["campaign_id"], row["campaign_name"]) for row in rows} <= set(campaigns.items())
+    assert all(row["ad_id"] and row["ad_name"] for row in rows)
+    assert rows
+    assert all(list(row) == ["id"] for row in without)

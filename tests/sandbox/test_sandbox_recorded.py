@@ -229,8 +229,10 @@ def read_lead(graph: Graph) -> httpx.Response:
     return graph.get(row["id"])
 
 
-PERSON = "id,first_name,last_name,short_name,email,picture"
-LEADS = "id,created_time,ad_id,form_id,field_data,is_organic,platform"
+PERSON = "id,first_name,last_name,short_name,name_format,email,picture"
+LEADS = (
+    "id,created_time,ad_id,ad_name,campaign_id,campaign_name,form_id,field_data,is_organic,platform"
+)
 FORMS = "id,name,status,locale,created_time,leads_count,page_id,page,questions"
 LEAD_ACCESS = "has_lead_access{can_access_lead,app_has_leads_permission,failure_reason}"
 APP = "id,name,owner_business,business,category,icon_url,contact_email,app_domains,created_time"
@@ -239,9 +241,7 @@ PORTFOLIOS = "id,name,verification_status,owned_pages{id,name,access_token},clie
 COMPARED = (
     ComparedCall("GET /debug_token", inspect_tokens),
     ComparedCall("/oauth/access_token", request_tokens),
-    ComparedCall(
-        "GET /me", read_me("", "id,name", "id,first_name,last_name,short_name,email,picture")
-    ),
+    ComparedCall("GET /me", read_me("", "id,name", PERSON)),
     ComparedCall("GET /me/accounts", list_pages, "Page", is_list=True),
     ComparedCall("GET /me/permissions", read_me("/permissions"), "Permission", is_list=True),
     ComparedCall(

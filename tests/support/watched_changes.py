@@ -360,7 +360,7 @@ CASES = (
         now="failed",
         reason="its TLS certificate is not trusted (certificate has expired)",
         impact="No customer can sign in: the sign-in ends at this address.",
-        advice=wording("advice.fix-problem"),
+        advice=wording("walkthrough.compare-service-domain"),
     ),
     Case(
         name="certificate of another host",
@@ -370,7 +370,7 @@ CASES = (
         now="failed",
         reason="certificate is not valid for 'connect.partner.test'",
         impact="No customer can sign in: the sign-in ends at this address.",
-        advice=wording("advice.fix-problem"),
+        advice=wording("walkthrough.compare-service-domain"),
     ),
     Case(
         name="test token ended",
@@ -380,7 +380,7 @@ CASES = (
         now="failed",
         reason="The token is not valid",
         impact="The runbook cannot test the connection with this token.",
-        advice="Sign in again.",
+        advice="Sign in again",
     ),
     Case(
         name="data access ended",
@@ -390,7 +390,7 @@ CASES = (
         now="failed",
         reason="The token's access to the person's data ended on",
         impact="The runbook cannot test the connection with this token.",
-        advice="Sign in again.",
+        advice="Sign in again",
     ),
     Case(
         name="an old word",

@@ -39,6 +39,8 @@ _NOTHING_LISTED = (
 )
 _OK = 200
 _DRAFT = "draft"
+# The only status that was seen of a usable connector; others, such as Rejected, are undocumented.
+_APPROVED = "approved"
 _NO_CONSENT_SEEN = (
     "That a person consented in a browser: a token set through Cyclr's API looks the same."
 )
@@ -218,7 +220,7 @@ def is_refusal(status: int) -> bool:
 
 def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
     """
-    Return the library's connector with the lowest id; drafts do not count.
+    Return the library's approved connector with the lowest id; others do not count.
 
     Only the search together with the whole library proves its absence. An empty search, or one
     whose query was ignored, shows nothing by itself.
@@ -236,7 +238,18 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
             reason=f"Cyclr's library has no connector called {name!r} for this account. "
             "Compare the name, or ask Cyclr's support to release the connector to your console.",
         )
-    usable = [row for row in rows if row.display_text("Status").strip().lower() != _DRAFT]
+    statuses = [row.display_text("Status").strip() for row in rows]
+    usable = [
+        row for row, status in zip(rows, statuses, strict=True) if status.lower() == _APPROVED
+    ]
+    unknown = [status for status in statuses if status.lower() not in (_APPROVED, _DRAFT)]
+    if unknown and not usable:
+        return inconclusive(
+            code="connector-status-unknown",
+            reason=f"Cyclr's library has {name!r} with the status {unknown[0] or '(none)'}, so "
+            "nothing shows that it can be installed. Ask Cyclr's support whether it is released "
+            "to your console.",
+        )
     if not usable:
         return failed(
             STATED,

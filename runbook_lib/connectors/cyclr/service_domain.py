@@ -141,7 +141,7 @@ def _why_no_callback(host: str, response: Response) -> str:
         return "" if is_same_host else f" and leads to {target or 'no address'}"
     is_page = status == _OK or status in REDIRECTS
     if is_page and read_page(response.url, response).is_challenge:
-        return " and asks visitors to prove that they are people"
+        return " with a page that tests or blocks visitors, or is a parked domain's"
     if is_page:
         return "" if response.text.strip() else " without content"
     return "" if status in _OF_A_CALLBACK else " in place of a page"

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
-from runbook_lib.connectors.facebook.graph_errors import THROTTLED, GraphAPIError
+from runbook_lib.connectors.facebook.graph_errors import (
+    THROTTLED,
+    GraphAPIError,
+    error_in_words,
+)
 from runbook_lib.connectors.facebook.refusal_table import APP_DEACTIVATED, is_refused
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
@@ -261,12 +265,9 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
 
 def _error_from(answer: Response, error: JSONObject) -> RemoteError:
     code = error.code("code")
-    message = error.display_text("message") or f"status {answer.status}, code {code}, no message"
+    message = error_in_words(error) or f"status {answer.status}, code {code}, no message"
     if code in THROTTLED:
-        # Only the title tells an ad account's block from the app's limit.
-        title = error.display_text("error_user_title")
-        named = f"{message}: {title}" if title else message
-        return ThrottledError(f"Facebook limits the number of calls ({named})")
+        return ThrottledError(f"Facebook limits the number of calls ({message})")
     refusal = GraphAPIError(
         message,
         status=answer.status,

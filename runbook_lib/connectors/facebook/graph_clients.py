@@ -16,6 +16,7 @@ from runbook_lib.connectors.facebook.graph_errors import (
     GraphAPIError,
     GraphTokenError,
     RefusedAppError,
+    error_in_words,
 )
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.refusal_table import (
@@ -254,7 +255,7 @@ def _read_refusal(answer: Response) -> GraphTokenError:
         return GraphTokenError(str(plain), status=plain.status, error=plain.error)
     error = document.object_at("error")
     return GraphTokenError(
-        error.display_text("message"),
+        error_in_words(error),
         status=answer.status,
         error_code=error.code("code"),
         error_subcode=error.code("error_subcode"),

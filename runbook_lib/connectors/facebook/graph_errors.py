@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from runbook_lib.errors import OAuthError, RemoteError, TokenRequestError
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
 
 # NOTE: code 1 also refuses an App Secret, and every exchange of a desktop app's codes.
 _FAULTS = (1, 2)
@@ -43,7 +45,7 @@ class GraphTokenError(TokenRequestError):
     @property
     def in_own_words(self) -> str:
         """The refusal in Facebook's own words, with its code."""
-        return f"{self} (code {self.error_code})"
+        return str(self) if self.error_subcode else f"{self} (code {self.error_code})"
 
 
 class RefusedAppError(OAuthError):
@@ -79,6 +81,23 @@ class GraphAPIError(RemoteError):
         self.error_code = error_code
         self.error_subcode = error_subcode
         self.trace_id = trace_id
+
+
+def error_in_words(error: JSONObject) -> str:
+    """
+    Return an error object's message after what Facebook shows to people, quoted, with its subcode.
+
+    (Graph API: Handle Errors: `error_user_title`, `error_user_msg`.)
+    """
+    shown = (error.get("error_user_title"), error.get("error_user_msg"))
+    quoted = " ".join(f"“{shorten(text)}”" for text in dict.fromkeys(shown) if _is_text(text))
+    subcode = error.code("error_subcode")
+    codes = f"(code {error.code('code')}, subcode {subcode})" if subcode else ""
+    return " ".join(filter(None, (quoted, error.display_text("message"), codes)))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def is_fault(response: object) -> bool:

@@ -77,7 +77,7 @@ def _check_page(context: CheckContext, page: tuple[str, str]) -> Finding:
 
 def _check_named_page(context: CheckContext, label: str, url: str) -> Finding:
     page = open_page(context.session, url)
-    if page.status != _OK:
+    if page.status != _OK and not page.is_challenge:
         return _conclude_missing(context, label, url, page.status)
     if len(page.text) < _LEAST_TEXT:
         return inconclusive(
@@ -88,11 +88,13 @@ def _check_named_page(context: CheckContext, label: str, url: str) -> Finding:
     if page.is_challenge:
         return inconclusive(
             code="page-challenge",
-            reason=f"{label}: {shorten(url)} asks visitors to prove that they are people "
-            f"(“{page.title or 'no title'}”), so nothing shows the page itself. {LOOK_YOURSELF}",
+            reason=f"{label}: {shorten(url)} seems to test whether visitors are people, to block "
+            f"them, or to be a parked domain (“{page.title or 'no title'}”), so nothing shows the "
+            f"page itself. {LOOK_YOURSELF}",
         )
     control = _open_made_up_page(context, page.url)
-    if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
+    is_refusal = control is None or refuses_made_up(control.status)
+    if control and (control.is_challenge or (control.status >= _CLIENT_ERROR and not is_refusal)):
         return inconclusive(
             code="made-up-page-not-refused",
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "

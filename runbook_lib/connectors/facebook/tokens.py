@@ -139,6 +139,7 @@ def _conclude_invalid(data: JSONObject) -> Finding:
     message = error.display_text("message") or "no reason given"
     numbers = (error.code("code"), error.code("subcode"))
     shown = "/".join(str(number) for number in numbers if number is not None)
+    shown = f"code {shown}" if shown else "no code"
     # NOTE: here the error stands in a response with status 200 (Graph: debug_token).
     is_known = TOKEN_INVALID.matches(
         message, status=_OK, error_code=numbers[0], subcode=numbers[1], is_inside_data=True
@@ -146,7 +147,7 @@ def _conclude_invalid(data: JSONObject) -> Finding:
     if not is_known:
         return inconclusive(
             code="token-not-inspected",
-            reason=f"Facebook could not inspect the token ({message}, {shown or 'no code'}). "
+            reason=f"Facebook could not inspect the token ({message}, {shown}). "
             "That says nothing about the token: check again.",
         )
     return failed(

@@ -750,7 +750,8 @@ def test_an_explanation_in_json() -> None:
     document = json.loads(result.stdout)
     (error,) = document["errors"]
 
-    top = ["decided_by", "known", "quoted", "codes", "http_status", "trace_field", "errors"]
+    top = ["decided_by", "known", "shown_to_people", "quoted", "codes"]
+    top += ["http_status", "trace_field", "errors"]
     assert [*document] == top
     who = ["id", "title", "shown", "meaning", "who_acts", "first", "for_customer"]
     assert [*error] == [*who, "causes", "advice", "source", "steps"]

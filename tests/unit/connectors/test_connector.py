@@ -153,6 +153,21 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: Run
             for status in ("Draft", "draft", "DRAFT ")
             for count in (1, 2)
         ),
+        # Nobody knows whether a connector of another status can be installed.
+        *(
+            (
+                responds([{**CONNECTOR, "Status": status}, *others]),
+                INCONCLUSIVE,
+                wording("findings.connector-status-unknown", status=shown),
+            )
+            for status, shown in (
+                ("Rejected", "Rejected"),
+                ("Pending", "Pending"),
+                ("", "(none)"),
+                (None, "(none)"),
+            )
+            for others in ([], [DRAFT])
+        ),
         # A draft beside a released connector does not count, whatever their order and ids.
         *(
             (responds(found), VERIFIED, "id 17208, Approved")
@@ -190,6 +205,17 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, run_check: RunCh
         # Without the connector in the library, or with a draft only, the step fails.
         ([], [], True, FAILED, wording("findings.connector-not-in-library-no-connector")),
         ([DRAFT], [], True, FAILED, wording("findings.connector-is-draft-only")),
+        # Of another status than Approved nothing is installed either.
+        *(
+            (
+                [{**CONNECTOR, "Status": "Rejected"}],
+                installed,
+                True,
+                INCONCLUSIVE,
+                wording("findings.connector-status-unknown", status="Rejected"),
+            )
+            for installed in ([], [ACCOUNT_CONNECTOR])
+        ),
         # The installed connector must be the one that step `cy-01` found, by its library id.
         *(
             (library, [{**ACCOUNT_CONNECTOR, "Connector": other}], is_set, INCONCLUSIVE, said)
@@ -639,6 +665,13 @@ GRANTED = statuses(public_profile="granted", leads_retrieval="granted")
         *(
             ({"Message": "Failed to authenticate the connector"}, status, CyclrAPIError, [])
             for status in (400, 404, 500)
+        ),
+        # An error beside granted permissions is a refusal.
+        (
+            {**GRANTED, "error": {"code": 190, "message": "Expired."}},
+            200,
+            CyclrAPIError,
+            ["Expired"],
         ),
         # An answer that is not a list of permissions decides nothing.
         *(

@@ -140,7 +140,8 @@ def test_an_error_object_is_raised_with_its_fields(
         graph.get("me", TOKEN)
 
     error = caught.value
-    assert str(error) == body["error"]["message"]
+    decides = f" (code {code}, subcode {subcode})" if subcode else ""
+    assert str(error) == f"{body['error']['message']}{decides}"
     assert (error.status, error.error_code, error.error_subcode) == (status, code, subcode)
     assert error.trace_id == "F0n/KYH+Z5K"
 
@@ -176,10 +177,35 @@ def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None
     more = {"is_transient": False, "error_subcode": 2446079, "error_user_title": title}
     remote.on(PATH, responds(graph_error("(#17) User request limit reached", 17, **more), 400))
 
-    with pytest.raises(ThrottledError, match=f"request limit reached: {title}"):
+    with pytest.raises(ThrottledError, match=f"“{title}” .*request limit reached"):
         graph.get("me", TOKEN)
 
     assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "begin"),
+    [
+        (
+            {"error_user_title": "Closed", "error_user_msg": "It is closed."},
+            "“Closed” “It is closed.” ",
+        ),
+        ({"error_user_msg": "It is closed."}, "“It is closed.” "),
+        ({"error_user_title": "Closed", "error_user_msg": "Closed"}, "“Closed” "),
+        # Another type, or a blank, is no text for people.
+        ({"error_user_title": 7, "error_user_msg": " "}, ""),
+    ],
+)
+def test_the_words_for_people_come_first(
+    remote: FakeRemote, graph: Graph, more: Any, begin: str
+) -> None:
+    """Title and message for people are quoted before Graph's own message, in each refusal."""
+    remote.on(PATH, responds(graph_error("Invalid parameter", 100, **more), 400))
+
+    with pytest.raises(GraphAPIError) as caught:
+        graph.get("me", TOKEN)
+
+    assert str(caught.value) == f"{begin}Invalid parameter"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 
 from runbook_lib import connectors
 from runbook_lib.cli import explain as command
+from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.connectors.error_text import read_error
 from runbook_lib.connectors.explanation import explanation_document
+from runbook_lib.connectors.facebook.graph_errors import PAIR_REFUSED
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.texts import read_known_errors
-from runbook_lib.core.conclusion import conclude
+from runbook_lib.core.advice import what_to_do
+from runbook_lib.core.conclusion import Conclusion, conclude
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK
@@ -27,7 +31,7 @@ from runbook_lib.errors import SettingsError
 from tests.support.attestations import declined
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.wording import refused, wording
-from tests.unit.bodies import APP_SECRET, USER_TOKEN
+from tests.unit.bodies import APP_SECRET, USER_TOKEN, graph_error
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
 MARKETING, MESSENGER = map(find_procedure, ("facebook_marketing", "facebook_messenger"))
@@ -560,3 +564,116 @@ def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
         assert len(record.known_errors) == len(step.known_errors)
         for error_record in record.known_errors:
             assert f"step {number} " not in error_record.advice, (step.id, error_record.advice)
+
+
+def graph_text(message: str, code: int, **more: Any) -> str:
+    """Return an error response of Graph's as text."""
+    return json.dumps(graph_error(message, code, **more))
+
+
+TITLE = {"error_user_title": "Budget too low", "error_user_msg": "Raise your budget."}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Invalid parameter", 100),
+        ("(#100) Invalid parameter", 100),
+        ("Permissions error", 200),
+        ("An unknown error occurred", 1),
+        ("An unknown error has occurred.", 1),
+        ("Unsupported post request.", 100),
+        ("(#10) Application does not have permission for this action", 10),
+    ],
+)
+def test_a_title_beside_an_unknown_subcode_leaves_a_generic_message_open(
+    message: str, code: int
+) -> None:
+    """A generic message is no certain answer if an unknown subcode and a title say more."""
+    pasted = graph_text(message, code, error_subcode=1999999, **TITLE)
+
+    document = explained(pasted)
+
+    assert not document["known"]
+    assert document["shown_to_people"] == ["Budget too low", "Raise your budget."]
+    assert document["errors"]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "more", "known"),
+    [
+        # A known subcode, a known title and a message that names its cause stay certain.
+        ("Invalid parameter", 100, {"error_subcode": 1815089, **TITLE}, "lead-terms"),
+        (
+            "User request limit reached",
+            17,
+            {"error_subcode": 1999999, "error_user_title": "Ad Account Has Too Many API Calls"},
+            "account-blocked",
+        ),
+        (
+            "Error validating access token: The user has not authorized application 1.",
+            190,
+            {"error_subcode": 1999999, **TITLE},
+            "not-authorized",
+        ),
+    ],
+)
+def test_a_cause_that_is_named_stays_certain(
+    message: str, code: int, more: Any, known: str
+) -> None:
+    """Only a generic message is doubted because of its title."""
+    document = explained(graph_text(message, code, **more))
+
+    assert document["known"]
+    assert document["errors"][0]["id"] == known
+
+
+def test_words_for_people_are_repeated_without_credentials() -> None:
+    """Title and message for people are shown, also from a log, but no token in them."""
+    more = {"error_user_title": f"See {USER_TOKEN}", "error_user_msg": "x " * 1_000}
+    pasted = graph_text("Invalid parameter", 100, **more)
+
+    for text in (pasted, f"2026-12-01 ERROR {json.dumps(pasted)}"):
+        title, message = explained(text)["shown_to_people"]
+        assert USER_TOKEN not in title
+        assert len(message) <= 301
+
+
+@pytest.mark.parametrize("name", ["test-04-user-token", "test-05-marketing-data"])
+def test_a_known_error_of_a_call_has_the_same_advice_in_the_run(name: str) -> None:
+    """A step whose reason has a known error gives the advice that `explain` gives."""
+    step = next(step for step in MARKETING.steps if step.id == name)
+    refused = "Error validating access token: The user has not authorized application 1."
+    reason = f"{refused} (code 190, subcode 458)"
+    finding = Finding(
+        outcome=Outcome.INCONCLUSIVE, code="graph-request-refused", reason=reason, check="a"
+    )
+    conclusion = Conclusion(outcome=Outcome.INCONCLUSIVE, reason=reason)
+    state = StepState(step, conclusion, findings=(finding,))
+
+    advice = what_to_do(state)
+
+    assert advice == explained(graph_text(refused, 190, error_subcode=458))["errors"][0]["advice"]
+    assert "customer" not in advice
+
+
+@pytest.mark.parametrize("reason", ["refused", "pair"])
+def test_a_refused_secret_names_both_places(reason: str) -> None:
+    """The advice about a refused App Secret names the setting here and Cyclr's Setup."""
+    step = next(step for step in MARKETING.steps if step.id == "fb-13-app-id-and-secret")
+    words = {"refused": ("Error validating client secret. (code 1)",), "pair": ()}[reason]
+    finding = Finding(
+        outcome=Outcome.FAILED, code="app-secret-refused", reason=PAIR_REFUSED, quotes=words
+    )
+    conclusion = Conclusion(outcome=Outcome.FAILED, reason=PAIR_REFUSED)
+
+    advice = what_to_do(StepState(step, conclusion, findings=(finding,)))
+
+    assert "App Secret here" in advice
+    assert f"Cyclr's Setup, step {MARKETING.numbers['cy-03-client-secret']} " in advice
+    # The list and the messages of a watch say so, too.
+    meaning = meaning_of("app-secret-refused")
+    assert meaning is not None
+    assert f"Cyclr's Setup, step {MARKETING.numbers['cy-03-client-secret']} " in meaning.advice_in(
+        MARKETING
+    )

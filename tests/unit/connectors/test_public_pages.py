@@ -195,3 +195,50 @@ def test_each_page_must_open_otherwise_than_a_made_up_one(
 ) -> None:
     """Each page must open at its own https address, and a made-up one be answered otherwise."""
     look(end, said, **given)
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 410, 503])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Just a moment...",
+        "Just a moment…",
+        "Attention Required! | Cloudflare",
+        "Access denied",
+        "ACCESS DENIED - www.acme.example",
+        "Access to this page has been denied",
+        "Sorry, you have been blocked",
+        "Pardon Our Interruption",
+        "Error 1020",
+        "acme.example is for sale",
+        "acme.example - Domain for Sale",
+        "This domain is parked",
+        "Parked Domain name on Hostinger",
+    ],
+)
+def test_a_page_titled_like_a_bot_wall_decides_nothing(
+    look: RunCheck, title: str, status: int
+) -> None:
+    """A page with the title of a bot wall or a parked domain is inconclusive, however long."""
+    page = f"<title>{title}</title><p>" + "We delete it. " * 300 + "</p>"
+
+    look(INCONCLUSIVE, title, code="page-challenge", privacy=responds(page, status))
+
+
+@pytest.mark.parametrize(
+    "title", ["Privacy Policy", "Items for sale: privacy", "Security | Acme", "Captain's terms"]
+)
+def test_another_title_is_the_pages_own(look: RunCheck, title: str) -> None:
+    """Other titles are no bot wall's, and a long policy may name one in its text."""
+    text = "We delete it. Access denied is what a stranger sees; just a moment. " * 60
+
+    look(VERIFIED, privacy=responds(f"<title>{title}</title><p>{text}</p>"))
+
+
+def test_a_bot_wall_is_no_control(look: RunCheck) -> None:
+    """If a bot wall answers for the made-up page, nothing shows that it is missing."""
+    look(
+        INCONCLUSIVE,
+        code="made-up-page-not-refused",
+        control=responds("<title>Just a moment...</title>", 403),
+    )

@@ -123,7 +123,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunC
             (
                 {"is_valid": False, "error": {"code": 190, "message": "No.", "subcode": subcode}},
                 end,
-                [f"(No., 190/{subcode})"],
+                [f"(No., code 190/{subcode})"],
             )
             for subcode, end in ((460, FAILED), (463, FAILED), (99, INCONCLUSIVE))
         ),

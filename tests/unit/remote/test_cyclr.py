@@ -68,6 +68,7 @@ def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) ->
     [
         ({"error": "invalid_client", "error_description": "Bad credentials."}, 401, "Bad cred"),
         ({"Message": "Authorization has been denied for this request."}, 401, "has been denied"),
+        ({"error": "invalid_client"}, 400, "invalid_client"),
         ({}, 400, "Cyclr answered 400."),
         ("<html>", 403, "Cyclr answered 403."),
     ],
@@ -372,3 +373,29 @@ def test_without_an_account_there_is_no_account_header(
     Cyclr(session, base_url=BASE, token=Secret(CYCLR_TOKEN), account="").create_account("x")
 
     assert "x-cyclr-account" not in remote.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    "error", [{"message": "Session has expired", "code": 190, "error_subcode": 463}, "expired"]
+)
+@pytest.mark.parametrize("more", [{}, {"data": []}, {"data": [{"permission": "email"}]}])
+def test_an_error_beside_data_is_a_refusal(
+    remote: FakeRemote, cyclr: Cyclr, error: Any, more: Any
+) -> None:
+    """An error in a method's response is the provider's refusal, whatever data stands beside it."""
+    path = f"/v1.0/account/connectors/54321/methods/{GUID}"
+    remote.on(path, responds({**more, "error": error}))
+
+    with pytest.raises(CyclrAPIError, match="expired") as caught:
+        cyclr.run_method(54321, GUID)
+
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("error", [None, False, "", {}])
+def test_an_empty_error_field_refuses_nothing(remote: FakeRemote, cyclr: Cyclr, error: Any) -> None:
+    """A response whose field error is empty has its data."""
+    answer = {"data": [], "error": error}
+    remote.on(f"/v1.0/account/connectors/54321/methods/{GUID}", responds(answer))
+
+    assert cyclr.run_method(54321, GUID) == answer

@@ -362,7 +362,8 @@ def test_a_pair_that_was_refused_cannot_be_copied(make_harness: MakeHarness) -> 
     )
     harness.open_cards("b")
     before = harness.panels["b"].view
-    assert before["pastes"] and not before["copied_secret"]["unknown"]
+    assert before["pastes"]
+    assert not before["copied_secret"]["unknown"]
 
     harness.perform("app")
 
