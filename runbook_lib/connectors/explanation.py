@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from runbook_lib.connectors.error_text import read_error
+from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.procedure import KnownError, Procedure, Step
@@ -85,7 +86,11 @@ def _error_document(error: KnownError, procedure: Procedure) -> dict[str, Any]:
     steps = [
         step
         for step in procedure.steps
-        if step.id in error.more_steps or any(other.id == error.id for other in step.known_errors)
+        # A limit is no fault of a step.
+        if error.fault_domain != FaultDomain.LIMIT
+        and (
+            step.id in error.more_steps or any(other.id == error.id for other in step.known_errors)
+        )
     ]
     # Sorting keeps the order of the procedure otherwise.
     steps.sort(key=lambda step: (not _tests(step, tested), step.id not in error.more_steps))

@@ -474,10 +474,12 @@ def test_at_most_three_steps_are_named(error: KnownError) -> None:
         if step.id == place["step"]
     ]
 
-    assert 1 <= len(document["steps"]) <= 3
+    # A rate limit is no fault of a step.
+    is_limit = error.fault_domain == "a limit"
+    assert len(document["steps"]) in ((0,) if is_limit else (1, 2, 3))
     assert tests == sorted(tests, reverse=True)
     assert all(len(cause["steps"]) <= 3 for cause in document["causes"])
-    assert {place["connector"] for place in document["steps"]} == {procedure.id}
+    assert {place["connector"] for place in document["steps"]} <= {procedure.id}
 
 
 @pytest.mark.parametrize(
