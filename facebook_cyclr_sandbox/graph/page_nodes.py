@@ -2,14 +2,14 @@
 Pages, lead forms and leads (graph §7).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from facebook_cyclr_sandbox.graph import graph_errors
 from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.graph_call import GraphCall, parse_list
 from facebook_cyclr_sandbox.graph.graph_errors import GraphError
-from facebook_cyclr_sandbox.graph.nodes import Edge, FieldGetter, NodeType, attribute_getters
+from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, attribute_getters
 from facebook_cyclr_sandbox.state.facebook_state import Lead, LeadForm, Page, TokenKind
 
 _ENGAGEMENT = ("pages_read_engagement",)
@@ -46,15 +46,15 @@ def _ad_id(call: GraphCall, lead: Lead, _field: Field) -> str | None:
     return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
 
 
-def _of_ad(shown: Callable[[GraphCall], str]) -> FieldGetter:
-    """Return the getter of a field that a lead has only with its ad."""
-    return lambda call, lead, field: shown(call) if _ad_id(call, lead, field) else None
+def _ad_name(call: GraphCall, lead: Lead, field: Field) -> str | None:
+    return "Sandbox ad" if _ad_id(call, lead, field) else None
 
 
-def _campaign_of(call: GraphCall) -> tuple[str, str]:
-    """Return id and name of the campaign that all ads belong to."""
+def _campaign_id(call: GraphCall, lead: Lead, field: Field) -> str | None:
+    """Return the campaign that all ads belong to."""
     accounts = call.state.facebook.ad_accounts.values()
-    return next((pair for account in accounts for pair in account.campaigns.items()), ("", ""))
+    campaigns = (ident for account in accounts for ident in account.campaigns)
+    return next(campaigns, None) if _ad_id(call, lead, field) else None
 
 
 def _delete_lead(call: GraphCall, lead: Lead) -> dict[str, object]:
@@ -65,15 +65,20 @@ def _delete_lead(call: GraphCall, lead: Lead) -> dict[str, object]:
     return {"success": True}
 
 
+# The other fields of facebook-business 26 (adobjects/lead.py).
+_OTHER_LEAD_FIELDS = (
+    "adset_id adset_name campaign_name custom_disclaimer_responses home_listing partner_name post "
+    "post_submission_check_result retailer_item_id vehicle"
+)
+
 LEAD = NodeType(
     "UserLeadGenInfo",
     {
         **attribute_getters("id", "form_id"),
         "created_time": lambda _call, lead, _field: format_graph_time(lead.created_on),
         "ad_id": _ad_id,
-        "ad_name": _of_ad(lambda _call: "Sandbox ad"),
-        "campaign_id": _of_ad(lambda call: _campaign_of(call)[0]),
-        "campaign_name": _of_ad(lambda call: _campaign_of(call)[1]),
+        "ad_name": _ad_name,
+        "campaign_id": _campaign_id,
         "field_data": lambda _call, lead, _field: [
             {"name": name, "values": [value]} for name, value in lead.answers.items()
         ],
@@ -81,20 +86,7 @@ LEAD = NodeType(
         "platform": lambda _call, lead, _field: None if lead.is_test else "fb",
     },
     ("created_time", "id", "ad_id", "form_id", "field_data"),
-    # The other fields of facebook-business 26 (adobjects/lead.py).
-    other_fields=frozenset(
-        [
-            "adset_id",
-            "adset_name",
-            "custom_disclaimer_responses",
-            "home_listing",
-            "partner_name",
-            "post",
-            "post_submission_check_result",
-            "retailer_item_id",
-            "vehicle",
-        ]
-    ),
+    other_fields=frozenset(_OTHER_LEAD_FIELDS.split()),
     delete=_delete_lead,
     check_access=_check_lead_access,
     permissions=("leads_retrieval",),

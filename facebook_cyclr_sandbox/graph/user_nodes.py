@@ -157,51 +157,14 @@ def _businesses(call: GraphCall, person: Person | SystemUser) -> Sequence[Busine
 
 
 # The other fields of facebook-business 26 (adobjects/user.py): most need a permission of their own.
-_OTHER_USER_FIELDS = frozenset(
-    [
-        "about",
-        "age_range",
-        "birthday",
-        "client_business_id",
-        "community",
-        "cover",
-        "currency",
-        "education",
-        "favorite_athletes",
-        "favorite_teams",
-        "gender",
-        "hometown",
-        "inspirational_people",
-        "install_type",
-        "installed",
-        "is_guest_user",
-        "is_work_account",
-        "languages",
-        "link",
-        "local_news_megaphone_dismiss_status",
-        "local_news_subscription_status",
-        "locale",
-        "location",
-        "meeting_for",
-        "middle_name",
-        "payment_pricepoints",
-        "political",
-        "profile_pic",
-        "quotes",
-        "relationship_status",
-        "religion",
-        "shared_login_upgrade_required_by",
-        "significant_other",
-        "sports",
-        "supports_donate_button_in_live_video",
-        "third_party_id",
-        "timezone",
-        "token_for_business",
-        "updated_time",
-        "verified",
-        "video_upload_limits",
-        "website",
-    ]
+_OTHER_USER_FIELDS = (
+    "about age_range birthday client_business_id community cover currency education "
+    "favorite_athletes favorite_teams gender hometown inspirational_people install_type installed "
+    "is_guest_user is_work_account languages link local_news_megaphone_dismiss_status "
+    "local_news_subscription_status locale location meeting_for middle_name payment_pricepoints "
+    "political profile_pic quotes relationship_status religion shared_login_upgrade_required_by "
+    "significant_other sports supports_donate_button_in_live_video third_party_id timezone "
+    "token_for_business updated_time verified video_upload_limits website"
 )
 
 
@@ -284,6 +247,6 @@ USER = NodeType(
         ),
         "permissions": Edge(list_items=_permissions, permissions=("public_profile",)),
     },
-    other_fields=_OTHER_USER_FIELDS,
+    other_fields=frozenset(_OTHER_USER_FIELDS.split()),
     permissions=("public_profile", "email"),
 )

@@ -27,7 +27,6 @@ _CODE = re.compile(
     r"|\A\W*([0-9]{1,7})\W*\Z|\(([0-9]{3,7})\)\s*\Z",
     re.IGNORECASE,
 )
-_SUBCODE = re.compile(r"sub_?code\W{1,6}([0-9]{1,7})\b", re.IGNORECASE)
 _MESSAGE = re.compile(
     r"""(?<![^\W_])(message|user_title|user_msg|description|reason)"""
     r"""(?:['"]\s?[:=]|\s?[:=]?(?!['"]\s?[:=]))\s{0,9}"""
@@ -62,11 +61,6 @@ class ErrorText:
     shown_to_people: tuple[str, ...] = ()
     """The title and the message for people in an error response."""
 
-    @property
-    def has_subcode(self) -> bool:
-        """Whether the text names a subcode."""
-        return _SUBCODE.search(self.text) is not None
-
 
 def read_error(pasted: str) -> ErrorText:
     """Return `pasted` without markup, colours and the secrets of an address; read its codes."""
@@ -78,7 +72,7 @@ def read_error(pasted: str) -> ErrorText:
     matches = (*_MESSAGE.findall(text), *_MESSAGE.findall(whole))
     named = [(name.lower(), _unescape(first or second)) for name, first, second in matches]
     messages = dict.fromkeys(message for _, message in named)
-    for_people = dict(reversed([pair for pair in named if pair[0] in _FOR_PEOPLE]))
+    for_people = {name: message for name, message in reversed(named) if name in _FOR_PEOPLE}
     if _NO_ROWS.match(text):
         messages = {EMPTY_LIST: None}
     codes = (int(number) for match in _CODE.findall(whole) for number in match if number)
@@ -86,7 +80,7 @@ def read_error(pasted: str) -> ErrorText:
         whole,
         tuple(messages) or (whole,),
         tuple(dict.fromkeys(codes)),
-        tuple(for_people[name] for name in _FOR_PEOPLE if name in for_people),
+        tuple(for_people[name] for name in sorted(for_people, reverse=True)),
     )
 
 

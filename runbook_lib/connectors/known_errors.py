@@ -174,7 +174,7 @@ class KnownErrors:
         )
         _, error, shown = max(hits, key=lambda hit: hit[0], default=((), None, ""))
         coded = self._with_code(error_text)
-        if error and _is_doubtful(error, shown, error_text):
+        if error and _is_doubtful(shown, error_text):
             # NOTE: no known error has that subcode, and its title says more than the message.
             errors = tuple({other.id: other for other in (error, *coded)}.values())
             return Explanation(ExplanationBasis.CODE, errors, codes=codes)
@@ -309,13 +309,10 @@ def rank_seen(
     """
     known = KnownErrors(errors)
     in_reason = known.decide(read_error(reason))
-    if not in_reason.is_certain:
-        wide = KnownErrors(others).decide(read_error(reason))
-        if wide.is_certain and wide.names_cause:
-            in_reason = wide
-            known = KnownErrors(
-                {error.id: error for error in (*known.errors, *wide.errors)}.values()
-            )
+    wide = KnownErrors(others).decide(read_error(reason))
+    if wide.is_certain and not in_reason.is_certain:
+        in_reason = wide
+        known = KnownErrors({error.id: error for error in (*known.errors, *wide.errors)}.values())
     decided = [known.decide(read_error(str(response))) for response in responses if response]
     seen = {found.errors[0].id: "response" for found in decided if _names_one_error(found)}
     if _names_one_error(in_reason):
@@ -385,17 +382,15 @@ def _quotes_each(error: KnownError, messages: list[str]) -> bool:
     return all(any(text in part for part in parts) for text in messages)
 
 
-def _is_doubtful(error: KnownError, shown: str, error_text: ErrorText) -> bool:
-    """Return whether a title beside an unknown subcode says more than the known text `shown`."""
-    words = sum(len(part.split()) for part in parts_of(shown))
-    if not error_text.has_subcode or words > MAX_VAGUE_WORDS:
+def _is_doubtful(shown: str, error_text: ErrorText) -> bool:
+    """Return whether words beside an unknown subcode say more than the known text `shown`."""
+    parts = parts_of(shown)
+    words = len(" ".join(parts).split())
+    if words > MAX_VAGUE_WORDS or "subcode" not in error_text.text.lower():
         return False
-    if error.is_generic or words <= COMMON_WORDS:
-        own = [len(plain(without_codes(message)).split()) for message in error_text.messages]
-        return sum(own) > words
-    titles = [f" {plain(message)} " for message in error_text.messages[1:]]
-    texts = [parts_of(text) for text in error.shown]
-    return bool(titles) and not any(_stand_in(parts, title) for parts in texts for title in titles)
+    first, *titles = (f" {plain(without_codes(text))} " for text in error_text.messages)
+    is_titled = any(_stand_in(parts, title) for title in titles)
+    return not is_titled and len(f"{first}{' '.join(titles)}".split()) > words
 
 
 def _headlines_of(message: str) -> list[str]:

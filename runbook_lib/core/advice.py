@@ -9,7 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from runbook_lib.core.faults import decides_nothing
-from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
@@ -141,10 +141,9 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     if not general:
         return ""
     mistyped = tested_alone(step)
-    places = [split_first_sentence(i.help)[0] for i in step.step.inputs if i.name in mistyped]
-    known = advice_of(step_record(step))
-    compare = [f"Compare it with {place}" for place in places]
-    return " ".join([*compare, known] if known else compare) or general
+    inputs = (item for item in step.step.inputs if item.name in mistyped)
+    compare = [f"Compare it with {split_first_sentence(item.help)[0]}" for item in inputs]
+    return " ".join([*compare, advice_of(step_record(step))]).strip() or general
 
 
 def rejected_inputs(step: StepState) -> frozenset[str]:
@@ -154,21 +153,19 @@ def rejected_inputs(step: StepState) -> frozenset[str]:
 
 
 def tested_alone(step: StepState) -> frozenset[str]:
-    """Return the names of values that failed in a check which needs no other value."""
+    """
+    Return the names of values that failed in a check which needs no other value.
+
+    A fault of a remote system rejects none, but a host that nobody can reach may be mistyped.
+    """
     alone = {check.id: check.needs[0] for check in step.step.checks if len(check.needs) == 1}
     return frozenset(
         alone[finding.check]
         for finding in step.findings
-        if finding.check in alone and _is_rejection(step, finding)
+        if finding.check in alone
+        and finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
+        and (
+            finding.code == UnreachableError.code
+            or not (step.has_fault or decides_nothing(finding, (), ()))
+        )
     )
-
-
-def _is_rejection(step: StepState, finding: Finding) -> bool:
-    """Return whether a check failed, or shows nothing although no remote system had a fault."""
-    if finding.outcome is not Outcome.INCONCLUSIVE:
-        return finding.outcome is Outcome.FAILED
-    # NOTE: a mistyped host is usually one that nobody can reach.
-    if finding.code == UnreachableError.code:
-        return True
-    exchanges = [step.exchanges[number] for number in finding.exchanges if number in step.exchanges]
-    return not decides_nothing(finding, exchanges, ())

@@ -318,14 +318,14 @@ def test_known_fields_of_a_user_are_left_out_without_a_grant(graph: Graph) -> No
 
 def test_a_lead_names_its_ad_and_campaign(graph: Graph) -> None:
     """The ad fields of a lead are read as the review kit says, with ads_management alone."""
-    wanted = "ad_id,ad_name,campaign_id,campaign_name,adset_name,retailer_item_id"
+    wanted = "ad_id,ad_name,campaign_id,adset_name,retailer_item_id"
     path = f"{graph.given['leadgen_form_id']}/leads"
 
     rows = graph.get(path, fields=wanted).json()["data"]
     without = graph.get(path, token_without(graph, "ads_management"), fields=wanted).json()["data"]
 
     campaigns = next(iter(graph.sandbox.state.facebook.ad_accounts.values())).campaigns
-    assert {(row["campaign_id"], row["campaign_name"]) for row in rows} <= set(campaigns.items())
+    assert {row["campaign_id"] for row in rows} <= set(campaigns)
     assert all(row["ad_id"] and row["ad_name"] for row in rows)
     assert rows
     assert all(list(row) == ["id"] for row in without)

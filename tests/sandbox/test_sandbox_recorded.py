@@ -230,9 +230,7 @@ def read_lead(graph: Graph) -> httpx.Response:
 
 
 PERSON = "id,first_name,last_name,short_name,name_format,email,picture"
-LEADS = (
-    "id,created_time,ad_id,ad_name,campaign_id,campaign_name,form_id,field_data,is_organic,platform"
-)
+LEADS = "id,created_time,ad_id,ad_name,campaign_id,form_id,field_data,is_organic,platform"
 FORMS = "id,name,status,locale,created_time,leads_count,page_id,page,questions"
 LEAD_ACCESS = "has_lead_access{can_access_lead,app_has_leads_permission,failure_reason}"
 APP = "id,name,owner_business,business,category,icon_url,contact_email,app_domains,created_time"

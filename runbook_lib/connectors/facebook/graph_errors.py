@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runbook_lib.errors import OAuthError, RemoteError, TokenRequestError
 from runbook_lib.remote.json_fields import JSONObject
-from runbook_lib.remote.quoting import shorten
 
 # NOTE: code 1 also refuses an App Secret, and every exchange of a desktop app's codes.
 _FAULTS = (1, 2)
@@ -89,15 +88,11 @@ def error_in_words(error: JSONObject) -> str:
 
     (Graph API: Handle Errors: `error_user_title`, `error_user_msg`.)
     """
-    shown = (error.get("error_user_title"), error.get("error_user_msg"))
-    quoted = " ".join(f"“{shorten(text)}”" for text in dict.fromkeys(shown) if _is_text(text))
+    shown = dict.fromkeys(map(error.display_text, ("error_user_title", "error_user_msg")))
+    quoted = [f"“{text}”" for text in shown if text]
     subcode = error.code("error_subcode")
     codes = f"(code {error.code('code')}, subcode {subcode})" if subcode else ""
-    return " ".join(filter(None, (quoted, error.display_text("message"), codes)))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return " ".join([*quoted, error.display_text("message"), codes]).strip()
 
 
 def is_fault(response: object) -> bool:

@@ -192,8 +192,7 @@ def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None
         ),
         ({"error_user_msg": "It is closed."}, "“It is closed.” "),
         ({"error_user_title": "Closed", "error_user_msg": "Closed"}, "“Closed” "),
-        # Another type, or a blank, is no text for people.
-        ({"error_user_title": 7, "error_user_msg": " "}, ""),
+        ({"error_user_title": None, "error_user_msg": " "}, ""),
     ],
 )
 def test_the_words_for_people_come_first(
