@@ -33,7 +33,7 @@ _MESSAGE = re.compile(
     r"""(?:"((?:[^"\\]|\\.){1,2000})"|'((?:[^'\\]|\\.){1,2000})')""",
     re.IGNORECASE,
 )
-# The fields that a response shows to people, as `_MESSAGE` names them (Graph API: Handle Errors).
+# The fields that a response shows to people, as `_MESSAGE` names them.
 _FOR_PEOPLE = ("user_title", "user_msg")
 # A response without rows, as the texts name it.
 EMPTY_LIST = 'An empty list: {"data":[]}'
