@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from runbook_lib.cli.evidence_options import ARCHIVE_SECONDS, transfer_limits
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, JSON
 from runbook_lib.cli.plain_output import say
 from runbook_lib.errors import (
@@ -23,10 +22,6 @@ from runbook_lib.errors import (
     reason_of,
 )
 from runbook_lib.text import one_line
-
-if TYPE_CHECKING:
-    from runbook_lib.evidence.archive.archive import ArchivedBundle
-from runbook_lib.cli.evidence_options import ARCHIVE_SECONDS, transfer_limits
 
 
 @click.command()
@@ -69,56 +64,38 @@ def archive(
     bundles = [bundle for below, _ in contents for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
         check_apart(url, home)
-    outcomes = _ArchiveOutcomes(as_json=as_json)
+    errors: list[EvidenceError] = []
+
+    def refuse(bundle: Path, error: EvidenceError) -> None:
+        errors.append(error)
+        document = {"outcome": "refused", "file": error.file, "reason": str(error)}
+        _show(bundle, document, f"✘ {bundle.name}: {error}", as_json=as_json)
+
     for unreadable in (place for _, places in contents for place in places):
-        outcomes.refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
+        refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
     for bundle in bundles:
-        outcomes.perform(
-            bundle, partial(archive_bundle, bundle, url, limits=transfer_limits(seconds))
-        )
-    for advice in outcomes.advice:
-        say(f"Next: {advice}", is_error=True)
-    sys.exit(outcomes.code)
-
-
-@dataclass
-class _ArchiveOutcomes:
-    """The outcome of each bundle, shown at once; the worst of them is the exit code."""
-
-    as_json: bool
-    code: ExitCode = ExitCode.COMPLETE
-    is_over: bool = False
-    advice: dict[str, None] = field(default_factory=dict)
-
-    def perform(self, folder: Path, copy: Callable[[], ArchivedBundle]) -> None:
-        """Copy a bundle, and show the outcome."""
-        if self.is_over:
-            reason = "It was not tried, because the archive cannot be used."
-            document = {"archived": False, "outcome": "not_tried", "reason": reason}
-            self._show(folder, document, f"- {folder.name}: not tried")
-            return
+        if errors and isinstance(errors[-1], StoreUnavailableError):
+            _show(bundle, {"outcome": "not_tried"}, f"- {bundle.name}: not tried", as_json=as_json)
+            continue
         try:
-            done = copy()
+            done = archive_bundle(bundle, url, limits=transfer_limits(seconds))
         except EvidenceError as error:
-            self.refuse(folder, error)
+            refuse(bundle, error)
         except SettingsError as error:
-            self.refuse(folder, ContentError(str(error), next_step=error.diagnostics()))
+            refuse(bundle, ContentError(str(error), next_step=error.diagnostics()))
         except OSError as error:
-            reason = f"It cannot be read: {reason_of(error)}."
-            self.refuse(folder, ContentError(reason))
+            refuse(bundle, ContentError(f"It cannot be read: {reason_of(error)}."))
         else:
-            document = {"archived": True, "outcome": "archived" if done.copied else "present"}
+            outcome = {"outcome": "archived" if done.copied else "present"}
             line = f"✔ {done.address}: {done.copied} new, {done.present} already there"
-            self._show(folder, {**document, **asdict(done)}, line)
+            _show(bundle, {**outcome, **asdict(done)}, line, as_json=as_json)
+    for advice in dict.fromkeys(error.diagnostics() for error in errors):
+        say(f"Next: {advice}", is_error=True)
+    sys.exit(max((error.exit_code for error in errors), default=ExitCode.COMPLETE))
 
-    def refuse(self, bundle: Path, error: EvidenceError) -> None:
-        """Show the reason why `bundle` was refused."""
-        document = {"archived": False, "outcome": "refused", "file": error.file}
-        self._show(bundle, {**document, "reason": str(error)}, f"✘ {bundle.name}: {error}")
-        self.code = max(self.code, error.exit_code)
-        self.advice[error.diagnostics()] = None
-        self.is_over = isinstance(error, StoreUnavailableError)
 
-    def _show(self, bundle: Path, document: dict[str, Any], text: str) -> None:
-        line = json.dumps({"path": str(bundle), **document})
-        click.echo(line if self.as_json else one_line(text))
+def _show(bundle: Path, document: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print the outcome of a bundle."""
+    is_archived = document["outcome"] in ("archived", "present")
+    line = json.dumps({"path": str(bundle), "archived": is_archived, **document})
+    click.echo(line if as_json else one_line(text))
