@@ -130,7 +130,7 @@ responses: $(VENV)/.installed-tests  ## every check with every response: print h
 outcomes: $(VENV)/.installed-tests  ## write docs/outcomes.md from the codes of findings and errors
 	$(BIN)/python -m tools.outcomes
 
-bench: $(VENV)/.installed-tests  ## measure, and print the tables
+bench: $(VENV)/.installed-tests  ## measure how long a user waits, and print the table
 	$(BIN)/python -m tools.bench --json bench.json
 
 lock: $(VENV)/.installed-tests  ## compile the lock files anew from the ranges in pyproject.toml

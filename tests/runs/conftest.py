@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from runbook_lib.config.runner_settings import inputs_of
+from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
@@ -127,6 +128,21 @@ def settings_of(sandbox: Any, folder: Path) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path.chmod(0o600)
     return path
+
+
+def values_of(settings: Path, more: str = "") -> str:
+    """Return the values of a tenant with these settings, as in a FILE; those in `more` win."""
+    variables = read_env_file(settings)
+    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
+    lines = [
+        f"{item.name} = {json.dumps(variables[item.variable])}\n"
+        if not item.secret
+        else f'secrets.{item.name} = "dotenv:{settings}#{item.variable}"\n'
+        for item in items
+        if item.name != "cyclr_username"
+    ]
+    own = {line.partition("=")[0].strip() for line in more.splitlines()}
+    return "".join(line for line in lines if line.partition("=")[0].strip() not in own) + more
 
 
 @pytest.fixture

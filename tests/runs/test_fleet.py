@@ -31,6 +31,7 @@ from tests.runs.conftest import (
     new_runbook,
     runbook,
     settings_of,
+    values_of,
 )
 from tests.support.hostile_server import hostile_server
 from tests.support.wording import wording
@@ -106,25 +107,10 @@ def fleet_file(folder: Path, boxes: Sequence[Path], silent: str) -> Path:
     tables |= {f"t{number}": "" for number in range(_TENANTS - len(tables))}
     text = ""
     for number, (name, more) in enumerate(tables.items()):
-        text += f'\n[[tenant]]\ntenant = "{name}"\n{_values(boxes[number % len(boxes)], more)}'
+        text += f'\n[[tenant]]\ntenant = "{name}"\n{values_of(boxes[number % len(boxes)], more)}'
     path = folder / "tenants.toml"
     path.write_text(text)
     return path
-
-
-def _values(settings: Path, more: str) -> str:
-    """Return the lines of a tenant's values and references; those in `more` win."""
-    variables = read_env_file(settings)
-    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
-    lines = [
-        f"{item.name} = {json.dumps(variables[item.variable])}\n"
-        if not item.secret
-        else f'secrets.{item.name} = "dotenv:{settings}#{item.variable}"\n'
-        for item in items
-        if item.name != "cyclr_username"
-    ]
-    own = {line.partition("=")[0].strip() for line in more.splitlines()}
-    return "".join(line for line in lines if line.partition("=")[0].strip() not in own) + more
 
 
 def begun(home: Path) -> psutil.Process:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert, structs, to_builtins
+from msgspec import convert, to_builtins
 
 from runbook_lib.core.journal import GENESIS, Journal, read_lines
 from runbook_lib.core.masking import masked
@@ -16,8 +15,6 @@ from runbook_lib.core.model import (
     DATA,
     BundleSealed,
     JournalEntry,
-    RunStarted,
-    StepChecked,
 )
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import open_history
@@ -47,26 +44,6 @@ def chained(lines: list[dict[str, Any]]) -> bytes:
 def append(journal: Journal, event: str, data: dict[str, Any], **beside: str) -> None:
     """Append a line of this kind; `data` may leave out fields that have a default."""
     journal.append(event, convert(data, DATA[event]), **beside)
-
-
-def replay(
-    entries: Iterable[JournalEntry], journal: Journal, *, run_id: str = "", tenant: str = ""
-) -> None:
-    """Append lines of another journal, as another run or tenant if named."""
-    numbers: dict[int, int] = {}
-    for line in entries:
-        data = line.data
-        if isinstance(data, StepChecked):
-            findings = [
-                structs.replace(seen, exchanges=tuple(numbers[n] for n in seen.exchanges))
-                for seen in data.findings
-            ]
-            data = structs.replace(data, findings=tuple(findings))
-        elif isinstance(data, RunStarted) and tenant:
-            data = structs.replace(data, tenant=tenant)
-        numbers[line.seq] = journal.append_lines(
-            [(line.type, data)], run_id=run_id or line.run_id, step=line.step
-        )
 
 
 def entry(

@@ -1,4 +1,4 @@
-"""States of tenants and customers for the tests of their page and for the bench, of any number."""
+"""States of tenants and customers for the tests of their page, of any number."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ OF_CONTROLS = {
     "readonly",
     "aria-labelledby",
 }
-# The elements that a tenant may cost the browser; see `tools.bench`.
+# The elements that a tenant may cost the browser.
 MOST_ELEMENTS = 30
 NEEDS_YOU_FAILING = wording("status.needs-you-failing")
 NEEDS_YOU_DUE = wording("status.needs-you-due")

@@ -1,1 +1,0 @@
-"""The sandbox's speed and memory: measured and printed, never asserted."""
