@@ -86,6 +86,11 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def not_later(kept: str, now: str) -> str:
+    """Return a kept time, or now if it is missing or its clock was ahead."""
+    return min(kept or now, now)
+
+
 class Journal:
     """
     The journal of one tenant, at `path`; created by the first `append`.

@@ -170,7 +170,7 @@ def _due_items_at(
         )  # fmt: skip
     for finding in step.all_findings:
         for name, value in finding.facts.items():
-            if name.endswith(_ENDS_ON) and _is_day(str(value)):
+            if name.endswith(_ENDS_ON) and is_day(str(value)):
                 kind = name.removesuffix(_ENDS_ON)
                 words = (_ABBREVIATIONS.get(word, word) for word in kind.split("_"))
                 title = f"{' '.join(words)} ends"
@@ -181,7 +181,8 @@ def _due_items_at(
                 )  # fmt: skip
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
+    """Return whether a text is a day (ISO 8601)."""
     try:
         date.fromisoformat(text)
     except ValueError:

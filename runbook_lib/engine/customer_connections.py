@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import msgspec
-from msgspec import Struct, structs, to_builtins
+from msgspec import structs, to_builtins
 
 from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.cyclr.connector import is_refusal
@@ -43,6 +42,7 @@ from runbook_lib.engine.customer_rows import (
     AccountStatus,
     InstalledConnector,
     KnownAccount,
+    Survey,
 )
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run
@@ -66,7 +66,7 @@ from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import RateLimiter
-from runbook_lib.text import csv_cell, pluralize
+from runbook_lib.text import csv_cell
 
 # Settings without which the console cannot be asked.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
@@ -87,78 +87,8 @@ _EMPTY = (
 )
 # An id becomes a header and a part of a path.
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
-_LOST = (
-    "No account has {connector} any more. Earlier polls saw it in {accounts}. Compare its name and "
-    "the accounts in the Cyclr console: the API credentials may have lost a right."
-)
-
-_NOWHERE = (
-    "No account has {connector}: nobody has it, or these credentials do not show it. Compare an "
-    "account in the Cyclr console."
-)
 
 _T = TypeVar("_T")
-
-
-class Survey(Struct):
-    """A pass over all accounts of one connector in one console."""
-
-    of: tuple[str, ...]
-    """The connector and the console: host, API credentials' id and connector's name."""
-
-    began: str
-    """The time at which it began (ISO 8601)."""
-
-    number: int = 1
-    """The number of the survey, from 1."""
-
-    ended: str = ""
-    """The time at which every account was asked; empty before (ISO 8601)."""
-
-    is_listed: bool = False
-    """Whether every page of Cyclr's list of accounts was read."""
-
-    notes: list[str] = []
-    """The gaps of the survey, as sentences."""
-
-    accounts: dict[str, KnownAccount] = {}
-    """The accounts by their id."""
-
-    def standing(self, account: KnownAccount) -> AccountStatus:
-        """Return the standing of an account in this survey."""
-        if account.polled_in != self.number:
-            return AccountStatus.NOT_ASKED
-        is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
-        return AccountStatus.CALLS_FAIL if is_failing else account.standing
-
-    @property
-    def counts(self) -> dict[AccountStatus, int]:
-        """The number of accounts with each standing."""
-        numbers = Counter(map(self.standing, self.accounts.values()))
-        return {standing: numbers[standing] for standing in AccountStatus if numbers[standing]}
-
-    @property
-    def lost(self) -> int:
-        """The number of accounts that had the connector, if no account has it any more; else 0."""
-        had = [account for account in self.accounts.values() if account.installed_on]
-        standings = {self.standing(account) for account in had} - {AccountStatus.VANISHED}
-        return len(had) if standings == {AccountStatus.NOT_INSTALLED} else 0
-
-    @property
-    def findings(self) -> list[str]:
-        """The notes of the survey, and one more if no account has the connector."""
-        if not self.lost:
-            has_been_seen = any(account.installed_on for account in self.accounts.values())
-            is_nowhere = self.ended and not has_been_seen and self.accounts
-            nowhere = [_NOWHERE.format(connector=self.of[-1])] if is_nowhere else []
-            return [*self.notes, *nowhere]
-        accounts = pluralize(self.lost, "account")
-        return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every account of the console was read, and its answers can be believed."""
-        return bool(self.ended) and not self.findings and AccountStatus.NOT_KNOWN not in self.counts
 
 
 class _StopError(Exception):
@@ -375,9 +305,7 @@ class ConsoleAccounts:
             if survey and survey.of != self._survey_key:
                 return "The result was not kept: the last poll was at another console."
             rows = self._rows.customers.read(tenant=self._key, account=account)
-            known = KnownAccount(account, "")
-            if rows:
-                known = msgspec.json.decode(rows[0].body, type=KnownAccount)
+            known = rows[0].body if rows else KnownAccount(account, "")
             with self._rows.transaction():
                 self.save_accounts([change(known)])
             return ""
@@ -407,13 +335,13 @@ class ConsoleAccounts:
         if survey.of != first.of:
             return first
         for row in self._rows.customers.read(tenant=self._key):
-            survey.accounts[row.account] = msgspec.json.decode(row.body, type=KnownAccount)
+            survey.accounts[row.account] = row.body
         return survey
 
     def _kept_survey(self) -> Survey | None:
         """Return the last survey without its accounts, of whatever console."""
         rows = self._rows.surveys.read(tenant=self._key)
-        return msgspec.json.decode(rows[0].body, type=Survey) if rows else None
+        return rows[0].body if rows else None
 
     @property
     def _survey_key(self) -> tuple[str, ...]:
@@ -580,7 +508,7 @@ class ConsoleAccounts:
     def save_accounts(self, accounts: Iterable[KnownAccount]) -> None:
         """Save these accounts in an open transaction."""
         self._rows.customers.write(
-            WatchedCustomer(self._key, account.id, account.polled_on, msgspec.json.encode(account))
+            WatchedCustomer(self._key, account.id, account.polled_on, account)
             for account in accounts
         )
 
@@ -590,7 +518,7 @@ class ConsoleAccounts:
         with self._rows.transaction():
             if is_new:
                 self._rows.customers.delete(self._rows.customers.read(tenant=self._key))
-            self._rows.surveys.write([CustomerSurvey(self._key, msgspec.json.encode(bare))])
+            self._rows.surveys.write([CustomerSurvey(self._key, bare)])
             self.save_accounts(self._unsaved.values())
         self._unsaved = {}
         self._saved_at = self._monotonic()

@@ -6,6 +6,7 @@ Pure: `customer_connections` asks Cyclr, and keeps the rows in the watch's state
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -13,14 +14,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from runbook_lib.core.journal import not_later
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.watch.watch_state import not_later
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failure
 
 # A changed result of an account is polled again after this time.
 CONFIRMED_AFTER = timedelta(minutes=5)
+
+_NOWHERE = (
+    "No account has {connector}: nobody has it, or these credentials do not show it. Compare an "
+    "account in the Cyclr console."
+)
+
+_LOST = (
+    "No account has {connector} any more. Earlier polls saw it in {accounts}. Compare its name and "
+    "the accounts in the Cyclr console: the API credentials may have lost a right."
+)
 
 
 class AccountStatus(StrEnum):
@@ -197,3 +209,64 @@ class KnownAccount(Struct, frozen=True):
         since = self.cut_off_since
         ended = Outage(since, self.perhaps_cut_off_since, now) if since else self.outage
         return structs.replace(self, succeeded_on=now, failing=None, outage=ended)
+
+
+class Survey(Struct):
+    """A pass over all accounts of one connector in one console."""
+
+    of: tuple[str, ...]
+    """The connector and the console: host, API credentials' id and connector's name."""
+
+    began: str
+    """The time at which it began (ISO 8601)."""
+
+    number: int = 1
+    """The number of the survey, from 1."""
+
+    ended: str = ""
+    """The time at which every account was asked; empty before (ISO 8601)."""
+
+    is_listed: bool = False
+    """Whether every page of Cyclr's list of accounts was read."""
+
+    notes: list[str] = []
+    """The gaps of the survey, as sentences."""
+
+    accounts: dict[str, KnownAccount] = {}
+    """The accounts by their id."""
+
+    def standing(self, account: KnownAccount) -> AccountStatus:
+        """Return the standing of an account in this survey."""
+        if account.polled_in != self.number:
+            return AccountStatus.NOT_ASKED
+        is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
+        return AccountStatus.CALLS_FAIL if is_failing else account.standing
+
+    @property
+    def counts(self) -> dict[AccountStatus, int]:
+        """The number of accounts with each standing."""
+        numbers = Counter(map(self.standing, self.accounts.values()))
+        return {standing: numbers[standing] for standing in AccountStatus if numbers[standing]}
+
+    @property
+    def lost(self) -> int:
+        """The number of accounts that had the connector, if no account has it any more; else 0."""
+        had = [account for account in self.accounts.values() if account.installed_on]
+        standings = {self.standing(account) for account in had} - {AccountStatus.VANISHED}
+        return len(had) if standings == {AccountStatus.NOT_INSTALLED} else 0
+
+    @property
+    def findings(self) -> list[str]:
+        """The notes of the survey, and one more if all connectors disappeared at once."""
+        if not self.lost:
+            has_been_seen = any(account.installed_on for account in self.accounts.values())
+            is_nowhere = self.ended and not has_been_seen and self.accounts
+            nowhere = [_NOWHERE.format(connector=self.of[-1])] if is_nowhere else []
+            return [*self.notes, *nowhere]
+        accounts = pluralize(self.lost, "account")
+        return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every account of the console was read, and its answers can be believed."""
+        return bool(self.ended) and not self.findings and AccountStatus.NOT_KNOWN not in self.counts

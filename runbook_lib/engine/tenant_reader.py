@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import msgspec
-
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     evidence_folder,
@@ -53,7 +51,6 @@ from runbook_lib.engine.tenant_state import (
     unusable_status,
 )
 from runbook_lib.engine.watch.watch_state import (
-    DamagedWatchStateError,
     Problem,
     WatchedStep,
     WatchedTenant,
@@ -306,20 +303,14 @@ class _Watch:
         if state is None:
             return WatchedRows(is_readable=self._is_readable)
         try:
-            accounts = [
-                msgspec.json.decode(row.body, type=KnownAccount)
-                for row in state.customers.read(tenant=key)
-            ]
             return WatchedRows(
                 tenant=state.tenant(key),
                 steps=state.steps.read(tenant=key),
                 problems=state.problems.read(tenant=key),
-                accounts=accounts,
+                accounts=[row.body for row in state.customers.read(tenant=key)],
             )
         except RunbookError as error:
             self._note(error)
-        except (msgspec.MsgspecError, ValueError) as error:
-            self._note(DamagedWatchStateError(f"{state.path} is damaged ({error})."))
         return WatchedRows(is_readable=False)
 
     def _note(self, error: RunbookError) -> None:

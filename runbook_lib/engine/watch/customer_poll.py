@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.core.procedure import CustomerData
 from runbook_lib.engine.customer_connections import (
     CONSOLE,
@@ -36,7 +36,6 @@ from runbook_lib.engine.watch.watch_state import (
     WatchState,
     has_passed,
     identify,
-    not_later,
 )
 from runbook_lib.errors import BusyError, RemoteError
 from runbook_lib.evidence.reports.phrases import with_times

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Digest,
@@ -24,7 +24,6 @@ from runbook_lib.engine.watch.watch_state import (
     WatchReceiver,
     has_passed,
     identify,
-    not_later,
 )
 from runbook_lib.evidence.reports.phrases import day, with_times
 from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title

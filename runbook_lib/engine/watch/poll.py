@@ -23,7 +23,7 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.engine.calendar import due_items_at_steps, merge_due_items
+from runbook_lib.engine.calendar import due_items_at_steps, is_day, merge_due_items
 from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
@@ -351,7 +351,7 @@ class _Poll:
                 for row in self.rows.values()
                 if row.current and row.step == due_item.step
             ]
-            day = next(filter(None, seen), due_item.day)
+            day = next((fact for fact in seen if fact and is_day(fact)), due_item.day)
             left = (date.fromisoformat(day) - today).days
             reached = [days for days in _DAYS_BEFORE if 0 <= left <= days]
             ident = identify(self.key, due_item.uid, day, str(min(reached, default=0)))

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from runbook_lib.core.files import hold_lock
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
@@ -29,7 +29,6 @@ from runbook_lib.engine.watch.watch_state import (
     WatchState,
     has_passed,
     identify,
-    not_later,
 )
 from runbook_lib.errors import BusyError, describe_error
 

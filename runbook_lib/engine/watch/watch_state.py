@@ -20,15 +20,16 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from runbook_lib.core.files import hold_lock, kind_of
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.core.model import Outcome
+from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
 
 STATE_NAME = "watch.db"
@@ -48,6 +49,7 @@ _MAX_BYTES = 1024 * 1024 * 1024
 _APPLICATION_ID = 0x52425741
 _KEPT_DAYS = 90
 _Row = TypeVar("_Row", bound=Struct)
+_Time = Annotated[datetime, Meta(tz=True)]
 
 
 class ProblemKind(StrEnum):
@@ -299,19 +301,19 @@ class Digest(Struct):
 
 
 class WatchedCustomer(Struct):
-    """A customer's account in Cyclr; `customer_connections` knows the fields of `body`."""
+    """A customer's account in Cyclr."""
 
     tenant: str
     account: str
     polled_on: str
-    body: bytes
+    body: KnownAccount
 
 
 class CustomerSurvey(Struct):
     """One pass over a tenant's customers, without the customers."""
 
     tenant: str
-    body: bytes
+    body: Survey
 
 
 class Notice(Struct):
@@ -335,13 +337,12 @@ class StateTable(Generic[_Row]):
         fields = msgspec.structs.fields(kind)
         self._fields = {field.name: field.type for field in fields}
 
-    def create(self) -> None:
-        """Create it unless it is there."""
+    @property
+    def definition(self) -> str:
+        """The statement that creates it."""
         columns = ", ".join(f'"{name}"' for name in self._fields)
         key = ", ".join(f'"{name}"' for name in self._key)
-        self._connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({key}))"
-        )
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({key}))"
 
     def read(self, **equal: str) -> list[_Row]:
         """Return the rows in which these columns have these values, by their key."""
@@ -352,7 +353,7 @@ class StateTable(Generic[_Row]):
             rows = self._connection.execute(query, tuple(equal.values())).fetchall()
         try:
             return [self._row(row) for row in rows]
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             raise DamagedWatchStateError(f"{self._path} is damaged ({error}).") from None
 
     def write(self, rows: Iterable[_Row]) -> None:
@@ -377,14 +378,32 @@ class StateTable(Generic[_Row]):
     def _row(self, values: tuple[Any, ...]) -> _Row:
         given = {}
         for (name, kind), value in zip(self._fields.items(), values, strict=True):
-            is_column = _is_column(kind)
-            given[name] = kind(value) if is_column else msgspec.json.decode(value, type=kind)
-        return self._kind(**given)
+            # NOTE: SQLite has no truth values, only 0 and 1.
+            given[name] = (
+                msgspec.convert(value, kind, strict=False)
+                if _is_column(kind)
+                else msgspec.json.decode(value, type=kind)
+            )
+        row = self._kind(**given)
+        _check_times(row)
+        return row
 
 
 def _is_column(kind: Any) -> bool:
     """Return whether values of a type are columns as they are, such as texts and numbers."""
     return isinstance(kind, type) and issubclass(kind, str | int | bytes)
+
+
+def _check_times(value: object, name: str = "") -> None:
+    """Raise `ValidationError` if a field of a row, by its name, is a time and holds no time."""
+    if isinstance(value, Struct):
+        for field in value.__struct_fields__:
+            _check_times(getattr(value, field), field)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _check_times(item, name)
+    elif value and isinstance(value, str) and f"_{name}".endswith(("_on", "_since")):
+        msgspec.convert(value, _Time)
 
 
 class WatchState:
@@ -409,6 +428,18 @@ class WatchState:
             self.tenants, self.steps, self.problems, self.deliveries, self.receivers,
             self.digests, self.customers, self.surveys, self.notices,
         )  # fmt: skip
+
+    @property
+    def definitions(self) -> list[str]:
+        """The statements that create its tables and their index."""
+        index = 'CREATE INDEX of_tenant ON problem ("tenant")'
+        return [*(table.definition for table in self.tables), index]
+
+    @property
+    def saved_definitions(self) -> set[str]:
+        """The statements that have created what the file holds."""
+        query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+        return {sql for (sql,) in self._connection.execute(query)}
 
     def tenant(self, key: str) -> WatchedTenant:
         """Return a tenant; a new one if it was never polled."""
@@ -459,7 +490,7 @@ class WatchStateError(SettingsError):
 
 
 class DamagedWatchStateError(WatchStateError):
-    """The watch's state has another format than this version of the runbook writes."""
+    """The watch's state is damaged, or this version of the runbook does not write its format."""
 
     code = "watch-state-damaged"
     next_step = "The next watch moves it aside and begins a new one."
@@ -472,11 +503,6 @@ def has_passed(interval: timedelta, since: str, now: datetime) -> bool:
     A time that is later than now was kept by a wrong clock: then it has passed. So has never.
     """
     return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
-
-
-def not_later(kept: str, now: str) -> str:
-    """Return a kept time, or now if it is missing or its clock was ahead."""
-    return min(kept or now, now)
 
 
 def identify(*parts: str) -> str:
@@ -497,6 +523,7 @@ def open_state(folder: Path, now: datetime) -> Iterator[WatchState]:
     """
     Open the state in the evidence folder; a damaged, foreign or huge one is moved aside.
 
+    Damaged is also a file with a row that cannot be read, or with other tables or columns.
     Then a `Notice` says so. Raises `WatchStateError` if it cannot be used.
     """
     path = folder / STATE_NAME
@@ -592,22 +619,30 @@ def _check_format(connection: sqlite3.Connection, path: Path, *, is_read_only: b
     connection.execute("PRAGMA synchronous = FULL")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    state = WatchState(connection, path)
+    saved = state.saved_definitions
     if (application, version) == (_APPLICATION_ID, FORMAT_VERSION):
-        if not is_read_only and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        if is_read_only:
+            return
+        is_sound = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        if not is_sound or saved != {*state.definitions}:
             raise DamagedWatchStateError(f"{path} is damaged.")
+        # NOTE: SQLite does not know what a row means. One that cannot be read stops each poll.
+        for table in state.tables:
+            table.read()
         return
-    if application or version or tables:
+    if application or version or saved:
         raise DamagedWatchStateError(
             f"{path} has another format; this version of the runbook reads {FORMAT_VERSION}."
         )
     if is_read_only:
         raise DamagedWatchStateError(f"{path} is empty.")
-    state = WatchState(connection, path)
     with state.transaction():
-        for table in state.tables:
-            table.create()
-        connection.execute('CREATE INDEX IF NOT EXISTS of_tenant ON problem ("tenant")')
+        # NOTE: another process may have created them meanwhile.
+        saved = state.saved_definitions
+        for definition in state.definitions:
+            if definition not in saved:
+                connection.execute(definition)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
@@ -618,8 +653,12 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        # NOTE: the low byte is the primary code (https://sqlite.org/rescode.html).
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        # NOTE: the low byte is the primary code (https://sqlite.org/rescode.html). The error of a
+        # text that is not UTF-8 has no code; a missing table or column has the generic one.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_ERROR:
+            raise DamagedWatchStateError(f"{path} is damaged ({error}).") from None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError(
                 f"Another process writes {path}.", next_step="Wait until it has ended."
             ) from None

@@ -21,11 +21,10 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.customer_calls import CustomerCalls
 from runbook_lib.engine.customer_connections import (
     ConsoleAccounts,
-    Survey,
     csv_text,
     survey_document,
 )
-from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
+from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
 from tests.conftest import NOON

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import structs
 
@@ -22,12 +21,12 @@ from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
-from runbook_lib.engine.customer_connections import Survey
 from runbook_lib.engine.customer_rows import (
     AccountStatus,
     FailingCalls,
     InstalledConnector,
     KnownAccount,
+    Survey,
 )
 from runbook_lib.engine.tenant_list import list_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -243,8 +242,7 @@ class World:
             with state.transaction():
                 state.problems.write(change.problem for change in changes if change.problem)
                 state.customers.write(
-                    WatchedCustomer(key, a.id, a.polled_on, msgspec.json.encode(a))
-                    for a in kept.values()
+                    WatchedCustomer(key, a.id, a.polled_on, a) for a in kept.values()
                 )
 
     def unusable(self, name: str, reason: str, advice: str, before: timedelta = HOUR) -> None:

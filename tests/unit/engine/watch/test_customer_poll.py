@@ -13,8 +13,8 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey
-from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
+from runbook_lib.engine.customer_connections import ConsoleAccounts
+from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
 from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, digest_entries
 from runbook_lib.engine.watch.poll import PollResult, key_of

@@ -6,18 +6,22 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Outcome
+from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.engine.watch import watch_state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
+    CustomerSurvey,
     DamagedWatchStateError,
     Digest,
+    Notice,
     PolledCheck,
     Problem,
     ProblemKind,
@@ -30,16 +34,19 @@ from runbook_lib.engine.watch.watch_state import (
     read_state,
 )
 from runbook_lib.errors import BusyError, ExitCode
+from tests.support.commands import runbook
 from tests.support.wording import refused, wording
-from tests.unit.engine.watch.desk import DAY, HOUR, NOON, Desk
+from tests.unit.engine.watch.desk import DAY, HOUR, NOON, Desk, refuse, take
+
+AT = timestamp(NOON)
 
 
 def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Texts, numbers, truth values, bytes and structs come back the same, also Unicode."""
+    """Texts, numbers, truth values and structs come back the same, also Unicode."""
     seen = PolledCheck(Outcome.FAILED, "Nein: ü\u2028", "x", {"a": "\ud83d\ude00"[:0] + "é"}, ["a"])
     rows = (
-        WatchedTenant("c/t", polled_on={"s": "x"}),
-        WatchedStep("c/t", "s", "k", seen, "x", unconfirmed=None),
+        WatchedTenant("c/t", polled_on={"s": AT}),
+        WatchedStep("c/t", "s", "k", seen, AT, unconfirmed=None),
         Problem(
             id="1",
             tenant="c/t",
@@ -64,7 +71,7 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
             is_final=True,
             tries=3,
         ),
-        WatchedCustomer("c/t", "a", "", b"\x00\xff"),
+        WatchedCustomer("c/t", "a", "", KnownAccount("a", "A \x00 ü", in_doubt_since=AT)),
     )
     with open_state(tmp_path, NOON) as state, state.transaction():
         tables = (state.tenants, state.steps, state.problems, state.digests, state.customers)
@@ -149,6 +156,66 @@ def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
     desk.cycle(DAY)
     ((_, _, later),) = desk.post.sent
     assert "watch.damaged" not in later.text
+
+
+DAMAGES = {
+    "row": "UPDATE watchedstep SET current = '{'",
+    "outcome": "UPDATE watchedstep SET current = replace(current, 'verified', 'fine')",
+    "deep": "UPDATE digest SET document = replace(hex(zeroblob(100000)), '00', '[')",
+    "null": "UPDATE problem SET title = NULL",
+    "number": "UPDATE problem SET reason = 7",
+    "bytes": "UPDATE problem SET reason = x'41'",
+    "kind": "UPDATE problem SET kind = 'other'",
+    "count": "UPDATE digest SET tries = 'many'",
+    "truth": "UPDATE digest SET is_final = 7",
+    "text": "UPDATE watchedtenant SET unusable = CAST(x'ff41' AS TEXT)",
+    "key": "UPDATE watchedtenant SET tenant = CAST(x'ff41' AS TEXT)",
+    "time": "UPDATE watchedtenant SET last_polled_on = 'yesterday'",
+    "no zone": "UPDATE watchedtenant SET customers_polled_on = '2026-11-24T12:00:00'",
+    "no day": "UPDATE watchedstep SET since = '2026-02-30T12:00:00Z'",
+    "time in a row": "UPDATE watchedtenant SET polled_on = '{\"fb-04-create-app\": \"soon\"}'",
+    "delivery": "UPDATE delivery SET reported_on = 'soon'",
+    "customer": "UPDATE watchedcustomer SET body = '[]'",
+    "time of a customer":
+        "UPDATE watchedcustomer SET body = replace(body, '\"polled_on\":\"', '\"polled_on\":\"x')",
+    "survey": "UPDATE customersurvey SET body = 7",
+    "table": "DROP TABLE notice",
+    "column": "ALTER TABLE problem DROP COLUMN note",
+    "column name": "ALTER TABLE watchedtenant RENAME COLUMN sealed_on TO sealed",
+    "more columns": "ALTER TABLE delivery ADD COLUMN more",
+    "key of a table": "CREATE TABLE n AS SELECT * FROM notice; DROP TABLE notice; "
+        "ALTER TABLE n RENAME TO notice",
+    "trigger": "CREATE TRIGGER t AFTER UPDATE ON watchedtenant BEGIN DELETE FROM problem; END",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_damage_that_sqlite_does_not_see_is_moved_aside(desk: Desk, damage: str) -> None:
+    """Lists show the tenant meanwhile; the next poll starts empty and reports what fails."""
+    desk.post.act = refuse
+    desk.fail()
+    desk.post.act = take
+    key = "facebook_marketing/acme"
+    account = KnownAccount("a", "Customer", polled_on=AT)
+    with desk.state() as state, state.transaction():
+        state.customers.write([WatchedCustomer(key, "a", AT, account)])
+        state.surveys.write([CustomerSurvey(key, Survey(("x",), AT))])
+        state.notices.write([Notice(AT, "A notice.")])
+        assert all(table.read() for table in state.tables)
+    with closing(sqlite3.connect(desk.path)) as connection:
+        connection.executescript(damage)
+
+    for words in (("status",), ("inbox",), ("inbox", "--json"), ("status", "--tenant", "acme")):
+        assert "acme" in runbook(*words).stdout
+    assert "acme" in desk.page()
+    assert not [*Path("evidence").glob("watch.damaged-*")]
+    assert desk.cycle(HOUR) == []
+    (aside,) = Path("evidence").glob("watch.damaged-*.db")
+    ((_, _, digest),) = desk.post.sent
+    assert aside.name in digest.text.splitlines()[0]
+    assert (digest.document["watched"], desk.code) == (["acme"], ExitCode.FAILED)
+    assert desk.cycle(HOUR) == []
+    assert [*Path("evidence").glob("watch.damaged-*.db")] == [aside]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("link", "is-a-link"), ("folder", "is-a-folder")])
