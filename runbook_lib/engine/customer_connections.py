@@ -448,11 +448,12 @@ class ConsoleAccounts:
         now = timestamp(self.clock())
         is_in = standing is AccountStatus.SIGNED_IN
         is_without = standing is AccountStatus.NOT_INSTALLED
+        is_out = standing is AccountStatus.NOT_SIGNED_IN
         if is_in and _is_signed_in_anew(account, connectors):
             account = account.with_success(now)
         since = account.not_signed_in_since
         if standing is not AccountStatus.NOT_KNOWN:
-            since = (since or now) if standing is AccountStatus.NOT_SIGNED_IN else ""
+            since = (since or now) if is_out else ""
         asked = structs.replace(
             account,
             polled_in=survey.number,
@@ -463,6 +464,7 @@ class ConsoleAccounts:
             signed_in_on=now if is_in else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
             not_installed_on=now if is_without else account.not_installed_on,
+            was_out_at_first=account.was_out_at_first or (survey.number == 1 and is_out),
             error=shorten(self.run.redactor.redact(error)),
         )
         return asked, is_fault
@@ -563,7 +565,7 @@ def survey_document(
         ]
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
-        del row["in_doubt_since"], row["outage"]
+        del row["in_doubt_since"], row["outage"], row["was_out_at_first"]
         if standing is not AccountStatus.CALLS_FAIL:
             row["failing"] = None
         row["last_failure"] = to_builtins(failure)

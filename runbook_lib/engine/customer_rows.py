@@ -148,6 +148,8 @@ class KnownAccount(Struct, frozen=True):
     """The time at which a survey saw it without the connector, and no use is proven since."""
     in_doubt_since: str = ""
     """The time since which a watch sees another result than the one that counts for it."""
+    was_out_at_first: bool = False
+    """Whether the first survey saw it not signed in: perhaps it was signed in before."""
     error: str = ""
     """The reason why it could not be read; empty if it was."""
     used_on: str = ""
@@ -164,7 +166,15 @@ class KnownAccount(Struct, frozen=True):
     @property
     def was_signed_out(self) -> bool:
         """Whether it is not signed in, and was before."""
-        return self.standing is AccountStatus.NOT_SIGNED_IN and bool(self.signed_in_on)
+        # NOTE: calls with its token prove it, too, also calls before the first survey.
+        was_signed_in = self.signed_in_on or self.used_on or self.failing
+        return self.standing is AccountStatus.NOT_SIGNED_IN and bool(was_signed_in)
+
+    @property
+    def lacks_sign_in(self) -> bool:
+        """Whether it is not signed in, and is no new customer, who may not have done so yet."""
+        is_out = self.standing is AccountStatus.NOT_SIGNED_IN
+        return is_out and (self.was_signed_out or self.was_out_at_first)
 
     @property
     def cut_off_since(self) -> str:

@@ -51,6 +51,7 @@ from runbook_lib.engine.tenant_state import (
     unusable_status,
 )
 from runbook_lib.engine.watch.watch_state import (
+    RECORD_UNREADABLE,
     Problem,
     WatchedStep,
     WatchedTenant,
@@ -343,7 +344,7 @@ def _unreadable(tenant: str, connector: str, error: RunbookError) -> TenantStatu
         tenant,
         working_procedures([connector]).get(connector),
         connector,
-        title="Its record cannot be read",
+        title=RECORD_UNREADABLE,
         reason=str(error),
         advice=error.diagnostics(),
     )

@@ -42,6 +42,7 @@ from runbook_lib.engine.customer_rows import (
 )
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
+    RECORD_UNREADABLE,
     SETTINGS_UNUSABLE,
     Problem,
     ProblemKind,
@@ -51,6 +52,7 @@ from runbook_lib.engine.watch.watch_state import (
 from runbook_lib.evidence.reports.phrases import bounded, parse_time
 from runbook_lib.evidence.reports.tenant_status import (
     CALLS_FAIL,
+    NOT_SIGNED_IN,
     SIGNED_OUT,
     CustomerRow,
     ItemGroup,
@@ -69,6 +71,7 @@ _MAX_NAME_CHARS = 120
 _UNCHECKED_AFTER = timedelta(days=1)
 _UNCONFIRMED_AFTER_DAYS = 2
 YOU = "you"
+_STATES = {SIGNED_OUT: "signed out", NOT_SIGNED_IN: "not signed in", CALLS_FAIL: "calls fail"}
 SECOND_PERSON = "a second person"
 
 
@@ -235,7 +238,7 @@ def broken_without(procedure: Procedure, check: str) -> str:
 
 def is_signed_out(account: KnownAccount, now: datetime) -> bool:
     """Return whether an account that was signed in is not any more, and a second poll saw it."""
-    if account.standing is not AccountStatus.NOT_SIGNED_IN or not account.signed_in_on:
+    if not account.lacks_sign_in:
         return False
     since = account.not_signed_in_since
     is_again = account.polled_on > since and has_passed(CONFIRMED_AFTER, since, now)
@@ -252,7 +255,7 @@ def _unusable(known: KnownTenant) -> OpenItem | None:
 
 def _refused_item(watched: WatchedTenant) -> OpenItem:
     """Return the item of a tenant that could not be asked, or whose last run has no good end."""
-    is_asked = watched.unusable_title != SETTINGS_UNUSABLE
+    is_asked = watched.unusable_title not in (SETTINGS_UNUSABLE, RECORD_UNREADABLE)
     return OpenItem(
         group=ItemGroup.DUE_NOW,
         cause=f"unusable {watched.unusable}",
@@ -459,10 +462,13 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
         problem = problems.pop(account.id, None)
         name = bounded(account.name or account.id, _MAX_NAME_CHARS)
         named = _named_in_commands(known, account)
+        cause = SIGNED_OUT if account.was_signed_out else NOT_SIGNED_IN
+        if problem:
+            cause = problem.cause
         item = OpenItem(
             group=ItemGroup.DUE_NOW,
-            cause=SIGNED_OUT,
-            title=customers_title(SIGNED_OUT, name),
+            cause=cause,
+            title=customers_title(cause, name),
             is_failing=True,
             stops="No data reaches their cycles until they sign in again.",
             advice="Send each a letter with a new link.",
@@ -473,7 +479,7 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             places=(ItemPlace(id=account.id, name=name, reason=LABELS[account.standing]),),
         )
         failing = account.failing
-        if problem or is_signed_out(account, now):
+        if cause != CALLS_FAIL and (problem or is_signed_out(account, now)):
             yield item
         elif failing and account.standing is AccountStatus.SIGNED_IN:
             yield replace(
@@ -527,7 +533,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
         outcome = LIKE[account.standing]
         since = ""
         if item:
-            state = "signed out" if item.cause == SIGNED_OUT else "calls fail"
+            state = _STATES[item.cause]
             outcome = Outcome.FAILED
             since = item.since
         elif account.standing is AccountStatus.NOT_SIGNED_IN:

@@ -6,12 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
@@ -107,14 +109,24 @@ def console_run(
         find_procedure("facebook_marketing"), {}, mode=Mode.HEADLESS, tenant="acme",
         evidence=str(folder), environ=environ,
     )  # fmt: skip
+    session = partial(console_session, console, run.redactor, clock)
+    run.open_session = session  # type: ignore[method-assign]
+    return run
+
+
+def console_session(
+    console: httpx.BaseTransport,
+    redactor: Redactor | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Session:
+    """Return a session whose requests `console` answers."""
     addresses = ["http://127.0.0.1:9", "http://localhost:9"]
     client = HTTPClient(
-        run.redactor,
+        redactor or Redactor(),
         ClientOptions(hosts={"cyclr": addresses}),
         transport=console,
         cool_downs=CoolDowns(),
         sleep=lambda _: None,
         clock=clock,
     )
-    run.open_session = lambda: Session(client)  # type: ignore[method-assign]
-    return run
+    return Session(client)

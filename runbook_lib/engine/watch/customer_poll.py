@@ -25,7 +25,6 @@ from runbook_lib.engine.customer_losses import returned_document, returned_sente
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.engine.watch.digest import CUSTOMERS_CAUSE
 from runbook_lib.engine.watch.poll import PollResult, exit_code, key_of
 from runbook_lib.engine.watch.problems import open_problems
 from runbook_lib.engine.watch.watch_state import (
@@ -39,7 +38,12 @@ from runbook_lib.engine.watch.watch_state import (
 )
 from runbook_lib.errors import BusyError, RemoteError
 from runbook_lib.evidence.reports.phrases import with_times
-from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
+from runbook_lib.evidence.reports.tenant_status import (
+    CALLS_FAIL,
+    NOT_SIGNED_IN,
+    SIGNED_OUT,
+    customers_title,
+)
 from runbook_lib.text import one_line
 
 CUSTOMERS_TITLE = "Customers' connections"
@@ -163,7 +167,8 @@ def customer_changes(
         if account.id == own_account or (is_lost and standing is AccountStatus.NOT_INSTALLED):
             continue
         problem = known.get((CUSTOMERS_STEP, account.id))
-        is_out = standing is AccountStatus.NOT_SIGNED_IN and bool(account.signed_in_on)
+        calls_fail = standing is AccountStatus.CALLS_FAIL
+        is_out = account.lacks_sign_in or calls_fail
         is_known = is_out if problem else not is_out
         if is_known:
             if account.in_doubt_since:
@@ -171,13 +176,14 @@ def customer_changes(
             continue
         since = account.in_doubt_since
         is_again = bool(since) and since < account.polled_on and since <= on
-        if account in absent or (is_again and has_passed(CONFIRMED_AFTER, since, now)):
+        is_confirmed = is_again and has_passed(CONFIRMED_AFTER, since, now)
+        if account in absent or calls_fail or is_confirmed:
             changed = (
                 structs.replace(
                     problem, ended_on=on, end_reason=_end_reason(account, standing, data, now)
                 )
                 if problem
-                else _signed_out(tenant, account, since, on)
+                else _cut_off(tenant, account, since or on, on)
             )
             yield CustomerChange(structs.replace(account, in_doubt_since=""), changed)
         elif not since or since > on:
@@ -235,22 +241,30 @@ def _rights(
         yield CustomerChange(lost[0], problem)
 
 
-def _signed_out(tenant: str, account: KnownAccount, since: str, on: str) -> Problem:
+def _cut_off(tenant: str, account: KnownAccount, since: str, on: str) -> Problem:
+    cause = SIGNED_OUT if account.was_signed_out else NOT_SIGNED_IN
+    reason = "Cyclr says not signed in."
+    advice = _DO
+    if account.failing and account.standing is AccountStatus.SIGNED_IN:
+        cause = CALLS_FAIL
+        since = account.failing.since
+        reason = account.failing.cause
+        advice = account.failing.advice
     return Problem(
         id=identify(tenant, CUSTOMERS_STEP, account.id, since),
         tenant=tenant,
         kind=ProblemKind.FAILED,
         step=CUSTOMERS_STEP,
         check=account.id,
-        title=customers_title(SIGNED_OUT, account.name or account.id),
+        title=customers_title(cause, account.name or account.id),
         since=since,
         on=on,
-        cause=f"{CUSTOMERS_CAUSE} signed out",
-        was=STATUS_LABELS[AccountStatus.SIGNED_IN],
-        now=STATUS_LABELS[AccountStatus.NOT_SIGNED_IN],
-        reason="Cyclr says not signed in.",
+        cause=cause,
+        was="" if cause == NOT_SIGNED_IN else STATUS_LABELS[AccountStatus.SIGNED_IN],
+        now=STATUS_LABELS[account.standing],
+        reason=reason,
         impact=_BREAKS,
-        advice=_DO,
+        advice=advice,
         place=f"{account.name} ({account.id})".strip(),
     )
 

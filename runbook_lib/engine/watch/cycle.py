@@ -24,8 +24,9 @@ from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.model import Mode
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.engine.tenant_run import Run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
     DigestEntry,
@@ -40,6 +41,7 @@ from runbook_lib.engine.watch.poll import (
     open_watched,
     poll_tenant,
 )
+from runbook_lib.engine.watch.problems import UNUSABLE_CHECK, judge_unusable, open_problems
 from runbook_lib.engine.watch.send import (
     AddressBook,
     Sender,
@@ -47,6 +49,8 @@ from runbook_lib.engine.watch.send import (
     terminal_receiver,
 )
 from runbook_lib.engine.watch.watch_state import (
+    RECORD_UNREADABLE,
+    SETTINGS_UNUSABLE,
     STATE_NAME,
     Delivery,
     Problem,
@@ -58,7 +62,9 @@ from runbook_lib.engine.watch.watch_state import (
     polled_alone,
 )
 from runbook_lib.errors import (
+    EvidenceError,
     ExitCode,
+    JournalError,
     RemoteError,
     RunbookError,
     SettingsError,
@@ -154,6 +160,8 @@ class WatchCycle:
     """The receivers and their problems."""
     _with_customers: set[str] = field(default_factory=set)
     """The tenants whose customers are due."""
+    _unusable: set[str] = field(default_factory=set)
+    """The tenants that cannot be polled."""
     _pings: dict[str, str] = field(default_factory=dict)
     """Address of a health check → one of its tenants."""
 
@@ -174,13 +182,26 @@ class WatchCycle:
                 return [*self._poll_tenant(run)]
         except (UnknownTenantError, WatchStateError):
             raise
-        except SettingsError as error:
+        except (SettingsError, JournalError, EvidenceError) as error:
             if self.state:
-                row = self.state.tenant(key)
-                row.set_unusable(*describe_error(error), timestamp(self._now()))
-                with self.state.transaction():
-                    self.state.tenants.write([row])
+                self._unusable.add(key)
+                self._note_unusable(key, error)
             raise
+
+    def _note_unusable(self, key: str, error: RunbookError) -> None:
+        """Keep why a tenant cannot be polled, and find out whom to tell."""
+        now = self._now()
+        state = self._state
+        row = state.tenant(key)
+        title = SETTINGS_UNUSABLE if isinstance(error, SettingsError) else RECORD_UNREADABLE
+        row.set_unusable(*describe_error(error), timestamp(now), title)
+        known = open_problems(state.problems.read(tenant=key)).get(("", UNUSABLE_CHECK))
+        problem = judge_unusable(row, known, now)
+        with state.transaction():
+            state.tenants.write([row])
+            state.problems.write([problem] if problem else [])
+        with suppress(RunbookError), self._run(key) as run:
+            self._note_receivers(run)
 
     def poll_customers(self) -> Iterator[str]:
         """Poll customers, for minutes at most, those first that wait longest; yield as `poll`."""
@@ -254,7 +275,8 @@ class WatchCycle:
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant that is due; yield the bundle."""
         if self.sealing.after_changes or self.sealing.every_days:
-            yield from self._for_each(self._book.views, self._seal)
+            usable = [key for key in self._book.views if key not in self._unusable]
+            yield from self._for_each(usable, self._seal)
 
     def forget_old(self) -> Iterator[str]:
         """Delete problems that ended long ago; yield why that failed."""
@@ -306,8 +328,20 @@ class WatchCycle:
     @contextmanager
     def _run(self, key: str) -> Iterator[Run]:
         tenant = self.tenants[key]
-        given = {**tenant.given, **tenant.references}
-        run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **self.options)
+        if key in self._unusable:
+            # NOTE: its secrets or its journal cannot be read. A message needs neither.
+            options = {**self.options, "evidence": str(self.folder / "not-read")}
+            options.pop("clock", None)
+            run = open_run(
+                tenant.procedure,
+                tenant.given,
+                mode=Mode.HEADLESS,
+                tenant=tenant.tenant,
+                **options,
+            )
+        else:
+            given = {**tenant.given, **tenant.references}
+            run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **self.options)
         run.share(self.pools)
         with closing(run):
             yield run
@@ -329,10 +363,12 @@ class WatchCycle:
         yield from ()
 
     def _note(self, run: Run, result: PollResult) -> None:
-        key = key_of(run)
-        state = self._state
         self._codes.add(result.code)
-        people = {problem.person for problem in state.problems.read(tenant=key)} - {""}
+        self._note_receivers(run)
+
+    def _note_receivers(self, run: Run) -> None:
+        key = key_of(run)
+        people = {problem.person for problem in self._state.problems.read(tenant=key)} - {""}
         self._book.add(run, key, sorted(people), self._now())
 
     def _seal(self, run: Run) -> Iterator[str]:

@@ -26,7 +26,7 @@ from runbook_lib.engine.watch.watch_state import (
     identify,
 )
 from runbook_lib.evidence.reports.phrases import day, with_times
-from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
+from runbook_lib.evidence.reports.tenant_status import CUSTOMER_CAUSES, customers_title
 from runbook_lib.text import one_line, pluralize
 
 CUSTOMERS_CAUSE = "customers"
@@ -108,8 +108,8 @@ class DigestEntry:
         """The problem in one line."""
         # NOTE: tenants of one console have the same customers.
         number = len({problem.check for problem in self.problems})
-        if self.first.cause.startswith(CUSTOMERS_CAUSE) and number > 1:
-            return customers_title(SIGNED_OUT, number=number)
+        if self.first.cause in CUSTOMER_CAUSES and number > 1:
+            return customers_title(self.first.cause, number=number)
         return self.first.title
 
     @property

@@ -30,6 +30,7 @@ from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
 from runbook_lib.engine.watch.channels import addresses
 from runbook_lib.engine.watch.problems import (
     OUTAGE_CHECK,
+    UNUSABLE_CHECK,
     CheckPoll,
     PollVerdict,
     ProblemText,
@@ -37,6 +38,7 @@ from runbook_lib.engine.watch.problems import (
     join_causes,
     judge_outage,
     judge_poll,
+    judge_unusable,
     open_problems,
 )
 from runbook_lib.engine.watch.watch_state import (
@@ -158,6 +160,7 @@ class _Poll:
 
     def run_due(self) -> PollResult:
         """Poll the steps that are due; if one gets worse, poll every other step at once."""
+        self._read_runs()
         due = [step for step in self.run.procedure.steps if self._is_due(step)]
         held = ""
         used = self.run.used_calls if due else 0.0
@@ -180,6 +183,8 @@ class _Poll:
         if due:
             self.tenant.last_polled_on = self.on
         self.tenant.set_unusable("", "", self.on)
+        known = self._open.get(("", UNUSABLE_CHECK))
+        self._apply(PollVerdict(judge_unusable(self.tenant, known, self.now)))
         with self.state.transaction():
             self.state.tenants.write([self.tenant])
             changed = (row for key, row in self.rows.items() if row != self._before.get(key))
@@ -220,6 +225,17 @@ class _Poll:
         for step in steps:
             if step.checks:
                 self.tenant.polled_on[step.id] = self.on
+
+    def _read_runs(self) -> None:
+        """Judge the failures that a run has found since the last poll, and those that are over."""
+        for step in self.run_state.steps.values():
+            for finding in step.findings:
+                key = (step.step.id, finding.check)
+                row = self.rows.get(key)
+                is_over = key in self._open and finding.outcome is Outcome.VERIFIED
+                is_newer = row is None or row.seen_on < step.checked_on
+                if is_newer and (is_over or is_failing(finding)):
+                    self._judge_result(step.step, CheckResult(finding), is_definite=True)
 
     def _judge_refused(self) -> None:
         """

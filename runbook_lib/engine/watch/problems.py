@@ -22,6 +22,7 @@ from runbook_lib.engine.watch.watch_state import (
     Problem,
     ProblemKind,
     WatchedStep,
+    WatchedTenant,
     has_passed,
     identify,
 )
@@ -35,6 +36,7 @@ _SAME_CHANGE_WITHIN = timedelta(days=1)
 # The end of the name of a fact that is a day: that it moves is no change.
 _ENDS_ON = "_ends_on"
 OUTAGE_CHECK = "outage"
+UNUSABLE_CHECK = "unusable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +268,32 @@ def judge_outage(
         )
     if not oldest and known:
         return replace(known, ended_on=on, end_reason="Every check can tell again.")
+    return None
+
+
+def judge_unusable(row: WatchedTenant, known: Problem | None, now: datetime) -> Problem | None:
+    """
+    Return the problem of a tenant that cannot be polled, or whose last run has no good end.
+
+    Return its end if that is over; else `None`.
+    """
+    on = timestamp(now)
+    if row.unusable and not known:
+        return Problem(
+            id=identify(UNUSABLE_CHECK, row.tenant, row.unusable_title, row.unusable_since),
+            tenant=row.tenant,
+            kind=ProblemKind.FAILED,
+            step="",
+            check=UNUSABLE_CHECK,
+            title=row.unusable_title,
+            since=row.unusable_since,
+            on=on,
+            cause=f"unusable {row.unusable}",
+            reason=row.unusable,
+            advice=row.unusable_advice,
+        )
+    if known and not row.unusable:
+        return replace(known, ended_on=on, end_reason="It can be checked again.")
     return None
 
 

@@ -35,6 +35,7 @@ from runbook_lib.errors import BusyError, RunbookError, SettingsError
 STATE_NAME = "watch.db"
 # Problems of a tenant itself: nothing can be asked, or its last run has no good end.
 SETTINGS_UNUSABLE = "Its settings cannot be used"
+RECORD_UNREADABLE = "Its record cannot be read"
 NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of problems with customers.

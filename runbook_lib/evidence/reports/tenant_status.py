@@ -19,10 +19,12 @@ from runbook_lib.evidence.reports.phrases import bounded, day, listed
 from runbook_lib.text import pluralize
 
 SIGNED_OUT = "customers signed out"
+NOT_SIGNED_IN = "customers not signed in"
 CALLS_FAIL = "customers' calls fail"
 # The title for one customer, and for many.
 CUSTOMER_CAUSES = {
     SIGNED_OUT: ("{} is signed out", "{:,} customers are signed out"),
+    NOT_SIGNED_IN: ("{} is not signed in", "{:,} customers are not signed in"),
     CALLS_FAIL: ("Calls of {} fail", "Calls of {:,} customers fail"),
 }
 _NO_DAY = "9999-12-31"

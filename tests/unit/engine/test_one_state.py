@@ -416,6 +416,7 @@ def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
         APP_OFF: ["birch"],
         REFUSED: ["dogwood"],
         wording("status.customers-signed-out", customers=3): ["maple", "nutmeg"],
+        wording("status.calls-fail", customer="Seventh Customer"): ["nutmeg"],
     }
     rows = {title: names for _, names, title in ROWS if "SANDBOX" not in names}
     assert all(set(names) <= {*rows[title].split(", ")} for title, names in told.items())
@@ -824,7 +825,7 @@ def test_the_person_who_acknowledged_is_named_with_the_cause(world: made_up.Worl
             ["Ann is signed out", "Calls of Ben fail"],
         ),
         # Nobody has seen it signed in; signed out, nobody knows of its calls.
-        ((made_up.signed_out("Ann", signed_in_on=""),), []),
+        ((made_up.signed_out("Ann", signed_in_on="", used_on=""),), []),
         ((made_up.failing("Ann", standing=made_up.AccountStatus.VANISHED),), []),
         ((made_up.customer("Ann"),), []),
     ],
@@ -1208,12 +1209,12 @@ def test_a_watch_ends_with_what_is_failing(
 
 
 def test_a_watch_counts_what_a_run_has_seen_since(world: made_up.World) -> None:
-    """A run saw that the failure is over: the watch is not sure yet, and nothing is failing."""
+    """A run saw that the failure is over, so the next cycle ends it, and nothing is failing."""
     world.at = datetime.now(UTC)
     world.begin(ACME)
     world.poll(ACME, BAD, 2 * HOUR, HOUR)
     assert state_of(now=world.at).is_failing
     world.run(replace(ACME, run_before=HOUR / 2))
 
-    assert watch_once(world, WELL) == ExitCode.INCOMPLETE
+    assert watch_once(world, WELL) == ExitCode.COMPLETE
     assert state_of(now=datetime.now(UTC)).label == IN_ORDER

@@ -284,6 +284,12 @@ def signed_out(name: str, *, looks: int = 2, **more: Any) -> KnownAccount:
     return customer(name, **{**known, **more})
 
 
+def never_in(name: str) -> KnownAccount:
+    """Return an account that nobody has seen signed in, and that is not in the first survey."""
+    standing = AccountStatus.NOT_SIGNED_IN
+    return customer(name, standing=standing, signed_in_on="", used_on="")
+
+
 def failing(name: str, **more: Any) -> KnownAccount:
     """Return an account that is signed in, and whose calls fail."""
     calls = FailingCalls(timestamp(NOW - DAY), "The token has ended.", "Let them sign in again.")
@@ -364,7 +370,7 @@ CUSTOMERS = {
     ),
     "nutmeg": (
         failing("Seventh Customer"), customer("Eighth Customer"),
-        customer("Ninth Customer", standing=AccountStatus.NOT_SIGNED_IN, signed_in_on=""),
+        never_in("Ninth Customer"),
         customer("Tenth Customer", standing=AccountStatus.NOT_INSTALLED, installed_on=""),
         customer("Eleventh Customer"), signed_out("Twelfth Customer"),
     ),
@@ -372,7 +378,7 @@ CUSTOMERS = {
         customer("Thirteenth Customer"), customer("Fourteenth Customer"),
         signed_out("Fifteenth Customer", looks=1),
         customer("Sixteenth Customer", standing=AccountStatus.VANISHED),
-        customer("Seventeenth Customer", standing=AccountStatus.NOT_SIGNED_IN, signed_in_on=""),
+        never_in("Seventeenth Customer"),
         customer("Eighteenth Customer"),
     ),
 }  # fmt: skip

@@ -72,12 +72,13 @@ class Office:
 
 @pytest.fixture
 def office(tmp_path: Path) -> Office:
-    return Office(Console({"a": True, "b": True, "c": True, "new": False}), tmp_path)
+    return Office(Console({"a": True, "b": True, "c": True, "new": None}), tmp_path)
 
 
 def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: Office) -> None:
     """They count when a second poll sees them, and so does their return; a new one never was in."""
     assert office.changes(0, DAY) == []
+    office.console.accounts["new"] = False
     office.console.accounts |= {"a": False, "b": False}
     assert office.changes(DAY) == []
     assert office.changes(4 * MINUTE) == []
@@ -90,17 +91,18 @@ def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: O
     assert days in reason
 
 
-def test_calls_that_fail_are_no_problem_of_the_watch(office: Office) -> None:
-    """It cannot see them end; the row keeps them, and the account counts as signed in."""
+def test_calls_that_fail_are_a_problem_until_one_succeeds(office: Office) -> None:
+    """A refused call counts at once, under the title of the list; a success ends it."""
     log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
     failures = read_failures(json.dumps(log).encode(), office.run.procedure)
     office.poll()
     seen = ConsoleAccounts(office.run, clock=office.run.clock).survey(failures.items)
     assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
-    assert office.changes(DAY, 6 * MINUTE, DAY) == []
-    assert "calls_fail" in ConsoleAccounts(office.run, clock=office.run.clock).known().counts
+    assert office.changes(DAY, 6 * MINUTE, DAY) == ["+a"]
+    (problem,) = office.problems.values()
+    assert problem.title == wording("status.calls-fail", customer="Name of a")
     office.console.accounts["a"] = False
-    assert office.changes(DAY, 6 * MINUTE) == ["+a"]
+    assert office.changes(DAY, 6 * MINUTE) == []
     office.console.accounts["a"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-a"]
     assert "calls_fail" not in ConsoleAccounts(office.run, clock=office.run.clock).known().counts
