@@ -17,7 +17,7 @@ from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, tenant_options
 from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.errors import ExitCode, RemoteError, SettingsError, describe_error
 from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
@@ -198,13 +198,24 @@ def _survey(
 
     surveys: list[dict[str, Any]] = []
     consoles: dict[tuple[str, ...], str] = {}
+    is_answered = True
     for run in runs:
         asked = ConsoleAccounts(run, on_progress=_Progress())
         other = consoles.setdefault(asked.console, run.tenant)
         if other != run.tenant:
             say(f"{run.tenant}: the same console as {other}, which was asked.", is_error=True)
             continue
-        survey = asked.survey(failures.items if failures else ())
+        try:
+            survey = asked.survey(failures.items if failures else ())
+        except RemoteError as error:
+            if len(runs) == 1:
+                raise
+            # NOTE: another tenant may have other credentials for the same console.
+            del consoles[asked.console]
+            message, advice = describe_error(error)
+            say(f"{run.tenant}: {message} Next: {advice}", is_error=True)
+            is_answered = False
+            continue
         logged = failures or Failures(())
         lacking = asked.prerequisites(logged.last.values())
         surveys.append(survey_document(survey, run, logged, lacking))
@@ -218,7 +229,7 @@ def _survey(
     else:
         for shown in surveys:
             _show(shown, as_json=False)
-    return all(map(_is_well, surveys))
+    return is_answered and all(map(_is_well, surveys))
 
 
 def _write_letters(

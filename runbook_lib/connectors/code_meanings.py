@@ -37,6 +37,12 @@ class CodeMeaning(Struct, frozen=True):
     news: str = ""
     """Headline for more compared values that match: `{number}` of `{total}`; empty without one."""
 
+    is_refusal: bool = False
+    """Whether it is a definite refusal, although the check cannot tell which value is wrong."""
+
+    after_verified: str = ""
+    """The code of a result with this code if an earlier poll has verified the check."""
+
     def advice_in(self, procedure: Procedure) -> str:
         """Return the advice, with the number and title of the steps that it names."""
         names = {
@@ -48,7 +54,7 @@ class CodeMeaning(Struct, frozen=True):
     @property
     def is_cause(self) -> bool:
         """Whether checks fail with this code, and others cannot tell because of the same cause."""
-        return {*self.outcomes} >= OF_ONE_CAUSE
+        return self.is_refusal or {*self.outcomes} >= OF_ONE_CAUSE
 
 
 def meaning_of(code: str) -> CodeMeaning | None:

@@ -14,7 +14,12 @@ from urllib.parse import quote, urlencode
 
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedResponseError
+from runbook_lib.errors import (
+    CyclrAPIError,
+    RemoteError,
+    ThrottledError,
+    UnexpectedResponseError,
+)
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.json_fields import JSONObject, json_objects
@@ -43,13 +48,17 @@ _RECORDED_FIELDS = (
 )
 
 
+# The statuses by which a token endpoint refuses a client (RFC 6749 §5.2).
+_CREDENTIALS_REFUSED = (400, 401)
+
+
 def request_api_token(
     session: Session, base_url: str, *, client_id: str, client_secret: Secret
 ) -> Secret:
     """
     Return a Cyclr API token (client credentials; Cyclr: API Authentication).
 
-    Raises `CyclrAPIError` if Cyclr refuses.
+    Raises `CyclrAPIError` if Cyclr refuses; it has a code of its own if it is the credentials.
     """
     form = {
         "grant_type": "client_credentials",
@@ -60,7 +69,12 @@ def request_api_token(
     response = session.get(
         Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_RECORDED_FIELDS)
     )
-    issued = JSONObject(_parse_or_raise(response), "Cyclr's token endpoint")
+    try:
+        issued = JSONObject(_parse_or_raise(response), "Cyclr's token endpoint")
+    except CyclrAPIError as error:
+        if error.status in _CREDENTIALS_REFUSED:
+            error.code = "cyclr-credentials-refused"
+        raise
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 

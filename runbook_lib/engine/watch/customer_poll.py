@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.core.procedure import CustomerData
 from runbook_lib.engine.customer_connections import (
@@ -102,6 +103,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
         WatchedStep(key, CUSTOMERS_STEP, _SURVEY_CHECK),
     )
     survey = None
+    refusal = None
     unanswered = ""
     try:
         survey = asked.poll_longest_unpolled()
@@ -109,10 +111,12 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     except BusyError:  # another process asks; the next cycle compares its results
         return _result(state, key, 0)
     except RemoteError as error:
+        refusal = error
         unanswered = run.redactor.redact(str(error))
     now = run.clock()
     on = timestamp(now)
     problems = state.problems.read(tenant=key, step=CUSTOMERS_STEP)
+    refused = _refused(row, refusal, problems, now)
     changes: list[CustomerChange] = []
     if survey:
         own = str(run.values.get("account_api_id", ""))
@@ -126,13 +130,42 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
         if survey:
             asked.save_accounts(change.account for change in changes)
         changed_problems = [change.problem for change in changes if change.problem]
-        state.problems.write(changed_problems)
+        state.problems.write([*changed_problems, *refused])
         state.steps.write([row])
         state.tenants.write([tenant])
     polled = (
         sum(account.polled_on >= began for account in survey.accounts.values()) if survey else 0
     )
     return _result(state, key, polled)
+
+
+def _refused(
+    row: WatchedStep, refusal: RemoteError | None, problems: Iterable[Problem], now: datetime
+) -> Iterator[Problem]:
+    """Yield a problem if a second poll is refused for a known cause, or its end."""
+    on = timestamp(now)
+    known = open_problems(problems).get((row.step, row.check))
+    meaning = meaning_of(refusal.code) if refusal else None
+    is_again = bool(row.unanswered_since) and has_passed(CONFIRMED_AFTER, row.unanswered_since, now)
+    if refusal is None and known:
+        yield structs.replace(known, ended_on=on, end_reason="Cyclr answers again.")
+    elif refusal and meaning and meaning.is_cause and is_again and not known:
+        yield Problem(
+            id=identify(row.tenant, row.step, row.check, row.unanswered_since),
+            tenant=row.tenant,
+            kind=ProblemKind.FAILED,
+            step=row.step,
+            check=row.check,
+            title=meaning.means.rstrip("."),
+            since=row.unanswered_since,
+            on=on,
+            cause=f"code {refusal.code}",
+            code=refusal.code,
+            reason=row.unanswered,
+            impact=meaning.stops,
+            advice=meaning.advice,
+            place=CUSTOMERS_TITLE,
+        )
 
 
 def customer_changes(
@@ -154,7 +187,9 @@ def customer_changes(
     on = timestamp(now)
     is_lost = bool(survey.lost)
     yield from _rights(tenant, survey, known.get((CUSTOMERS_STEP, RIGHTS_CHECK)), now)
-    gone = {account for _, account in known} - survey.accounts.keys() - {RIGHTS_CHECK}
+    gone = (
+        {account for _, account in known} - survey.accounts.keys() - {RIGHTS_CHECK, _SURVEY_CHECK}
+    )
     absent = [
         KnownAccount(account, "", polled_in=survey.number, standing=AccountStatus.VANISHED)
         for account in gone

@@ -258,6 +258,7 @@ class _Poll:
         is_expected = bool(finding.limits) and any(
             check.id == name and check.needs_human_only for check in step.checks
         )
+        finding = _after_verified(finding, row.current)
         is_refusal = finding.outcome is Outcome.FAILED and bool(finding.refuses)
         if is_refusal:
             self._refusals.add(finding.code)
@@ -301,7 +302,7 @@ class _Poll:
         findings = (finding,) if finding else ()
         conclusion = combine(findings)
         seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
-        meaning = meaning_of(finding.code) if finding and is_cause(finding) else None
+        meaning = meaning_of(finding.code) if finding and is_failing(finding) else None
         check = finding.check if finding else ""
         broken = [provider.behaviour.impact_of(check) for provider in procedure.providers]
         following = next((other for other in procedure.steps if step.step.id in other.after), None)
@@ -313,7 +314,7 @@ class _Poll:
             place=f"{step.number} {step.step.title}",
             reason=" ".join((finding.reason if finding else reason, *warnings)),
             impact=" ".join(filter(None, broken)),
-            advice=meaning.advice_in(procedure) if meaning else what_to_do(seen),
+            advice=(meaning and meaning.advice_in(procedure)) or what_to_do(seen),
             news=good_news(finding) if finding else "",
             next=f"Next: {after}."
             if after and finding and finding.outcome is Outcome.VERIFIED
@@ -349,6 +350,9 @@ class _Poll:
         }
         required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
         explained = explained_by(self.problems, needs, required)
+        # NOTE: a refused poll of the customers is a problem, and no outage.
+        customers = self.state.problems.read(tenant=self.key, step=CUSTOMERS_STEP)
+        explained |= open_problems(customers).keys()
         known = self._open.get(("", OUTAGE_CHECK))
         verdict_problem = judge_outage(self.key, self.rows.values(), known, explained, self.now)
         if verdict_problem:
@@ -393,6 +397,16 @@ class _Poll:
                 person=due_item.person or step.assigned_to,
                 due=day,
             )
+
+
+def _after_verified(finding: Finding, before: PolledCheck | None) -> Finding:
+    """Return a finding, as failed if it takes back what an earlier poll has verified."""
+    meaning = meaning_of(finding.code)
+    taken_back = meaning.after_verified if meaning else ""
+    is_back = before and (before.outcome is Outcome.VERIFIED or before.code == taken_back)
+    if not (taken_back and is_back):
+        return finding
+    return structs.replace(finding, outcome=Outcome.FAILED, code=taken_back)
 
 
 def harmless_checks(step: Step, values: Mapping[str, Any]) -> tuple[Check, ...]:

@@ -14,7 +14,7 @@ import pytest
 from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.registry import find_procedure, letters_of
-from runbook_lib.errors import ExitCode
+from runbook_lib.errors import CyclrAPIError, ExitCode
 from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
 from tests.support.customer_console import served
@@ -346,6 +346,27 @@ def test_a_file_asks_each_console_once_and_an_account_has_a_name(
     )
     assert several.exit_code == ExitCode.USAGE
     assert wording("connections.name-the-customer") in several.stderr
+
+
+def test_a_refused_console_is_named_and_the_next_one_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another tenant's credentials for the same console are tried, too; the code is 3."""
+    monkeypatch.setenv("OTHER", "not-the-secret-Zq81")
+    Path("tenants.toml").write_text(
+        '[[tenant]]\ntenant = "acme"\nsecrets = {cyclr_client_secret = "env:OTHER"}\n'
+        '[[tenant]]\ntenant = "beta"\n'
+    )
+    with Sandbox("customer-disconnected", seed=4) as sandbox:
+        served(sandbox, monkeypatch)
+        shown = runbook("connections", "tenants.toml", "--json")
+        alone = runbook("connections", "tenants.toml", "--tenant", "acme")
+
+    (look,) = json.loads(shown.stdout)
+    assert (look["tenant"], shown.exit_code) == ("beta", ExitCode.INCOMPLETE)
+    assert shown.stderr.startswith("acme: ")
+    assert CyclrAPIError.next_step in shown.stderr
+    assert (alone.exit_code, alone.stdout) == (ExitCode.INCOMPLETE, "")
 
 
 def test_calls_that_fail_are_a_state_until_the_next_success(

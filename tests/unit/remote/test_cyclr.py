@@ -79,7 +79,8 @@ def test_a_refused_token_raises_cyclrs_message(
     """The error has Cyclr's message, whatever its form, or at least the status."""
     remote.on("/oauth/token", responds(body, status))
 
-    with refused_naming(CyclrAPIError, said) as caught:
+    code = "cyclr-credentials-refused" if status in (400, 401) else ""
+    with refused_naming(CyclrAPIError, said, code=code) as caught:
         request_token(session)
 
     assert caught.value.status == status
