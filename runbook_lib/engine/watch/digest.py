@@ -6,7 +6,7 @@ Problems with one cause are one entry with the tenants and steps that have it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.engine.watch.problems import UNUSABLE_CHECK
 from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Digest,
@@ -96,6 +97,20 @@ class DigestEntry:
     def tenants(self) -> list[str]:
         names = (self.views[problem.tenant].tenant for problem in self.problems)
         return list(dict.fromkeys(names))
+
+    @property
+    def urgency(self) -> tuple[object, ...]:
+        """The sort key, by which `inbox` sorts its rows, too."""
+        first = self.first
+        most_places = max(Counter(problem.tenant for problem in self.problems).values())
+        return (
+            self.phase is ProblemPhase.ENDED,
+            [*ProblemKind].index(first.kind),
+            first.check != UNUSABLE_CHECK,
+            -most_places,
+            min(problem.since for problem in self.problems),
+            first.title,
+        )
 
     @property
     def whose(self) -> str:
@@ -188,7 +203,7 @@ def digest_entries(
     for alike in causes.values():
         alike.sort(key=_weight)
     digest_entries = [DigestEntry(phase, alike, views) for alike in causes.values()]
-    return sorted(digest_entries, key=lambda entry: [*ProblemKind].index(entry.first.kind))
+    return sorted(digest_entries, key=lambda entry: entry.urgency)
 
 
 def _weight(problem: Problem) -> tuple[object, ...]:
@@ -382,7 +397,8 @@ def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
         return f"Watching {pluralize(watched, 'tenant')}: nothing fails"
     more = f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else ""
     # NOTE: the number of others is never cut off.
-    return f"{shown[0].headline[: _MAX_SUBJECT - 30]}{more}"
+    first = min(shown, key=lambda entry: entry.urgency)
+    return f"{first.headline[: _MAX_SUBJECT - 30]}{more}"
 
 
 def _introduction(views: Mapping[str, WatchedView], *, has_problems: bool) -> str:

@@ -1,8 +1,8 @@
 """
 Send the digests: freeze each before its first sending, and note who accepted it.
 
-A digest keeps its id and text until its receiver accepts it. After a kill it is sent again, the
-same. Nothing is sent that could not be saved.
+A refused digest is composed again when it is sent. One that its receiver may have accepted, also
+after a kill, keeps its id and text. Nothing is sent that could not be saved.
 """
 
 from __future__ import annotations
@@ -178,6 +178,8 @@ class Sender:
         digest = self._freeze(addressee, now)
         if digest is None or digest.server in self._silent or not _is_due(digest, now):
             return
+        was_uncertain = digest.is_uncertain
+        digest.is_uncertain = True
         digest.tries += 1
         digest.tried_on = timestamp(now)
         with self.state.transaction():
@@ -188,6 +190,7 @@ class Sender:
             if refused is None:
                 self._accept(digest, row)
             else:
+                digest.is_uncertain = was_uncertain or refused.may_be_there
                 self._note_refusal(digest, row, refused)
         if refused:
             yield str(refused)
@@ -198,12 +201,16 @@ class Sender:
         with self.state.transaction():
             self.state.receivers.write([row])
             pending = self._pending(addressee, now)
-            if pending or row.gone_on:
-                return pending if not row.gone_on else None
+            if row.gone_on:
+                return None
+            is_refused = pending and pending.tries and not pending.is_uncertain
+            if pending and not (is_refused and _is_due(pending, now)):
+                return pending
             deliveries = deliveries_by_problem(self.state, row.receiver)
             waiting = {
                 ident
                 for digest in self.state.digests.read(receiver=row.receiver)
+                if digest != pending
                 for ident in (*digest.reported, *digest.ended)
             }
             problems = [p for p in addressee.problems if p.id not in waiting]
@@ -215,7 +222,13 @@ class Sender:
             digest = compose_digest(
                 row, problems, addressee.views, deliveries, now, notices=notices
             )
+            if pending:
+                self.state.digests.delete([pending])
             if digest:
+                if pending:
+                    digest.tries = pending.tries
+                    digest.tried_on = pending.tried_on
+                    digest.is_final = pending.is_final
                 self.state.digests.write([digest])
             return digest
 

@@ -40,7 +40,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of problems with customers.
 CUSTOMERS_STEP = "customers"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 
@@ -263,7 +263,7 @@ class WatchReceiver(Struct):
 
 
 class Digest(Struct):
-    """One message to one receiver; it is frozen from its first sending until it is accepted."""
+    """One message to one receiver; it is frozen while nobody knows whether it was accepted."""
 
     id: str
     """The id of the message, the same after each try."""
@@ -297,6 +297,8 @@ class Digest(Struct):
     """The number of tries so far."""
     tried_on: str = ""
     """The time of the last try; empty if there was none."""
+    is_uncertain: bool = False
+    """Whether the server may have taken it, so that its id and text stay."""
     is_final: bool = False
     """The server refused it for good, so it is tried once a day."""
 

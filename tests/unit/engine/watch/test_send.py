@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.watch_state import Digest, WatchState, WatchStateError
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.attestations import assigned
+from tests.support.commands import runbook
 from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import (
     DAY,
@@ -31,6 +33,7 @@ from tests.unit.engine.watch.desk import (
     SECRET_STEP,
     Desk,
     be_silent,
+    deactivated,
     finding,
     refuse,
     refusing,
@@ -267,13 +270,15 @@ def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
         ("fail silent 1d take own:coda 1h", "new acme+beta, new coda@own"),
         # A tenant that is not in the cycle has no known settings, and is told later.
         ("fail refuse 1d take with:acme+beta 1h with 1h", "new acme+beta, new coda"),
-        # A frozen digest is sent unchanged, and its end comes next, in its thread.
-        ("fail refuse 1d back 16m 6m take 1h 1h", "new acme+beta+coda, ended acme+beta+coda"),
+        # A digest that may be there is sent unchanged, and its end comes next, in its thread.
         ("fail silent 1d back 16m 6m take 1h 1h", "new acme+beta+coda, ended acme+beta+coda"),
-        ("fail refuse 1d back:coda 16m 6m take 1h 1h", "new acme+beta+coda, ended coda"),
+        ("fail silent 1d back:coda 16m 6m take 1h 1h", "new acme+beta+coda, ended coda"),
+        # A refused one is composed again.
+        ("fail refuse 1d back:coda 16m 6m take 1h 1h", "new acme+beta"),
         ("fail 1d back 16m 6m 9h 9h", "new acme+beta+coda, ended acme+beta+coda"),
         # A change while a digest is pending goes into the next one.
-        ("fail:acme refuse 1d fail:beta 1h take 1h 1h", "new acme, new beta"),
+        ("fail:acme silent 1d fail:beta 1h take 1h 1h", "new acme, new beta"),
+        ("fail:acme refuse 1d fail:beta 1h take 1h 1h", "new acme+beta"),
         # A receiver that has moved is told of open problems, and not of ended ones.
         (
             "fail 1d own:coda refuse 23h take 1h",
@@ -388,8 +393,8 @@ def test_news_is_not_for_a_receiver_who_came_later(desk: Desk) -> None:
 
 # --- frozen -------------------------------------------------------------------------------------
 def test_id_and_text_are_frozen_until_accepted(failing: Desk) -> None:
-    """A change meanwhile goes into the next digest."""
-    failing.post.act = refuse
+    """Nobody knows whether it was accepted; a change meanwhile goes into the next digest."""
+    failing.post.act = be_silent
     failing.cycle(DAY, ("acme",))
     failing.answers["acme", "public-profile-is-live"] = finding(Outcome.FAILED, "Not live.")
     for wait in (HOUR, HOUR, DAY):
@@ -402,6 +407,53 @@ def test_id_and_text_are_frozen_until_accepted(failing: Desk) -> None:
     assert [line for line in failing.post.take_reports() if "still" not in line] == [
         "all new acme"
     ] * 2
+
+
+def test_a_refused_digest_is_composed_again(failing: Desk) -> None:
+    """It says what is so when it is sent, not what was so when it was refused; the waits stay."""
+    failing.post.act = refuse
+    failing.cycle(DAY, THREE)
+    failing.answers.clear()
+    failing.refuse_secret("acme")
+    for wait in (16 * MINUTE, 6 * MINUTE):
+        failing.cycle(wait, THREE)
+    failing.post.act = take
+    failing.cycle(HOUR, THREE)
+    ((_, _, digest),) = failing.post.sent
+    assert digest.subject == f"SANDBOX acme: {REFUSED}"
+    assert failing.post.take_reports() == ["all new acme"]
+
+
+def test_a_refusal_after_silence_keeps_id_and_text(failing: Desk) -> None:
+    """The silent server may have taken it: it is repeated with the same id, and never altered."""
+    failing.post.act = be_silent
+    failing.cycle(DAY, THREE)
+    failing.post.act = refuse
+    failing.answers.clear()
+    for wait in (16 * MINUTE, 30 * MINUTE):
+        failing.cycle(wait, THREE)
+    failing.post.act = take
+    failing.cycle(HOUR, THREE)
+    assert len({(digest.id, digest.text) for _, digest in failing.post.tries[1:]}) == 1
+
+
+def test_the_subject_is_the_most_urgent_row(failing: Desk) -> None:
+    """It is the first failing row of `inbox`, also beside what began with it, or is over."""
+    failing.answers.clear()
+    for check in ("app-name-matches", "app-is-registered", "redirect-uri-is-accepted"):
+        failing.answers["beta", check] = deactivated(Outcome.FAILED)
+    failing.answers["acme", "public-profile-is-live"] = finding(Outcome.FAILED, "Not live.")
+    for wait in (DAY, 6 * MINUTE):
+        failing.cycle(wait, THREE)
+    ((_, _, digest),) = failing.post.sent
+    first = next(
+        item["title"]
+        for tenant in json.loads(runbook("inbox", "--json").stdout)
+        for item in tenant["open"]
+        if item["failing"]
+    )
+    assert first == wording("findings.app-deactivated")
+    assert digest.subject.startswith(f"SANDBOX beta: {first}")
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -504,7 +556,7 @@ def test_a_tenant_that_could_not_be_polled_withdraws_no_digest(
     failing: Desk, broken: tuple[str, ...]
 ) -> None:
     """Its settings cannot be read, so it leads where it did: id and text stay as they were."""
-    failing.post.act = refuse
+    failing.post.act = be_silent
     failing.cycle(DAY, THREE)
     ((_, tried),) = failing.post.tries[1:]
     failing.post.act = take
@@ -520,7 +572,7 @@ def test_a_tenant_that_could_not_be_polled_withdraws_no_digest(
 
 def test_a_single_watch_withdraws_no_digest_of_a_fleet(failing: Desk) -> None:
     """It sends it as it is: the other tenants lead where they did."""
-    failing.post.act = refuse
+    failing.post.act = be_silent
     failing.cycle(DAY, THREE)
     failing.post.act = take
     failing.cycle(HOUR, ("beta",), is_alone=True)
@@ -531,7 +583,7 @@ def test_a_single_watch_withdraws_no_digest_of_a_fleet(failing: Desk) -> None:
 def test_each_of_two_digests_of_a_receiver_keeps_its_id(failing: Desk) -> None:
     """One was frozen while the tenant of the other could not be polled; both are sent."""
     unreadable = failing.tenant("acme", graph_url="nonsense")
-    failing.post.act = refuse
+    failing.post.act = be_silent
     failing.answers.clear()
     failing.refuse_secret("acme")
     failing.cycle(DAY, THREE)
@@ -735,7 +787,7 @@ def test_a_clock_that_was_ahead_stops_no_digest_and_no_reminder(failing: Desk) -
     failing.post.act = refuse
     failing.cycle(YEARS, ("acme",))
     failing.post.act = take
-    failing.offset = right + 2 * DAY
+    failing.offset = right + 2 * DAY + 2 * HOUR
     failing.cycle(HOUR, ("acme",))
     assert failing.post.take_reports() == ["all still failing acme"]
 
@@ -759,7 +811,7 @@ def test_two_watches_do_not_send_at_once(failing: Desk, monkeypatch: pytest.Monk
 
 def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None:
     """One with a pending digest does not stop, or withdraw, another one's to the same receiver."""
-    failing.post.act = refuse
+    failing.post.act = be_silent
     failing.cycle(DAY, ("acme",), is_alone=True)
     failing.cycle(MINUTE, ("beta",), is_alone=True)
     failing.post.act = take
