@@ -20,10 +20,9 @@ from runbook_lib.engine.customer_connections import (
     CONSOLE,
     ConsoleAccounts,
     PollTimeoutError,
-    Survey,
 )
 from runbook_lib.engine.customer_losses import returned_document, returned_sentences
-from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
+from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.poll import PollResult, exit_code, key_of
