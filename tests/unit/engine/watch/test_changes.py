@@ -100,20 +100,25 @@ def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Ca
     assert case.over != "recovered" or last["References"] == mail["Message-ID"]
 
 
-def test_a_permission_that_is_no_longer_listed_is_an_outage(desk: NotifiedDesk) -> None:
-    """The list decides nothing, so it is no change; the step cannot be checked for a day."""
+def test_a_permission_that_is_no_longer_listed_fails(desk: NotifiedDesk) -> None:
+    """It was listed as live, so its absence is an answer: it fails at the second poll, and ends."""
     desk.set("RUNBOOK_ATTESTATION_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
     repair = take_permission(desk)
-    (told,) = one_digest(desk.pass_by(*LOOKS))
+    told = desk.pass_by(*LOOKS)
     repair()
-    (over,) = one_digest(desk.pass_by(*EARLY_LOOKS))
+    over = desk.pass_by(*EARLY_LOOKS)
 
-    assert (told["kind"], over["kind"]) == ("outage", "outage_over")
-    assert told["reason"].startswith(wording("findings.does-not-list", permission="ads_read"))
-    assert over["id"] == told["id"]
+    assert {problem["digest"] for problem in told} == {told[0]["digest"]}
+    assert {problem["code"] for problem in told} == {"permission-no-longer-live"}
+    for problem in told:
+        names = wording("findings.does-not-list", permission="ads_read")
+        assert problem["reason"].startswith(names)
+    assert {problem["kind"] for problem in told} == {"failed"}
+    assert {problem["id"] for problem in over} == {problem["id"] for problem in told}
+    assert {problem["kind"] for problem in over} == {"recovered"}
 
 
 @pytest.mark.parametrize("user", ["", "operator"])
