@@ -32,7 +32,6 @@ _MAX_REASON_CHARS = 600
 @EVIDENCE
 @click.option("--for", "person", default="", metavar="NAME", help="Show only NAME's items.")
 @click.option("--tenant", default="", metavar="NAME", help="Show only this tenant.")
-@click.option("--ics", default="", metavar="FILE", help="Write all due items as a calendar.")
 @VERBOSE
 @JSON
 def inbox(
@@ -41,7 +40,6 @@ def inbox(
     evidence: str,
     person: str,
     tenant: str,
-    ics: str,
     is_verbose: bool,
     as_json: bool,
 ) -> None:
@@ -52,8 +50,6 @@ def inbox(
     read = read_listed(evidence, file, tenant)
     if tenant and not read.statuses:
         raise SettingsError(unknown_tenant(tenant, evidence))
-    if ics:
-        _write_calendar(ics, read, name)
     shown = _of_person(read.statuses, name) if name else read.statuses
     shown = [status for status in shown if status.items or _is_unchecked(status)]
     for notice in read.notices:
@@ -76,10 +72,7 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsOv
     names = {(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(file)}
     read = read_tenants(evidence, utc_now(), file=file, only=only)
     of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
-    due_items = [
-        due_item for due_item in read.due_items if (due_item.tenant, due_item.connector) in names
-    ]
-    return replace(read, statuses=of_file, due_items=due_items)
+    return replace(read, statuses=of_file)
 
 
 def show_tenants(read: TenantsOverview) -> None:
@@ -124,15 +117,6 @@ def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus
         for status in statuses
         if (mine := tuple(item for item in status.items if person_key(item.whom) == key))
     ]
-
-
-def _write_calendar(ics: str, read: TenantsOverview, person: str) -> None:
-    from runbook_lib.core.files import write_whole
-    from runbook_lib.engine.calendar import icalendar_file, merge_due_items
-
-    dated = merge_due_items(read.due_items, person=person)
-    write_whole(Path(ics), icalendar_file(dated))
-    say(f"Written: {ics}, {pluralize(len(dated), 'entry', 'entries')}.", is_error=True)
 
 
 def _show_inbox(

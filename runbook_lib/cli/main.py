@@ -63,6 +63,7 @@ _ANOTHER_PORT = "Name another port, or leave it out."
 # What serves instead of a command, or of an option of one; until the first release.
 _WITHDRAWN = {
     ("compare", "compare"): "`python -m tools.field_report` in a checkout",
+    ("inbox", "--ics"): "`inbox --json`",
 }
 
 

@@ -321,7 +321,7 @@ class Finding(ModelStruct):
     """Sentences about changes that the check made in the remote system."""
 
     facts: Mapping[Name, Annotated[Value, _REMOTE]] = field(default_factory=dict)
-    """Values for later steps, without secrets; `…_ends_on` is a day for `runbook inbox --ics`."""
+    """Values for later steps, without secrets; `…_ends_on` is a day for `runbook inbox`."""
 
     tables: tuple[Table, ...] = ()
     """Rows that the check read, without secrets."""

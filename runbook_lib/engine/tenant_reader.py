@@ -37,7 +37,6 @@ from runbook_lib.core.run_state import (
     StepState,
     open_history,
 )
-from runbook_lib.engine.calendar import DueItem, due_items_at_steps
 from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
@@ -79,8 +78,6 @@ class TenantsOverview:
     """The state of each, the most urgent first."""
     customers: Sequence[CustomerRow] = ()
     """The customers of all of them."""
-    due_items: Sequence[DueItem] = ()
-    """The days on which something is due or ends, at each step of each."""
     notices: Sequence[str] = ()
     """Notices about unreadable files, such as a FILE."""
 
@@ -123,7 +120,6 @@ def read_tenants(
     broken = broken_connectors(connectors)
     statuses: list[TenantStatus] = []
     customers: list[CustomerRow] = []
-    due_items: list[DueItem] = []
     notices = [*listed.notices, *(" ".join(describe_error(error)) for error in broken.values())]
     with ExitStack() as stack:
         watch = _Watch(stack, folder)
@@ -145,9 +141,8 @@ def read_tenants(
                 else:
                     statuses.append(status_of(known_tenant, now))
                     customers += customer_rows(known_tenant, now)
-                    due_items += known_tenant.due_items
     ordered = sorted_statuses(statuses)
-    return TenantsOverview(ordered, customers, due_items, [*notices, *watch.notices])
+    return TenantsOverview(ordered, customers, [*notices, *watch.notices])
 
 
 def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
@@ -200,7 +195,6 @@ def read_tenant(
             procedure=run.procedure,
             state=whole,
             next_id=following.step.step.id if following else "",
-            due_items=[*due_items_at_steps(tenant, connector, whole)],
             failing_since=_failing_since(history, rows.steps, whole.steps),
             watched=rows.tenant,
             is_watch_readable=rows.is_readable,

@@ -23,7 +23,6 @@ from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
-from runbook_lib.engine.calendar import DueItem, merge_due_items
 from runbook_lib.engine.customer_letters import app_name, letter_to
 from runbook_lib.engine.customer_losses import (
     first_gone_on,
@@ -40,6 +39,7 @@ from runbook_lib.engine.customer_rows import (
     AccountStatus,
     KnownAccount,
 )
+from runbook_lib.engine.due_items import due_items
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     RECORD_UNREADABLE,
@@ -87,8 +87,6 @@ class KnownTenant:
     """The journal's state, with the watch's confirmed results."""
     next_id: str = ""
     """The id of the step that needs somebody next; empty if no step needs anybody."""
-    due_items: Sequence[DueItem] = ()
-    """The days on which something is due or ends, at each step."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
     """Step id → the time since which its newest checks fail."""
     watched: WatchedTenant | None = None
@@ -432,7 +430,7 @@ def _acknowledged(problem: Problem) -> str:
 
 def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
     """Yield an item for each thing that ends within 30 days, such as a token or a version."""
-    for due_item in merge_due_items(known.due_items):
+    for due_item in due_items(known.state):
         left = days_until(due_item.day, today)
         if not due_item.is_end or left > _LATER_DAYS:
             continue

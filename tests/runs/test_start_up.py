@@ -46,7 +46,7 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.engine.customer_letters",
     f"{_OURS}.engine.customer_losses",
     f"{_OURS}.engine.customer_rows",
-    f"{_OURS}.engine.calendar",
+    f"{_OURS}.engine.due_items",
     f"{_OURS}.engine.index_builder",
     f"{_OURS}.engine.practice",
     f"{_OURS}.engine.tenant_",

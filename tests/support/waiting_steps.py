@@ -10,7 +10,6 @@ from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import FORMAT_VERSION, Mode, Outcome, ProcedureName, RunStarted
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.engine.calendar import due_items_at_steps
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
 from tests.support.attestations import assigned, attested
@@ -66,7 +65,6 @@ def known(name: str, *steps: StepState, sandbox: bool = False, **more: object) -
         procedure=MARKETING,
         state=state,
         next_id=following.step.step.id if following else "",
-        due_items=[*due_items_at_steps(name, MARKETING.id, state)],
         **more,  # type: ignore[arg-type]
     )
 

@@ -23,8 +23,8 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.engine.calendar import due_items_at_steps, is_day, merge_due_items
 from runbook_lib.engine.check_runner import CheckResult
+from runbook_lib.engine.due_items import due_items, is_day
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
 from runbook_lib.engine.watch.channels import addresses
@@ -363,9 +363,7 @@ class _Poll:
         today = self.now.date()
         run = self.run
         reported = {problem.id for problem in self.problems}
-        for due_item in merge_due_items(
-            due_items_at_steps(run.tenant, run.procedure.id, self.run_state)
-        ):
+        for due_item in due_items(self.run_state):
             seen = [
                 row.current.facts.get(f"{due_item.kind}_ends_on")
                 for row in self.rows.values()
@@ -374,7 +372,9 @@ class _Poll:
             day = next((fact for fact in seen if fact and is_day(fact)), due_item.day)
             left = (date.fromisoformat(day) - today).days
             reached = [days for days in _DAYS_BEFORE if 0 <= left <= days]
-            ident = identify(self.key, due_item.uid, day, str(min(reached, default=0)))
+            ident = identify(
+                self.key, due_item.step, due_item.kind, day, str(min(reached, default=0))
+            )
             if not reached or ident in reported:
                 continue
             step = self.run_state.steps[due_item.step]

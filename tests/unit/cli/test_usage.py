@@ -195,6 +195,7 @@ def test_invalid_attestations_are_refused(content: str, said: str) -> None:
     ("words", "said"),
     [
         (("compare", "evidence"), "`compare` was withdrawn; use `python -m tools.field_report`"),
+        (("inbox", "--ics", "due.ics"), "`--ics` was withdrawn; use `inbox --json`"),
     ],
 )
 def test_a_withdrawn_command_or_option_names_what_serves_instead(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from icalendar import Calendar
 from msgspec import structs
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -749,8 +748,8 @@ def test_a_second_person_is_waited_for(world: made_up.World) -> None:
     assert state_of().label == wording("status.waiting-for", whom="a second person")
 
 
-def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
-    """Two steps that know of one end are one entry of the calendar, and one item."""
+def test_one_item_for_each_app_thing_and_day(world: made_up.World) -> None:
+    """Steps of a connector that know of one end are one item, with all their names and its day."""
     world.begin(
         replace(ACME, seen=dict.fromkeys(
             (made_up.TOKEN, "test-05-marketing-data"), made_up.ends_on(5, "data_access")
@@ -759,19 +758,12 @@ def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
             "test-03-user-token": made_up.ends_on(5, "data_access"),
         }),
     )  # fmt: skip
-    runbook("inbox", "--ics", "due.ics")
-    entries_of_it = [
-        entry
-        for entry in Calendar.from_ical(Path("due.ics").read_bytes()).walk("VEVENT")
-        if wording("status.data-access-ends") in entry["summary"]
-    ]
+    listed = read_tenants("evidence", NOW).statuses
 
-    (entry,) = entries_of_it
-    assert entry["summary"].startswith(f"acme: {wording('status.data-access-ends')} (")
-    assert re.findall(r"[(,] ?(\d+) ", entry["summary"]) == ["20", "21", "19"]
-    assert [titles(listed) for listed in read_tenants("evidence", NOW).statuses] == [
-        [DATA_ENDS], [DATA_ENDS],
-    ]  # fmt: skip
+    assert [titles(status) for status in listed] == [[DATA_ENDS], [DATA_ENDS]]
+    opened = [item for each in json.loads(output("inbox", "--json")) for item in each["open"]]
+    assert [item["due"] for item in opened] == [f"{(NOW + 5 * DAY).date()}"] * 2
+    assert [len(item["places"]) for item in opened] == [2, 1]
 
 
 # --- People
