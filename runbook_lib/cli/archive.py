@@ -54,12 +54,14 @@ def archive(
     """
     from runbook_lib.engine.tenant_run import load_runner_settings
     from runbook_lib.evidence.archive.archive import archive_bundle, check_apart, evidence_below
+    from runbook_lib.evidence.archive.stores import Store
 
     values = load_runner_settings(connector, env_file).values
     url = url or str(values.get("archive", ""))
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
         raise SettingsError("Name the archive with --to URL, or set RUNBOOK_ARCHIVE.")
+    Store(url)  # refuses what is no address before anything is read
     contents = [evidence_below(Path(path)) for path in paths]
     bundles = [bundle for below, _ in contents for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
