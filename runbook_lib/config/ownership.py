@@ -45,25 +45,18 @@ def _corrections(path: Path, status: os.stat_result, *, is_link: bool) -> list[s
     if not (is_link or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return []  # A device or a pipe is neither read nor executed.
     me = os.geteuid()
-    mine = [me]
-    if me == _ROOT:
-        # Root works in a folder that is mounted from another machine: its files have its owner.
-        mine.append(Path.cwd().stat().st_uid)
-    sudo = "" if me == _ROOT else "sudo "
+    # Root works in a folder that is mounted from another machine: its files have its owner.
+    mine = [me, Path.cwd().stat().st_uid] if me == _ROOT else [me]
+    place = shlex.quote(str(path))
     commands = []
     if status.st_uid not in (*mine, _ROOT):
-        option = "-h " if is_link else ""
-        commands.append(f"{sudo}chown {option}{_user_name(me)} {shlex.quote(str(path))}")
+        commands.append(f"chown {'-h ' if is_link else ''}{_user_name(me)} {place}")
+    is_shared = status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid, mine)
     # NOTE: a link's own mode has no meaning on Linux (symlink(7)).
-    others = "o" if status.st_mode & stat.S_IWOTH else ""
-    is_group_writable = status.st_mode & stat.S_IWGRP
-    group = "g" if is_group_writable and not _is_private(status.st_gid, mine) else ""
-    if not is_link and (group or others):
-        can_change = status.st_uid == me or commands
-        commands.append(
-            f"{'' if can_change else sudo}chmod {group}{others}-w {shlex.quote(str(path))}"
-        )
-    return commands
+    if not is_link and (is_shared or status.st_mode & stat.S_IWOTH):
+        commands.append(f"chmod go-w {place}")
+    sudo = "" if me in (status.st_uid, _ROOT) else "sudo "
+    return [f"{sudo}{command}" for command in commands]
 
 
 def _is_private(group: int, users: list[int]) -> bool:

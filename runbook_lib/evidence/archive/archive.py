@@ -14,7 +14,6 @@ Even then no object is overwritten, and `verify` rejects the place.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -164,11 +163,6 @@ def archive_bundle(
     _check_same_chain(store, folder, verified)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
-    for name in present:
-        if name.startswith(f"{place}/") and name not in files:
-            raise ArchiveError(
-                "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
-            )
     copied = sum(_copy(store, name, path, present.get(name)) for name, path in files.items())
     return ArchivedBundle(f"{store.address}/{place}", copied, len(files) - copied)
 
@@ -227,13 +221,6 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
             raise ContentError(
                 f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name
             )
-    total = sum(sizes.values())
-    folder.mkdir(parents=True, exist_ok=True)
-    if total > shutil.disk_usage(folder).free:
-        raise ArchiveError(
-            f"{store.address} has {total:,} bytes, more than is free here.",
-            next_step="Free disk space, or name a part of it: one tenant, one bundle.",
-        )
 
     def fetch(name: str) -> None:
         content = store.read(name, sizes[name])

@@ -167,9 +167,7 @@ def cyclr_exchanges(case: ConnectorCase) -> Mapping[str, tuple[MinimalExchanges,
                 )
             ),
         ),
-        "connector-is-in-library": (
-            MinimalExchanges((API_TOKEN, library("0.Id"))),
-        ),
+        "connector-is-in-library": (MinimalExchanges((API_TOKEN, library("0.Id"))),),
         "error-webhook-is-set": (
             MinimalExchanges(
                 (

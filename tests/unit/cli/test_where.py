@@ -174,8 +174,8 @@ def test_a_strangers_settings_here_are_refused(
         (0o600, ""),
         (0o644, ""),
         (0o664, ""),
-        (0o666, "chmod o-w"),
-        (0o602, "chmod o-w"),
+        (0o666, "chmod go-w"),
+        (0o602, "chmod go-w"),
     ],
 )
 def test_settings_that_others_can_write_are_refused(folder: Path, mode: int, command: str) -> None:
@@ -200,7 +200,7 @@ def test_a_group_of_several_users_may_not_write_the_settings(
     entry = grp.struct_group((name, "x", user.pw_gid, []))
     monkeypatch.setattr(grp, "getgrgid", lambda _: entry)
 
-    assert (f"chmod g-w {path}" in runbook("run").output) is not is_named_like_the_user
+    assert (f"chmod go-w {path}" in runbook("run").output) is not is_named_like_the_user
 
 
 def test_root_accepts_the_files_of_the_working_folders_owner(folder: Path) -> None:
