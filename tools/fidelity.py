@@ -34,11 +34,8 @@ def _fold(name: str, facts: dict[str, Any]) -> str:
     if not marked:
         return ""
     title = f"{name.split(' ', maxsplit=1)[0].replace('_', ' ').capitalize()}: {facts['about']}"
-    rows = "".join(f"| {mark} | {answer} | {source} |\n" for mark, answer, source in marked)
-    return (
-        f"\n<details><summary>{title} ({len(marked)})</summary>\n\n"
-        f"| | answer | source |\n|---|---|---|\n{rows}\n</details>\n"
-    )
+    rows = "".join(f"- {mark}: {answer} ({source})\n" for mark, answer, source in marked)
+    return f"\n<details><summary>{title} ({len(marked)})</summary>\n\n{rows}\n</details>\n"
 
 
 def _keys(calls: dict[str, dict[str, str]]) -> list[str]:
