@@ -27,11 +27,9 @@ from typing import Any
 
 from facebook_cyclr_sandbox.customer_accounts import (
     add_customers,
-    cut_off_customers,
     fail_connection,
     remove_customer,
     restore_connection,
-    restore_customers,
 )
 from facebook_cyclr_sandbox.cyclr.cyclr_json import json_response
 from facebook_cyclr_sandbox.http.router import Router
@@ -137,9 +135,7 @@ class ControlApi:
 
     @_router.route("POST", "/_sandbox/customers")
     def _change_customers(self, request: WebRequest) -> WebResponse:
-        known = {
-            "add", "account", "fail", "is_noticed", "restore", "remove", "cut_off", "restore_all",
-        }  # fmt: skip
+        known = {"add", "account", "fail", "is_noticed", "restore", "remove"}
         document = _read_object(request, known)
         state = self.state
         added = add_customers(state, int(_read_number(document.get("add", 0))))
@@ -149,10 +145,6 @@ class ControlApi:
             fail_connection(state, account, str(document["fail"]), is_noticed=is_noticed)
         if document.get("restore") is True:
             restore_connection(state, account)
-        if document.get("cut_off") is True:
-            cut_off_customers(state)
-        if document.get("restore_all") is True:
-            restore_customers(state)
         if document.get("remove") is True:
             remove_customer(state, account)
         return json_response({"added": [account.id for account in added]})

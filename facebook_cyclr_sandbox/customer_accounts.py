@@ -88,41 +88,6 @@ def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_not
     _report_failure(state, state.cyclr.accounts[account_id], reason)
 
 
-def pause_cycle(state: SandboxState, account_id: str) -> None:
-    """Pause the account's cycle, as Cyclr's Notification Webhook posts it; the sign-in works on."""
-    cycle = next(cycle for cycle in state.cyclr.cycles.values() if cycle.account_id == account_id)
-    text = f"There was an error when we were running your cycle: {cycle.name}."
-    payload: dict[str, object] = {
-        "accountId": account_id,
-        "title": f"Cycle Error: {cycle.name}",
-        "message": f"{text} We have paused it for now.",
-    }
-    _post(state, state.cyclr.accounts[account_id], payload)
-
-
-def cut_off_customers(state: SandboxState) -> None:
-    """
-    Cut off the customers of `customers-cut-off`, each in another way; the fifth never signed in.
-
-    The first one's token has ended, and Cyclr shows it. The second one withdrew a permission, the
-    fourth one's form was deleted: Cyclr still shows both as signed in. The third one's cycle is
-    paused.
-    """
-    if not state.cyclr.story:
-        raise ValueError("only the scenario customers-cut-off has customers to cut off")
-    ended, withdrawn, paused, deleted, _ = state.cyclr.story
-    fail_connection(state, ended, "token-ended", is_noticed=True)
-    fail_connection(state, withdrawn, "permission-withdrawn", is_noticed=False)
-    pause_cycle(state, paused)
-    fail_connection(state, deleted, "form-deleted", is_noticed=False)
-
-
-def restore_customers(state: SandboxState) -> None:
-    """Let every customer of `customers-cut-off` sign in, the fifth for the first time."""
-    for account_id in state.cyclr.story:
-        restore_connection(state, account_id)
-
-
 def restore_connection(state: SandboxState, account_id: str) -> None:
     """Let the customer sign in again."""
     installed = _find_marketing_connector(state, account_id)

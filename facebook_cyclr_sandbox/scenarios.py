@@ -79,7 +79,6 @@ SCENARIOS: tuple[str, ...] = (
     "version-expired",
     "portfolio-pages",
     "customer-disconnected",
-    "customers-cut-off",
     "renewal-expired",
     "messenger-wrong-scopes",
     "messenger-wrong-verify-token",
@@ -99,7 +98,7 @@ _UNCHANGED_BY = {
         "messenger-page-not-subscribed",
     ),
     # It requests no leads, and the customers have the other connector.
-    MESSENGER: ("permission-missing", "customer-disconnected", "customers-cut-off"),
+    MESSENGER: ("permission-missing", "customer-disconnected"),
 }
 
 
@@ -266,11 +265,6 @@ def _apply_scenario(state: SandboxState) -> None:
             facebook.locale = "pt_BR"
         case "customer-disconnected":
             _disconnect_customers(state)
-        case "customers-cut-off":
-            *_, never = added = add_customers(state, 5)
-            cyclr.story = [account.id for account in added]
-            for installed in cyclr.list_installed(never.id):
-                installed.is_authenticated = False
         case "renewal-expired":
             # The app is 14 months old; nobody has looked at its renewal for more than a year.
             app.created_on = now - 430 * DAY_SECONDS

@@ -277,9 +277,6 @@ class CyclrState:
     transaction_errors: list[dict[str, object]] = field(default_factory=list)
     """The latest posts of the Transaction Error Webhook, and of the Notification Webhook."""
 
-    story: list[str] = field(default_factory=list)
-    """Ids of the accounts of `customers-cut-off`, in the order of their troubles."""
-
     last_id: int = 54_321
     """The last number given to a connector or property."""
 

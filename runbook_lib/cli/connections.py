@@ -22,6 +22,7 @@ from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
+    from runbook_lib.engine.customer_connections import Survey
     from runbook_lib.engine.tenant_run import Run
 
 # The terminal shows the first accounts that need somebody; the CSV has all of them.
@@ -47,24 +48,9 @@ _PARTS = 20
     help="Write a letter to each customer who is cut off, as a text file. You put the link in.",
 )  # fmt: skip
 @click.option(
-    "--language", default="en", show_default=True, metavar="LANGUAGE",
-    help="With --letters: en, de, fr, es or pt.",
-)  # fmt: skip
-@click.option(
     "--test", "tested", default="", metavar="ACCOUNT",
     help="Only test ACCOUNT, by id or name: Cyclr makes one call with the customer's token.",
 )  # fmt: skip
-@click.option(
-    "--use", "use", type=click.IntRange(1, 10_000), default=None, metavar="N",
-    help="Only test the N customers whose last proven use is longest ago, each at most once a day. "
-    "Needs the setting use_connections.",
-)  # fmt: skip
-@click.option(
-    "--count", "counted", default="", metavar="ACCOUNT",
-    help="Only count what --form has of the days for which ACCOUNT was cut off. Needs the setting "
-    "use_connections.",
-)  # fmt: skip
-@click.option("--form", default="", metavar="ID", help="With --count: the form, by its id.")
 @click.option(
     "--sign-in-link", "linked", default="", metavar="ACCOUNT",
     help="Only make a sign-in link for ACCOUNT, by id or name. It works once, for 5 minutes. "
@@ -82,8 +68,8 @@ _PARTS = 20
 @click.pass_context
 def connections(
     ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
-    letters: str, language: str, tested: str, use: int | None, counted: str, form: str,
-    linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
+    letters: str, tested: str, linked: str, user: str, connector: str, tenant: str,
+    as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -94,32 +80,24 @@ def connections(
     """
     from runbook_lib.engine.customer_calls import CustomerCalls
     from runbook_lib.engine.customer_connections import ConsoleAccounts
-    from runbook_lib.engine.customer_letters import require_language
 
-    one = tested or counted or linked
-    if sum(map(bool, (tested, counted, linked, use))) > 1:
+    one = tested or linked
+    if tested and linked:
         raise SettingsError(
-            "Give one of --test, --use, --count and --sign-in-link.",
-            next_step="No request was sent.",
+            "Give one of --test and --sign-in-link.", next_step="No request was sent."
         )
-    if bool(user) is not bool(linked) or bool(form) is not bool(counted):
+    if bool(user) is not bool(linked):
         raise SettingsError(
-            "--sign-in-link and --user belong together, and --count and --form.",
-            next_step="No request was sent.",
+            "--sign-in-link and --user belong together.", next_step="No request was sent."
         )
     if file and scenario:
         raise SettingsError("FILE names tenants: leave out --sandbox.")
     # NOTE: a tenant in the settings is no choice among those of FILE.
     if file and ctx.get_parameter_source("tenant") is not ParameterSource.COMMANDLINE:
         tenant = ""
-    to_write = (Path(letters), language) if letters else None
-    if to_write:
-        require_language(find_procedure(connector), language)
     failures = read_webhook(errors, connector) if errors else None
     with _opened(file, scenario, connector, tenant, options) as runs:
-        if use:
-            is_well = _use(runs, use, as_json=as_json)
-        elif one:
+        if one:
             if len(runs) != 1:
                 raise SettingsError(
                     "FILE names several tenants: name the customer's with --tenant.",
@@ -128,16 +106,11 @@ def connections(
             asked = ConsoleAccounts(runs[0])
             account = asked.account_of(one)
             calls = CustomerCalls(asked)
-            if tested:
-                call = calls.test_call(account)
-            elif counted:
-                call = calls.count_missed(account, form)
-            else:
-                call = calls.sign_in_link(account, user)
+            call = calls.test_call(account) if tested else calls.sign_in_link(account, user)
             _show(call, as_json=as_json)
             is_well = call.get("answered", True)
         else:
-            is_well = _survey(runs, failures, csv_file, to_write, as_json=as_json)
+            is_well = _survey(runs, failures, csv_file, letters, as_json=as_json)
     renew_index(options["evidence"])
     sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
@@ -184,19 +157,19 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
 
 
 def _survey(
-    runs: Sequence[Run], failures: Failures | None, csv_file: str,
-    letters: tuple[Path, str] | None, *, as_json: bool,
-) -> bool:  # fmt: skip
+    runs: Sequence[Run], failures: Failures | None, csv_file: str, letters: str, *, as_json: bool
+) -> bool:
     """
     Read each console once, show the results, and return whether all is in order there.
 
-    `letters` are the folder and the language of the letters to write.
+    `letters` is the folder of the letters to write.
     """
     from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
 
     surveys: list[dict[str, Any]] = []
+    polled: list[tuple[Run, Survey]] = []
     consoles: dict[tuple[str, ...], str] = {}
     is_answered = True
     for run in runs:
@@ -216,11 +189,12 @@ def _survey(
             say(f"{run.tenant}: {message} Next: {advice}", is_error=True)
             is_answered = False
             continue
+        polled.append((run, survey))
         logged = failures or Failures(())
         lacking = asked.prerequisites(logged.last.values())
         surveys.append(survey_document(survey, run, logged, lacking))
     if letters:
-        _write_letters(runs, surveys, *letters)
+        _write_letters(polled, Path(letters))
     if csv_file:
         content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)
@@ -232,50 +206,19 @@ def _survey(
     return is_answered and all(map(_is_well, surveys))
 
 
-def _write_letters(
-    runs: Sequence[Run], surveys: Sequence[Mapping[str, Any]], folder: Path, language: str
-) -> None:
+def _write_letters(polled: Sequence[tuple[Run, Survey]], folder: Path) -> None:
     """Write the letters to the customers who are cut off, and say how to put the link in."""
-    from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.customer_letters import app_name, write_letters
+    from runbook_lib.engine.customer_rows import AccountStatus
 
-    by_name = {run.tenant: run for run in runs}
     written: list[Path] = []
-    for shown in surveys:
-        run = by_name[shown["tenant"]]
-        written += write_letters(
-            shown["accounts"],
-            folder,
-            language,
-            procedure=run.procedure,
-            today=utc_now().date(),
-            app=app_name(run.values_on_record),
-        )
+    for run, survey in polled:
+        accounts = survey.accounts.values()
+        asked = [a for a in accounts if survey.standing(a) is not AccountStatus.NOT_ASKED]
+        written += write_letters(asked, folder, run.procedure, app_name(run.values_on_record))
     say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
     if written:
         say(_PUT_LINK, is_error=True)
-
-
-def _use(runs: Sequence[Run], number: int, *, as_json: bool) -> bool:
-    """Test the customers of each console who are longest unproven; return whether all answered."""
-    from runbook_lib.engine.customer_calls import CustomerCalls
-    from runbook_lib.engine.customer_connections import ConsoleAccounts
-
-    shown = []
-    consoles: set[tuple[str, ...]] = set()
-    for run in runs:
-        asked = ConsoleAccounts(run, on_progress=_Progress())
-        if asked.console in consoles:
-            continue
-        consoles.add(asked.console)
-        shown.append({"tenant": run.tenant, **CustomerCalls(asked).use_longest_unproven(number)})
-    if as_json:
-        show_json(shown[0] if len(runs) == 1 else shown)
-    else:
-        for one in shown:
-            for line in one["lines"]:
-                say(line)
-    return not any(one["refused"] for one in shown)
 
 
 def _is_well(shown: Mapping[str, Any]) -> bool:
@@ -366,7 +309,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         for account in shown["accounts"]
         if account["standing"] in is_open
         or account["last_failure"]
-        or account["returned"]
+        or account["fetch_since"]
         or account["stopped_cycles"]
     ]
     for account in open_ones[:_MOST_SHOWN]:

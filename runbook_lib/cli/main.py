@@ -64,6 +64,10 @@ _ANOTHER_PORT = "Name another port, or leave it out."
 _WITHDRAWN = {
     ("compare", "compare"): "`python -m tools.field_report` in a checkout",
     ("inbox", "--ics"): "`inbox --json`",
+    ("connections", "--language"): "`--letters`, which are in English",
+    ("connections", "--use"): "`--test ACCOUNT` for each customer",
+    ("connections", "--count"): "List Leads By Form in the Cyclr console",
+    ("connections", "--form"): "List Leads By Form in the Cyclr console",
 }
 
 

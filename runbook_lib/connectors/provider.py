@@ -18,7 +18,6 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer
 
 if TYPE_CHECKING:
-    from runbook_lib.connectors.letters import CustomerLetters
     from runbook_lib.connectors.review_kit import Kit
 
 
@@ -56,9 +55,6 @@ class Vendor(Provider):
 
     review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
     """A connector's id and a run's values → the texts for the review; `None` without a review."""
-
-    letters: Callable[[], CustomerLetters] | None = None
-    """Nothing → the texts of letters to customers who are cut off; `None` without any."""
 
     developer_tools: str = ""
     """The vendor's name for the tools that `Step.developer_tools` is about."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from importlib import import_module
@@ -20,12 +19,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbook_lib.connectors.connector_packages import LOADED, packaged_connectors
-from runbook_lib.connectors.letters import LETTER_LANGUAGES
 from runbook_lib.errors import (
     BrokenConnectorError,
     RunbookError,
     SettingsError,
-    TextsError,
     reason_of,
 )
 from runbook_lib.text import one_line
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook_lib.config.settings import KnownVariables
-    from runbook_lib.connectors.letters import CustomerLetters
     from runbook_lib.connectors.review_kit import Kit
     from runbook_lib.core.model import ConnectorPackage, Value
     from runbook_lib.core.procedure import Input, Procedure
@@ -138,32 +134,6 @@ def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return make(connector, values)
 
 
-def letters_of(procedure: Procedure) -> CustomerLetters:
-    """
-    Return the letters of a connector to customers who are cut off.
-
-    English has the known errors' own sentences. Raises `SettingsError` if its vendor has no
-    letters, and `TextsError` if a language lacks one of the connector's texts.
-    """
-    from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
-
-    read = vendor_of(procedure).letters
-    if read is None:
-        raise SettingsError(f"There are no letters for the connector {procedure.id}.")
-    letters = read()
-    causes = {error.id: error.for_customer for error in procedure.known_errors}
-    own = {name: sentence for name, sentence in causes.items() if sentence}
-    nouns = {procedure.customer_data.noun} if procedure.customer_data else set()
-    languages = {}
-    for name, texts in letters.languages.items():
-        complete = replace(texts, causes=own if name == LETTER_LANGUAGES[0] else texts.causes)
-        for needed, had in ((own, complete.causes), (nouns, complete.data)):
-            for missing in sorted({*needed} - {*had}):
-                raise TextsError(f"letters.toml, [{name}]: there is no text for {missing}.")
-        languages[name] = complete
-    return replace(letters, languages=languages)
-
-
 def load_texts(names: Iterable[str] = ()) -> None:
     """
     Load all texts of the connectors `names`, or of every connector.
@@ -177,8 +147,6 @@ def load_texts(names: Iterable[str] = ()) -> None:
     for name in wanted:
         if vendor_of(find_procedure(name)).review_kit is not None:
             kit_of(name, {})
-        if vendor_of(find_procedure(name)).letters is not None:
-            letters_of(find_procedure(name))
     if broken_connectors(wanted):
         # NOTE: the checks of a broken connector are unknown.
         return

@@ -18,17 +18,10 @@ from typing import Annotated, Any, TypeVar
 
 import tomli
 from msgspec import Meta, Struct, ValidationError, convert
-from msgspec.structs import asdict
 
 from runbook_lib.connectors.check_registry import checks_of, registered_ids
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.known_errors import SearchWords, rank_seen
-from runbook_lib.connectors.letters import (
-    LETTER_LANGUAGES,
-    PLACEHOLDERS,
-    CustomerLetters,
-    LanguageTexts,
-)
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
     RECHECK_DAYS,
@@ -243,6 +236,9 @@ class _KnownErrorTable(Struct):
     for_customer: str = ""
     """A sentence for the customer; empty if there is nothing to tell."""
 
+    needs_no_sign_in: bool = False
+    """Whether the customer must do something else than sign in again."""
+
 
 class ErrorFile(Struct):
     """The known errors of a file: by name with their places, and by group."""
@@ -292,6 +288,7 @@ def _known_error(
         fault_domain=read.fault_domain or "",
         who_acts=read.who_acts or WHO_ACTS[read.fault_domain or FaultDomain.UNKNOWN],
         for_customer=read.for_customer,
+        needs_no_sign_in=read.needs_no_sign_in,
     )
     return place, error
 
@@ -346,161 +343,6 @@ def read_search_words(folder: Path) -> SearchWords:
             for begin in begins.split(", ")
         ),
     )
-
-
-# --- letters ----------------------------------------------------------------------------------
-class _LanguageTable(Struct):
-    """The table of a language in `letters.toml`: a sentence for each part of a letter."""
-
-    language: Text
-    """The language's own name of itself."""
-
-    subject_first: Text
-    """The subject to a customer who never signed in."""
-
-    subject_sign_in: Text
-    """The subject if the customer must sign in again."""
-
-    subject_act: Text
-    """The subject if the customer must do something else."""
-
-    subject_wait: Text
-    """The subject if the customer has nothing to do."""
-
-    greeting: Text
-    """The first line, with the customer's name."""
-
-    greeting_unnamed: Text
-    """The first line without a name."""
-
-    signed_out: Text
-    """The event: Cyclr says not signed in."""
-
-    calls_fail: Text
-    """The event: calls fail, for whatever cause."""
-
-    not_yet: Text
-    """The state of a customer who never signed in."""
-
-    data_missing: Text
-    """The day since which data are missing."""
-
-    stopped: Text
-    """The same day for a connector without such data."""
-
-    perhaps_since: Text
-    """The earlier day since which they may be missing."""
-
-    request: Text
-    """The request to sign in again; a known cause has its own."""
-
-    request_first: Text
-    """The request to sign in for the first time."""
-
-    app: Text
-    """The app's name at the vendor."""
-
-    wait: Text
-    """A sentence that the customer has nothing to do."""
-
-    steps_heading: Text
-    """The heading of `steps`."""
-
-    steps: Text
-    """List of the steps of signing in, with the link."""
-
-    last_step_other_pages: Text
-    """The last of `steps` if the sentence of the cause says which pages to choose."""
-
-    last_step_first: Text
-    """The last of `steps` for a customer who never signed in."""
-
-    link: Text
-    """The line that the operator replaces by the link."""
-
-    link_help: Text
-    """The way to another link."""
-
-    act_done: Text
-    """The request to report that it is done, if no sign-in is needed."""
-
-    deadline: Text
-    """The day before which nothing is lost."""
-
-    late: Text
-    """The same once that day is over."""
-
-    closing: Text
-    """The last line."""
-
-    day: Text
-    """A date."""
-
-    first_day: Text
-    """The first day of a month, such as `1er`."""
-
-    months: Annotated[Names, Meta(min_length=12, max_length=12)]
-    """The names of the twelve months."""
-
-    data: Mapping[str, Text]
-    """`CustomerData.noun` → the same data, in the words of a customer."""
-
-    causes: Mapping[str, Text] = {}
-    """Id of a known error → `for_customer` in this language; English has it in the error."""
-
-
-class _CustomerLettersFile(Struct):
-    """A whole `letters.toml` but for its tables, one for each of `LETTER_LANGUAGES`."""
-
-    needs_no_sign_in: Names = ()
-    """Ids of the known errors after which a customer must do something else than sign in again."""
-
-    names_pages: Names = ()
-    """Ids of the known errors whose sentence says which pages to choose."""
-
-
-def read_letters(folder: Path) -> CustomerLetters:
-    """Return the letters in the `letters.toml` of a folder."""
-    place = TomlTable(folder / "letters.toml")
-    document = place.filled(read_file(place.path), {})
-    tables = {name: document.pop(name, None) for name in LETTER_LANGUAGES}
-    read = place.read(document, _CustomerLettersFile)
-    return CustomerLetters(
-        languages={
-            name: _letter_texts(TomlTable(place.path, name), table)
-            for name, table in tables.items()
-        },
-        needs_no_sign_in=read.needs_no_sign_in,
-        names_pages=read.names_pages,
-    )
-
-
-def _letter_texts(place: TomlTable, content: object) -> LanguageTexts:
-    table = place.read(content, _LanguageTable)
-    texts = {name: text for name, text in asdict(table).items() if isinstance(text, str)}
-    steps = items(table.steps)
-    texts["steps"] = _numbered(steps)
-    for name in ("other_pages", "first"):
-        texts[f"steps_{name}"] = _numbered([*steps[:-1], texts.pop(f"last_step_{name}")])
-    for name, text in texts.items():
-        allowed = PLACEHOLDERS.get(name, frozenset())
-        place.blanks(name, text, dict.fromkeys(allowed))
-        for missing in allowed - {name for _, name, _, _ in Formatter().parse(text)}:
-            raise place.error(name, f"there is no {{{missing}}}.")
-    others = ("language", "day", "first_day")
-    return LanguageTexts(
-        language=table.language,
-        sentences={name: text for name, text in texts.items() if name not in others},
-        causes=table.causes,
-        data=table.data,
-        day=table.day,
-        first_day=table.first_day,
-        months=table.months,
-    )
-
-
-def _numbered(steps: Iterable[str]) -> str:
-    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
 
 
 def require_known_checks(folder: Path) -> None:

@@ -404,6 +404,9 @@ class KnownError:
     for_customer: str = ""
     """A sentence for the customer whose account shows it; empty if there is nothing to tell."""
 
+    needs_no_sign_in: bool = False
+    """Whether the customer must do something else than sign in again."""
+
     def naming(self, steps: Mapping[str, str]) -> KnownError:
         """Return this error with the step ids in its advice replaced by names from `steps`."""
         causes = (replace(cause, advice=cause.advice.format_map(steps)) for cause in self.causes)
@@ -644,10 +647,6 @@ class CustomerData:
     """Its plural name: `leads`."""
     kept_days: int
     """The number of days for which the vendor keeps each."""
-    fetch_method: str
-    """The connector's method that fetches those of certain days again."""
-    time_field: str
-    """The field of its rows with the time (ISO 8601)."""
     source: str
     """The page that says so."""
 

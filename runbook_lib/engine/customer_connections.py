@@ -27,15 +27,9 @@ from runbook_lib.connectors.cyclr.transactions import (
 )
 from runbook_lib.core.files import hold_lock
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.core.procedure import CustomerData
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.customer_losses import (
-    first_gone_on,
-    missing_document,
-    missing_sentences,
-    returned_document,
-    returned_sentences,
-)
+from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since
 from runbook_lib.engine.customer_rows import (
     CONFIRMED_AFTER,
     LABELS,
@@ -532,45 +526,42 @@ def survey_document(
     """
     Return a survey for programs and for its page, the worst accounts first.
 
-    Of customers who are cut off, that one comes first whose data are gone first. `cycles` has the
+    Of customers who are cut off, that one comes first who is so for longest. `cycles` has the
     missing prerequisites of the cycles that the last failures name, by the cycle's id.
     """
     order = list(AccountStatus)
-    data = run.procedure.customer_data
-    now = run.clock()
     stopped = failures.stopped_cycles
-    missing = {
-        account.id: missing_document(account, survey.standing(account), data)
-        for account in survey.accounts.values()
-    }
+
+    def missing_since(account: KnownAccount) -> str:
+        is_asked = survey.standing(account) is not AccountStatus.NOT_ASKED
+        return account.cut_off_since if is_asked else ""
 
     def badness(account: KnownAccount) -> tuple[object, ...]:
-        lost = missing[account.id]
+        since = missing_since(account)
         is_well = account.id not in failures.last
-        place = 0 if lost else 1 + order.index(survey.standing(account))
-        since = lost["since"] if lost else "~"
-        return place, is_well and not lost, first_gone_on(lost), since, account.name, account.id
+        place = 0 if since else 1 + order.index(survey.standing(account))
+        return place, is_well and not since, since, account.name, account.id
 
     rows = []
     for account in sorted(survey.accounts.values(), key=badness):
         standing = survey.standing(account)
         failure = failures.last.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
-        row["missing"] = missing[account.id]
-        row["returned"] = returned_document(account, standing, data, now)
-        row["cause"] = account.failing.error if account.failing and row["missing"] else ""
+        row["missing_since"] = missing_since(account)
+        row["fetch_since"] = fetch_since(account, run.procedure, run.clock())
+        row["cause"] = account.failing.error if account.failing and row["missing_since"] else ""
         row["stopped_cycles"] = [
             {"cycle": cycle.cycle, "name": cycle.cycle_name, "is": cycle.stop, "at": cycle.at}
             for cycle in stopped.get(account.id, ())
         ]
         if standing is AccountStatus.NOT_ASKED:
-            row |= {"connectors": (), "error": ""}
+            row |= {"connectors": (), "error": "", "fetch_since": ""}
         del row["in_doubt_since"], row["outage"], row["was_out_at_first"]
         if standing is not AccountStatus.CALLS_FAIL:
             row["failing"] = None
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
-        row["facts"] = _facts_of(row, data)
+        row["facts"] = _facts_of(row, run.procedure)
         rows.append(row)
     return {
         "tenant": run.tenant,
@@ -583,24 +574,23 @@ def survey_document(
         "notes": survey.findings,
         "counts": {standing.value: number for standing, number in survey.counts.items()},
         "unverifiable": run.procedure.unverifiable,
-        "customer_data": to_builtins(data),
+        "customer_data": to_builtins(run.procedure.customer_data),
         "accounts": rows,
         "unknown_accounts": sorted(failures.last.keys() - survey.accounts.keys()),
     }
 
 
-def _facts_of(account: Mapping[str, Any], data: CustomerData | None) -> list[str]:
-    """Return sentences about an account's failures, sign-in and losses, from its document."""
+def _facts_of(account: Mapping[str, Any], procedure: Procedure) -> list[str]:
+    """Return sentences about an account's failures and sign-in, from its document."""
     failure = account["last_failure"]
     before = account["signed_in_on"]
     failing = account["failing"]
     parts = [account["error"]] if account["error"] else []
     if account["not_signed_in_since"]:
         parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
-    if account["missing"]:
-        parts += missing_sentences(account["missing"], data)
-    if account["returned"]:
-        parts += returned_sentences(account["returned"], data)
+    if account["missing_since"]:
+        parts.append(f"Data are missing at least since {account['missing_since']}")
+    parts += filter(None, [fetch_sentence(account["fetch_since"], procedure)])
     if failing and not failure:
         parts.append(failing["cause"])
     if failure:
@@ -620,15 +610,11 @@ def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines of the CSV of surveys; a field that a spreadsheet would run is text."""
     names = (
         "id", "name", "says", "not_signed_in_since", "signed_in_on", "used_on", "polled_on",
-        "error",
+        "error", "missing_since", "fetch_since",
     )  # fmt: skip
-    lost = ("since", "perhaps_since", "gone_on", "perhaps_gone_on")
-    back = ("since", "perhaps_since", "returned_on", "gone_on")
     calls = ("since", "cause", "advice")
     failed = ("at", "cause", "remote_message")
     heads = (
-        *(f"missing_{name}" for name in lost),
-        *(f"returned_{name}" for name in back),
         *(f"calls_fail_{name}" for name in calls),
         *(f"failure_{name}" for name in failed),
     )
@@ -638,8 +624,6 @@ def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             failing = row["failing"] or {}
             failure = row["last_failure"] or {}
             fields = [shown["tenant"], *(row[name] for name in names)]
-            fields += [(row["missing"] or {}).get(name, "") for name in lost]
-            fields += [(row["returned"] or {}).get(name, "") for name in back]
             fields += [failing.get(name, "") for name in calls]
             fields += [failure.get(name, "") for name in failed]
             yield _csv_line((*fields, row["cycle_lacks"]))

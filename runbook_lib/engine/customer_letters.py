@@ -1,9 +1,7 @@
 """
-Letters to customers who are cut off: one text file for each, in the customer's language.
+Letters to customers who are cut off, in English, and the data to fetch again after their return.
 
-`letter_to` decides what a letter says, and `text_of` says it in a language. The page's script
-(`index.js`) does as `text_of`. A letter has a line which the operator replaces by a link: no link
-and no token is known here.
+A letter has a line which the operator replaces by a link: no link and no token is known here.
 """
 
 from __future__ import annotations
@@ -11,75 +9,28 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from datetime import date
-from enum import StrEnum
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-from msgspec import Struct
 
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
-from runbook_lib.connectors.letters import CustomerLetters, LanguageTexts
-from runbook_lib.connectors.registry import find_procedure, letters_of
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import write_whole
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.engine.customer_rows import AccountStatus
-from runbook_lib.errors import SettingsError
+from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
+from runbook_lib.evidence.reports.phrases import parse_time
 from runbook_lib.text import one_line
 
+LINK_LINE = "<<< PASTE THE LINK HERE >>>"
+_COPY_LINK = (
+    "Copy the whole link below into the address bar of your browser. Please do not click it or "
+    "open a preview: it works only once."
+)
 _MAX_NAME_CHARS = 120
 # NOTE: a file's name has at most 255 bytes, also that of its draft; a character has up to four.
 _MAX_FILE_NAME_CHARS = 30
 _MAX_ID_CHARS = 48
-_CAUSE = "cause"
-
-
-class CustomerRequest(StrEnum):
-    """The request of a letter."""
-
-    FIRST = "first"
-    """The customer must sign in for the first time, as a poll has shown."""
-
-    SIGN_IN = "sign_in"
-    ACT = "act"
-    """The customer must do something else than sign in again."""
-
-    WAIT = "wait"
-    """The customer has nothing to do: somebody else must act."""
-
-
-class CustomerLetter(Struct, frozen=True, kw_only=True):
-    """A letter to a customer, in no language yet."""
-
-    connector: str
-    """Id of the connector whose texts it takes."""
-
-    subject: str
-    """Name of the sentence that is its subject."""
-
-    paragraphs: tuple[tuple[str, ...], ...]
-    """Names of the sentences of each paragraph; `cause` is the one of the known error."""
-
-    customer: str
-    """The customer's name, on one line; empty if unknown."""
-
-    app: str = ""
-    """The app's name at its vendor, on one line; empty if unknown."""
-
-    cause: str = ""
-    """Id of the known error; empty if none is named."""
-
-    data: str = ""
-    """`CustomerData.noun`; empty for a connector without such data."""
-
-    kept_days: int = 0
-    """The number of days for which the vendor keeps the data."""
-
-    days: Mapping[str, str] = {}
-    """Placeholder → day (ISO 8601)."""
 
 
 def app_name(values: Mapping[str, Value]) -> str:
@@ -88,175 +39,96 @@ def app_name(values: Mapping[str, Value]) -> str:
     return one_line(str(name).strip())[:_MAX_NAME_CHARS]
 
 
-def letter_to(
-    account: Mapping[str, Any],
-    procedure: Procedure,
-    letters: CustomerLetters,
-    *,
-    today: date,
-    app: str = "",
-) -> CustomerLetter | None:
+def letter_to(account: KnownAccount, procedure: Procedure, app: str = "") -> str:
     """
-    Return the letter to a customer, from a survey's row; it names the `app`.
+    Return the letter to a customer: the subject, an empty line, and the paragraphs.
 
-    `None` for one who is not cut off, unless Cyclr says not signed in and no poll saw a sign-in.
-    """
-    missing = account["missing"]
-    if not missing:
-        is_out = account["standing"] == AccountStatus.NOT_SIGNED_IN and not account["signed_in_on"]
-        return _first_letter(account, procedure, app) if is_out else None
-    data = procedure.customer_data
-    error = next((known for known in procedure.known_errors if known.id == account["cause"]), None)
-    is_signed_out = account["standing"] == AccountStatus.NOT_SIGNED_IN
-    is_theirs = error is None or error.who_acts == WHO_ACTS[FaultDomain.CUSTOMER]
-    if is_signed_out or (is_theirs and account["cause"] not in letters.needs_no_sign_in):
-        kind = CustomerRequest.SIGN_IN
-    else:
-        kind = CustomerRequest.ACT if is_theirs else CustomerRequest.WAIT
-    asked = "wait" if kind is CustomerRequest.WAIT else "request"
-    # Signing in is what a signed-out customer must do, whatever failed before.
-    if error and error.for_customer and (is_theirs or not is_signed_out):
-        asked = _CAUSE
-    days = {"since": missing["since"][:10]}
-    event = ["signed_out" if is_signed_out else "calls_fail", "data_missing" if data else "stopped"]
-    if "" < missing["perhaps_since"][:10] < days["since"]:
-        days["perhaps_since"] = missing["perhaps_since"][:10]
-        event.append("perhaps_since")
-    customer = _customer_name(account)
-    paragraphs = [_greeting(customer), tuple(event)]
-    before = missing["perhaps_gone_on"] or missing["gone_on"]
-    if data and before and kind is not CustomerRequest.WAIT:
-        days["before"] = before
-        paragraphs.append(("deadline" if today.isoformat() < before else "late",))
-    paragraphs.append((asked,))
-    if kind is CustomerRequest.SIGN_IN:
-        names_pages = asked == _CAUSE and account["cause"] in letters.names_pages
-        steps = "steps_other_pages" if names_pages else "steps"
-        paragraphs += [("steps_heading",), (steps,), ("link",), ("link_help",)]
-    elif kind is CustomerRequest.ACT:
-        paragraphs.append(("act_done",))
-    return CustomerLetter(
-        connector=procedure.id,
-        subject=f"subject_{kind}",
-        paragraphs=(*paragraphs, *_ending(app)),
-        customer=customer,
-        app=app,
-        cause=account["cause"] if asked == _CAUSE else "",
-        data=data.noun if data else "",
-        kept_days=data.kept_days if data else 0,
-        days=days,
-    )
-
-
-def _first_letter(account: Mapping[str, Any], procedure: Procedure, app: str) -> CustomerLetter:
-    """
-    Return the letter to a customer whom no poll saw signed in.
-
+    Empty for one who is not cut off, unless Cyclr says not signed in and no poll saw a sign-in.
     That proves no first sign-in: the customer may have signed in before the first poll. A poll that
     saw the account without the connector does.
     """
-    customer = _customer_name(account)
-    is_first = bool(account["not_installed_on"])
-    event = "not_yet" if is_first else "calls_fail"
-    parts = (event, "request_first", "steps_heading", "steps_first", "link", "link_help")
-    return CustomerLetter(
-        connector=procedure.id,
-        subject=f"subject_{CustomerRequest.FIRST if is_first else CustomerRequest.ACT}",
-        paragraphs=(_greeting(customer), *((part,) for part in parts), *_ending(app)),
-        customer=customer,
-        app=app,
-    )
+    since = account.cut_off_since
+    is_signed_out = account.standing is AccountStatus.NOT_SIGNED_IN
+    if not since and (account.signed_in_on or not is_signed_out):
+        return ""
+    vendor = vendor_of(procedure).title
+    cause = account.failing.error if since and account.failing else ""
+    error = next((known for known in procedure.known_errors if known.id == cause), None)
+    is_theirs = error is None or error.who_acts == WHO_ACTS[FaultDomain.CUSTOMER]
+    needs_sign_in = is_signed_out or not (error and (error.needs_no_sign_in or not is_theirs))
+    if not since and account.not_installed_on:
+        event = f"Your {vendor} account is not connected with us yet."
+    elif is_signed_out and since:
+        event = f"Our connection to your {vendor} account has ended."
+    else:
+        event = f"Our connection to your {vendor} account does not work at the moment."
+    began = parse_time(since)
+    if began:
+        event += f" This has been so at least since {began.day} {began:%B %Y}."
+    # Signing in is what a signed-out customer must do, whatever failed before.
+    if error and error.for_customer and (is_theirs or not is_signed_out):
+        request = error.for_customer
+    elif not needs_sign_in:
+        request = "You do not have to do anything: we are taking care of it."
+    elif since:
+        request = f"Please sign in with {vendor} again through our link. Choose the same as before."
+    else:
+        request = f"Please sign in with {vendor} once, through our link."
+    name = one_line(account.name.strip())[:_MAX_NAME_CHARS]
+    state = "needs your help" if is_theirs or needs_sign_in else "is interrupted"
+    greeting = f"Hello {name}," if name else "Hello,"
+    parts = [f"Your {vendor} connection {state}", greeting, event, request]
+    if needs_sign_in:
+        allow = f"Allow everything that {vendor} asks for. For a new link, write to us."
+        parts += [_COPY_LINK, LINK_LINE, allow]
+    elif is_theirs:
+        parts.append("You do not have to sign in again. Please write to us when it is done.")
+    if app:
+        parts.append(f"{vendor} shows our app as {app}.")
+    return "\n\n".join([*parts, "Kind regards\n"])
 
 
-def _customer_name(account: Mapping[str, Any]) -> str:
-    return one_line(account["name"].strip())[:_MAX_NAME_CHARS]
-
-
-def _greeting(customer: str) -> tuple[str, ...]:
-    return ("greeting" if customer else "greeting_unnamed",)
-
-
-def _ending(app: str) -> tuple[tuple[str, ...], ...]:
-    return (("app",), ("closing",)) if app else (("closing",),)
-
-
-def text_of(letter: CustomerLetter, texts: LanguageTexts) -> str:
-    """Return a letter in a language: the subject, an empty line, and the paragraphs."""
-    values = {
-        "customer": letter.customer,
-        "app": letter.app,
-        "data": texts.data.get(letter.data, ""),
-        "kept_days": str(letter.kept_days),
-        **{name: _day_in(texts, date.fromisoformat(day)) for name, day in letter.days.items()},
-    }
-
-    def sentence(name: str) -> str:
-        if name == _CAUSE:
-            return texts.causes[letter.cause]
-        return texts.sentences[name].format_map(values)
-
-    paragraphs = (" ".join(map(sentence, names)) for names in letter.paragraphs)
-    return "\n\n".join((sentence(letter.subject), *paragraphs)) + "\n"
-
-
-def page_texts(letters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def fetch_since(account: KnownAccount, procedure: Procedure, now: datetime) -> str:
     """
-    Return the texts that a page needs for these `letters`: connector → language → texts, as JSON.
+    Return the first day (ISO 8601) whose data must be fetched again.
 
-    Of the known errors' sentences it has those that a letter names.
+    Empty if nothing is missing, and once the vendor keeps nothing of it.
     """
-    causes: dict[str, set[str]] = {}
-    for letter in letters:
-        causes.setdefault(letter["connector"], set()).add(letter["cause"])
-    return {
-        connector: {
-            language: {
-                **asdict(texts),
-                "causes": {name: texts.causes[name] for name in sorted(named) if name},
-            }
-            for language, texts in letters_of(find_procedure(connector)).languages.items()
-        }
-        for connector, named in causes.items()
-    }
+    data = procedure.customer_data
+    since = account.fetch_since
+    outage = account.outage
+    if data and outage and not since and account.standing is AccountStatus.SIGNED_IN:
+        returned = parse_time(outage.returned_on)
+        kept = timedelta(days=data.kept_days)
+        since = outage.since if returned and returned <= now < returned + kept else ""
+    return since[:10] if data and parse_time(since) else ""
 
 
-def require_language(procedure: Procedure, language: str) -> LanguageTexts:
-    """Return the texts in `language`; raises `SettingsError` if the vendor has none in it."""
-    letters = letters_of(procedure)
-    texts = letters.languages.get(language)
-    if texts is None:
-        raise SettingsError(
-            f"There are no letters in the language {language[:20]!r}.",
-            next_step=f"Choose one of {', '.join(letters.languages)}. Nothing was written.",
-        )
-    return texts
+def fetch_sentence(since: str, procedure: Procedure) -> str:
+    """Return the sentence that data `since` a day must be fetched again; empty for no day."""
+    data = procedure.customer_data
+    if not (since and data):
+        return ""
+    vendor = vendor_of(procedure).title
+    return f"{vendor} keeps {data.noun} for {data.kept_days} days: fetch those since {since} again."
 
 
 def write_letters(
-    accounts: Iterable[Mapping[str, Any]],
-    folder: Path,
-    language: str,
-    *,
-    procedure: Procedure,
-    today: date,
-    app: str = "",
+    accounts: Iterable[KnownAccount], folder: Path, procedure: Procedure, app: str = ""
 ) -> list[Path]:
     """
-    Write a letter to each of the `accounts` of a survey that is cut off; return the files.
+    Write a letter to each of the `accounts` that is cut off; return the files.
 
-    An earlier letter of the same account and connector is replaced. Raises `SettingsError` before
-    anything is written if the vendor has no letters, or none in `language`, and `OSError` if
-    writing fails.
+    An earlier letter of the same account and connector is replaced. Raises `OSError` if writing
+    fails.
     """
-    letters = letters_of(procedure)
-    texts = require_language(procedure, language)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for account in accounts:
-        letter = letter_to(account, procedure, letters, today=today, app=app)
+        letter = letter_to(account, procedure, app)
         if letter:
-            path = folder / letter_file_name(account["name"], account["id"], procedure.id)
-            write_whole(path, text_of(letter, texts).encode(), is_durable=False)
+            path = folder / letter_file_name(account.name, account.id, procedure.id)
+            write_whole(path, letter.encode(), is_durable=False)
             written.append(path)
     return written
 
@@ -273,14 +145,6 @@ def letter_file_name(name: str, account: str, connector: str) -> str:
         shown = f"{shown}_{sha256(account.encode('utf-8', 'backslashreplace')).hexdigest()[:12]}"
     customer = _file_name_part(name)[:_MAX_FILE_NAME_CHARS].strip("-") or "customer"
     return f"{customer}_{shown}_{connector}.txt"
-
-
-def _day_in(texts: LanguageTexts, day: date) -> str:
-    return texts.day.format(
-        day=texts.first_day if day.day == 1 else day.day,
-        month=texts.months[day.month - 1],
-        year=day.year,
-    )
 
 
 def _file_name_part(text: str) -> str:

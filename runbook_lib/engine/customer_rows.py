@@ -114,9 +114,7 @@ class Outage(Struct, frozen=True):
     """A time for which a customer was cut off, and that has ended; times are ISO 8601."""
 
     since: str
-    """The time since which data are missing at least."""
-    perhaps_since: str
-    """The last proven use before, since which data may be missing; empty if none is known."""
+    """The time since which its data must be fetched again."""
     returned_on: str
     """The time at which a survey or a call first saw that it works again."""
 
@@ -154,8 +152,6 @@ class KnownAccount(Struct, frozen=True):
     """The reason why it could not be read; empty if it was."""
     used_on: str = ""
     """The last proven use: the vendor answered a call with the customer's token."""
-    tried_on: str = ""
-    """The last such call, answered or refused."""
     succeeded_on: str = ""
     """The last answered test call or new sign-in; earlier failures do not count."""
     failing: FailingCalls | None = None
@@ -185,10 +181,10 @@ class KnownAccount(Struct, frozen=True):
         return min((*out, *failing), default="")
 
     @property
-    def perhaps_cut_off_since(self) -> str:
-        """The last proven use before it was cut off; empty without one. A sign-in proves no use."""
+    def fetch_since(self) -> str:
+        """The last proven use before it was cut off, else the cut-off; empty if it is not."""
         since = self.cut_off_since
-        return self.used_on if since and self.used_on < since else ""
+        return self.used_on if "" < self.used_on < since else since
 
     def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
         """Return it with what these failures, the oldest first, say since its last success."""
@@ -216,8 +212,8 @@ class KnownAccount(Struct, frozen=True):
 
     def with_success(self, now: str) -> KnownAccount:
         """Return it after an answered call or a new sign-in, which ends what cut it off."""
-        since = self.cut_off_since
-        ended = Outage(since, self.perhaps_cut_off_since, now) if since else self.outage
+        since = self.fetch_since
+        ended = Outage(since, now) if since else self.outage
         return structs.replace(self, succeeded_on=now, failing=None, outage=ended)
 
 

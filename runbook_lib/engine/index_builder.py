@@ -16,7 +16,6 @@ from typing import Any
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.core.files import hold_lock, write_parts
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_letters import page_texts
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
 from runbook_lib.engine.watch.digest import (
@@ -74,7 +73,6 @@ def _write(folder: Path, read: TenantsOverview, now: datetime) -> None:
         changes,
         _last_run(folder, read),
         timestamp(now),
-        letters=page_texts(row.letter for row in read.customers if row.letter),
         undelivered=undelivered,
         notices=read.notices,
     )

@@ -11,25 +11,20 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any
-
-from msgspec import to_builtins
 
 from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.registry import DEFAULT, letters_of
+from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
-from runbook_lib.engine.customer_letters import app_name, letter_to
-from runbook_lib.engine.customer_losses import (
-    first_gone_on,
-    missing_document,
-    missing_sentences,
-    returned_document,
-    returned_sentences,
+from runbook_lib.engine.customer_letters import (
+    app_name,
+    fetch_sentence,
+    fetch_since,
+    letter_to,
 )
 from runbook_lib.engine.customer_rows import (
     ACCOUNT_STATES,
@@ -541,7 +536,8 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
         failing = account.failing.cause if account.failing else ""
         # NOTE: one poll may be wrong; who signed in once gets no letter for it.
         has_letter = item or not account.signed_in_on
-        missing = _missing(known, account) if item else None
+        is_sure = item or account.standing is AccountStatus.SIGNED_IN
+        day = fetch_since(account, known.procedure, now) if is_sure else ""
         yield CustomerRow(
             tenant=known.tenant,
             account=account.id,
@@ -550,55 +546,16 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             outcome=outcome,
             since=since,
             used_on=account.used_on,
-            losses=" ".join(_losses(known, account, missing, now)),
-            gone_on=first_gone_on(missing) if missing else "",
+            missing=fetch_sentence(day, known.procedure),
             polled_on=account.polled_on,
             reason=account.error or failing,
             advice=item.advice if item else "",
             command=item.command if item else "",
-            letter=_letter_to(known, account, now.date()) if has_letter else None,
+            letter=letter_to(account, known.procedure, app_name(known.values))
+            if has_letter
+            else "",
             is_practice=known.state.is_practice,
         )
-
-
-def _letter_to(known: KnownTenant, account: KnownAccount, today: date) -> dict[str, Any] | None:
-    """Return the letter to a customer as JSON; `None` for a connected one, or without texts."""
-    procedure = known.procedure
-    if vendor_of(procedure).letters is None:
-        return None
-    row = {
-        "name": account.name,
-        "standing": _standing(account),
-        "signed_in_on": account.signed_in_on,
-        "not_installed_on": account.not_installed_on,
-        "missing": _missing(known, account),
-        "cause": account.failing.error if account.failing else "",
-    }
-    letter: dict[str, Any] | None = to_builtins(
-        letter_to(row, procedure, letters_of(procedure), today=today, app=app_name(known.values))
-    )
-    return letter
-
-
-def _standing(account: KnownAccount) -> AccountStatus:
-    """Return the standing of an account that a survey has polled."""
-    is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
-    return AccountStatus.CALLS_FAIL if is_failing else account.standing
-
-
-def _missing(known: KnownTenant, account: KnownAccount) -> dict[str, str] | None:
-    return missing_document(account, _standing(account), known.procedure.customer_data)
-
-
-def _losses(
-    known: KnownTenant, account: KnownAccount, missing: Mapping[str, str] | None, now: datetime
-) -> list[str]:
-    """Return sentences about the data of a customer who is cut off, or who is back."""
-    data = known.procedure.customer_data
-    if missing:
-        return missing_sentences(missing, data)
-    returned = returned_document(account, _standing(account), data, now)
-    return returned_sentences(returned, data) if returned else []
 
 
 def test_command(known: KnownTenant, customer: str) -> str:

@@ -44,7 +44,6 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.config.toml_tables",
     f"{_OURS}.connectors.code_meanings",
     f"{_OURS}.engine.customer_letters",
-    f"{_OURS}.engine.customer_losses",
     f"{_OURS}.engine.customer_rows",
     f"{_OURS}.engine.due_items",
     f"{_OURS}.engine.index_builder",

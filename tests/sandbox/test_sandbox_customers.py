@@ -170,30 +170,3 @@ def test_the_scenario_has_customers_of_each_kind(start: Callable[..., Sandbox]) 
 
     assert marketing == [[True], [False], [True], [True], [True], []]
     assert len(state.cyclr.transaction_errors) == 3
-
-
-def test_each_customer_of_the_story_is_cut_off_in_another_way(
-    start: Callable[..., Sandbox], http: httpx.Client
-) -> None:
-    """Five customers: a token ends, a permission and a form go, a cycle is paused, one is new."""
-    sandbox = start("customers-cut-off")
-    cyclr = sandbox.state.cyclr
-
-    def signed_in() -> list[bool]:
-        return [cyclr.list_installed(account)[0].is_authenticated for account in cyclr.story]
-
-    assert signed_in() == [True, True, True, True, False]
-    assert change(sandbox, http, cut_off=True).status_code == 200
-    ended, withdrawn, paused, deleted = errors(sandbox, http)
-    accounts = [ended["AccountId"], withdrawn["AccountId"], paused["accountId"]]
-    assert [*accounts, deleted["AccountId"]] == cyclr.story[:4]
-    assert signed_in() == [False, True, True, True, False]
-    assert change(sandbox, http, restore_all=True).status_code == 200
-    assert all(signed_in())
-
-
-def test_only_the_story_has_customers_to_cut_off(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Another scenario refuses it, and says which one has them."""
-    refusal = change(sandbox, http, cut_off=True)
-    assert refusal.status_code == 400
-    assert "customers-cut-off" in refusal.text

@@ -63,13 +63,6 @@ CREATE_TEST_ACCOUNT = Input(
     default=False,
     provider=_CYCLR,
 )
-_USE_CONNECTIONS = Input(
-    name="use_connections",
-    label="Permission to use customers' connections",
-    help="Lets `connections --use` and `--count` make read-only calls with their sign-ins.",
-    default=False,
-    provider=_CYCLR,
-)
 _CYCLR_API_URL = Input(
     name="cyclr_api_url",
     label="Cyclr API address",
@@ -149,7 +142,6 @@ CYCLR = Provider(
         _SERVICE_DOMAIN_ADDRESS,
         _REDIRECT_HOSTS,
         _REQUESTS_A_SECOND,
-        _USE_CONNECTIONS,
     ),
     # Cyclr's hosts, including the webhook's and the possible targets of its sign-in link.
     addresses=(

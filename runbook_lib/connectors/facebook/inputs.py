@@ -8,7 +8,6 @@ upper case is the environment variable.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,11 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import ImitatedVendor
-from runbook_lib.connectors.texts import read_known_errors, read_letters, read_search_words
+from runbook_lib.connectors.texts import read_known_errors, read_search_words
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, ProviderBehaviour
 
 if TYPE_CHECKING:
-    from runbook_lib.connectors.letters import CustomerLetters
     from runbook_lib.connectors.review_kit import Kit
 
 _FACEBOOK = "facebook"
@@ -140,11 +138,6 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return kit_of(connector, values)
 
 
-@cache
-def _letters() -> CustomerLetters:
-    return read_letters(Path(__file__).parent)
-
-
 # Check id → what stops working for customers when the check fails.
 _IMPACTS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
@@ -211,7 +204,6 @@ FACEBOOK = ImitatedVendor(
     scope_warnings=scope_warnings,
     known_errors=read_known_errors(Path(__file__).parent).groups["consent"],
     review_kit=_kit_of,
-    letters=_letters,
     developer_tools="Meta's developer tools",
     trace_field="fbtrace_id",
     test_method="List My Permissions",

@@ -15,13 +15,13 @@ from msgspec import structs
 
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.core.journal import not_later, timestamp
-from runbook_lib.core.procedure import CustomerData
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_connections import (
     CONSOLE,
     ConsoleAccounts,
     PollTimeoutError,
 )
-from runbook_lib.engine.customer_losses import returned_document, returned_sentences
+from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
@@ -37,7 +37,6 @@ from runbook_lib.engine.watch.watch_state import (
     identify,
 )
 from runbook_lib.errors import BusyError, RemoteError
-from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.evidence.reports.tenant_status import (
     CALLS_FAIL,
     NOT_SIGNED_IN,
@@ -119,8 +118,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     changes: list[CustomerChange] = []
     if survey:
         own = str(run.values.get("account_api_id", ""))
-        data = run.procedure.customer_data
-        changes = [*customer_changes(key, survey, problems, own, now, data=data)]
+        changes = [*customer_changes(key, survey, problems, own, now, procedure=run.procedure)]
     row.unanswered = one_line(unanswered)
     row.unanswered_since = not_later(row.unanswered_since, on) if unanswered else ""
     if not survey or survey.ended or survey.notes:
@@ -174,13 +172,13 @@ def customer_changes(
     own_account: str,
     now: datetime,
     *,
-    data: CustomerData | None = None,
+    procedure: Procedure,
 ) -> Iterator[CustomerChange]:
     """
     Yield the accounts whose doubt begins or ends, with the problem that begins or ends.
 
     An account that is out counts when a later poll sees it too. `own_account` is the test account,
-    which a step checks; `data` are what customers miss. Pure.
+    which a step checks. Pure.
     """
     known = open_problems(p for p in problems if p.step == CUSTOMERS_STEP)
     on = timestamp(now)
@@ -214,7 +212,7 @@ def customer_changes(
         if account in absent or calls_fail or is_confirmed:
             changed = (
                 structs.replace(
-                    problem, ended_on=on, end_reason=_end_reason(account, standing, data, now)
+                    problem, ended_on=on, end_reason=_end_reason(account, standing, procedure, now)
                 )
                 if problem
                 else _cut_off(tenant, account, since or on, on)
@@ -225,14 +223,12 @@ def customer_changes(
 
 
 def _end_reason(
-    account: KnownAccount, standing: AccountStatus, data: CustomerData | None, now: datetime
+    account: KnownAccount, standing: AccountStatus, procedure: Procedure, now: datetime
 ) -> str:
     """Return the new state of an account that is no problem any more, and what to fetch again."""
-    returned = returned_document(account, standing, data, now)
-    if not returned:
-        return STATUS_LABELS[standing]
-    sentences = (f"{STATUS_LABELS[standing]}.", *returned_sentences(returned, data))
-    return with_times(" ".join(sentences))
+    label = STATUS_LABELS[standing]
+    fetch = fetch_sentence(fetch_since(account, procedure, now), procedure)
+    return f"{label}. {fetch}" if fetch else label
 
 
 def _rights(

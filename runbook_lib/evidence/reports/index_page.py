@@ -2,7 +2,7 @@
 `index.html`: the state of all tenants and their customers on one page, at one address.
 
 The page is whole without a script and without a network. Its script, whose digest its policy
-names, searches, filters, sorts, and writes letters to customers. It is not signed: the evidence is
+names, searches, filters, sorts, and copies letters to customers. It is not signed: the evidence is
 in the tenants' bundles.
 """
 
@@ -96,7 +96,6 @@ def index_page(
     last_run: LastRun | None,
     on: str,
     *,
-    letters: Mapping[str, Any] | None = None,
     undelivered: Sequence[Mapping[str, Any]] = (),
     notices: Sequence[str] = (),
 ) -> Iterator[str]:
@@ -104,7 +103,6 @@ def index_page(
     Return the page as it is at `on`, in parts: of thousands of tenants it has MiB.
 
     `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
-    `letters` has the texts of the customers' letters: connector → language → texts, as JSON.
     `undelivered` names the tenants of each receiver that did not accept a message, and the reason.
     The `notices` come first.
     """
@@ -133,8 +131,7 @@ def index_page(
             tenants=tenants,
             number=len({tenant.tenant for tenant in tenants}),
             customers=accounts,
-            letters=letters or {},
-            letter_languages=_languages(letters or {}),
+            has_letters=any(account.letter for account in accounts),
             changes=newest,
             last_run=last_run,
             undelivered=undelivered,
@@ -192,12 +189,6 @@ def _customer_words(customer: CustomerRow) -> list[str]:
     return [customer.state, *([_PRACTICE] if customer.is_practice else [])]
 
 
-def _languages(letters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the languages of letters: code → the language's own name."""
-    pairs = (pair for languages in letters.values() for pair in languages.items())
-    return {code: texts["language"] for code, texts in pairs}
-
-
 def _people(row: CauseRow) -> list[str]:
     """Return the party that must act."""
     return list(dict.fromkeys(item.whom for _, item in row.items))
@@ -208,7 +199,6 @@ def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
     return (
         customer.is_practice,
         _WORST_FIRST.index(customer.outcome) if is_open else len(_WORST_FIRST),
-        customer.gone_on or "9",
         customer.since or "9",
         customer.tenant.casefold(),
         customer.name.casefold(),

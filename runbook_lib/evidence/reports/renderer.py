@@ -7,7 +7,6 @@ Invisible characters are shown and everything is escaped, here alone.
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,10 +68,6 @@ def environment() -> Environment:
         text = phrases.readable(phrases.as_json(document, limit))
         return Markup(html.escape(text, quote=False))  # noqa: S704  (escaped here)
 
-    def attribute_json(document: object) -> Markup:
-        """Return JSON for an attribute that a script reads: in ASCII, so nothing is invisible."""
-        return Markup(html.escape(json.dumps(document, separators=(",", ":"))))  # noqa: S704  (escaped here)
-
     made = template_environment(TEMPLATES, finalize=shown)
     made.globals.update(
         outcomes=list(Outcome),
@@ -93,7 +88,6 @@ def environment() -> Environment:
         word=lambda outcome: LABELS.get(outcome, str(outcome)),
         cut=lambda text, limit: phrases.bounded(phrases.readable(str(text)), limit),
         json=as_json,
-        attribute_json=attribute_json,
         when=phrases.when,
         timed=lambda text: phrases.with_times(str(text)),
         date=phrases.date,

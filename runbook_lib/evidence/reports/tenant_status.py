@@ -8,7 +8,7 @@ customers' rows. Here are its words, its order and its grouping: one row for eac
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -501,11 +501,8 @@ class CustomerRow:
     used_on: str = ""
     """The time of the last proven use of the connection."""
 
-    losses: str = ""
-    """Sentences about the data that are missing, or that should be fetched after a return."""
-
-    gone_on: str = ""
-    """The first day on which missing data may be gone (ISO 8601); empty if none is known."""
+    missing: str = ""
+    """The sentence that data must be fetched again; empty if none are missing."""
 
     polled_on: str = ""
     """The time of the last poll."""
@@ -519,8 +516,8 @@ class CustomerRow:
     command: str = ""
     """The command that shows more; empty without one."""
 
-    letter: Mapping[str, Any] | None = None
-    """The letter to a customer who is cut off, in no language yet, as JSON; `None` for others."""
+    letter: str = ""
+    """The letter to a customer who is cut off; empty for others."""
 
     is_practice: bool = False
     """Whether it is practice."""

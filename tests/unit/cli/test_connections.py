@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.connectors.registry import find_procedure, letters_of
+from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.errors import CyclrAPIError, ExitCode
 from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
@@ -30,9 +31,10 @@ FIELDS = {
 }  # fmt: skip
 ACCOUNT_FIELDS = {
     "cause", "connectors", "cycle_lacks", "error", "facts", "failing", "id", "installed_on",
-    "last_failure", "listed_in", "missing", "name", "not_installed_on", "not_signed_in_since",
-    "polled_in", "polled_on", "returned", "says", "signed_in_on", "standing", "stopped_cycles",
-    "succeeded_on", "tried_on", "used_on",
+    "fetch_since", "last_failure", "listed_in", "missing_since", "name", "not_installed_on",
+    "not_signed_in_since",
+    "polled_in", "polled_on", "says", "signed_in_on", "standing", "stopped_cycles",
+    "succeeded_on", "used_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
 
@@ -159,18 +161,60 @@ def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.Monke
         return console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50, **app)
 
     monkeypatch.setattr("runbook_lib.engine.tenant_run.open_known", opened)
-    sentences = letters_of(find_procedure("facebook_marketing")).languages["en"].sentences
     runbook("connections")
     console.accounts["c"] = False
     runbook("connections", "--letters", "letters")
 
     letters = {path.name.split("_")[1]: path.read_text() for path in Path("letters").iterdir()}
-    subjects = {name: text.splitlines()[0] for name, text in letters.items()}
-    assert subjects == {"b": sentences["subject_act"], "c": sentences["subject_first"]}
-    assert sentences["not_yet"] not in letters["b"]
+    not_yet = wording("letters.not-connected-yet")
+    assert {name: not_yet in text for name, text in letters.items()} == {"b": False, "c": True}
     for text in letters.values():
-        assert sentences["app"].format(app="Acme Connect") in text
-        assert sentences["link"] in text
+        assert wording("letters.app", app="Acme Connect") in text
+        assert LINK_LINE in text
+        assert not re.search(r"again|20\d\d", text)
+
+
+def test_cut_off_customers_come_first_with_what_to_fetch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Since when data are missing, why, and from which day to fetch, also after the return."""
+    with Sandbox("customer-disconnected", seed=4) as sandbox:
+        served(sandbox, monkeypatch)
+        runbook("connections")
+        works = next(
+            account
+            for account, state in sandbox.state.cyclr.accounts.items()
+            if state.name == "Customer 5"
+        )
+        runbook("connections", "--test", works)
+        fail_connection(sandbox.state, works, "token-ended", is_noticed=True)
+        stopped = {
+            "accountId": works, "title": "Cycle Error: Leads to CRM",
+            "message": "There was an error when we were running your cycle: Leads to CRM. We have "
+            "paused it for now.",
+        }  # fmt: skip
+        log = [*sandbox.state.cyclr.transaction_errors, stopped]
+        Path("log").write_text(json.dumps(log), encoding="utf-8")
+        cut = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
+        restore_connection(sandbox.state, works)
+        result = runbook("connections")
+        back = json.loads(runbook("connections", "--json").stdout)
+
+    missing = [row["missing_since"] for row in cut["accounts"] if row["missing_since"]]
+    assert len(missing) == 3
+    assert missing == [row["missing_since"] for row in cut["accounts"][:3]] == sorted(missing)
+    (row,) = (row for row in cut["accounts"] if row["id"] == works)
+    (returned,) = (row for row in back["accounts"] if row["id"] == works)
+    assert row["used_on"] < row["missing_since"]
+    assert row["cause"] == "bad-token"
+    assert [cycle["is"] for cycle in row["stopped_cycles"]] == ["paused"]
+    assert row["fetch_since"] == returned["fetch_since"] == row["used_on"][:10]
+    assert (returned["standing"], returned["missing_since"]) == ("signed_in", "")
+    fetch = wording("connections.fetch-again", day=row["fetch_since"])
+    assert fetch in row["facts"]
+    assert returned["facts"] == [fetch]
+    shown = date.fromisoformat(row["fetch_since"])
+    assert wording("connections.fetch-again", day=shown) in " ".join(result.stdout.split())
 
 
 def test_a_partial_list_says_so(console: Console) -> None:
@@ -258,9 +302,7 @@ def test_the_last_failure_is_shown(console: Console) -> None:
     ("words", "said"),
     [
         (("--test", "a", "--sign-in-link", "b", "--user", "u"), wording("connections.give-either")),
-        (("--use", "5", "--test", "a"), wording("connections.give-either")),
         (("--user", "u"), wording("connections.link-needs-user")),
-        (("--count", "a"), wording("connections.link-needs-user")),
         (("--sign-in-link", "a"), wording("connections.link-needs-user")),
         (("--errors", "nowhere.log"), wording("connections.log-unreadable", file="nowhere.log")),
         (("--tenant", "nobody"), "no record yet of a tenant called nobody"),
@@ -398,7 +440,6 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
     assert result.exit_code == ExitCode.INCOMPLETE
     assert f"3 {wording('connections.state-calls-fail')}" in text
     assert wording("connections.token-has-ended") in text
-    assert wording("connections.no-use-is-proven") in text
     for name in (works, *failing):
         assert rows[name]["says"] == wording("connections.state-calls-fail")
         assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "advice"))

@@ -196,6 +196,9 @@ def test_invalid_attestations_are_refused(content: str, said: str) -> None:
     [
         (("compare", "evidence"), "`compare` was withdrawn; use `python -m tools.field_report`"),
         (("inbox", "--ics", "due.ics"), "`--ics` was withdrawn; use `inbox --json`"),
+        (("connections", "--use", "5"), "`--use` was withdrawn; use `--test ACCOUNT`"),
+        (("connections", "--count=a", "--form", "1"), "`--count` was withdrawn; use List Leads"),
+        (("connections", "--letters", "l", "--language", "de"), "`--language` was withdrawn"),
     ],
 )
 def test_a_withdrawn_command_or_option_names_what_serves_instead(

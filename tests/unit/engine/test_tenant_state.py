@@ -8,17 +8,16 @@ from datetime import date
 import pytest
 from msgspec import structs
 
-from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.run_state import StepState
 from runbook_lib.core.waits import waits_by_step
-from runbook_lib.engine.customer_letters import page_texts
+from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.engine.customer_rows import FailingCalls
 from runbook_lib.engine.tenant_state import KnownTenant, customer_rows
 from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
 from tests.support.attestations import AT, attested
-from tests.support.waiting_steps import MARKETING, known, status, step
+from tests.support.waiting_steps import known, status, step
 from tests.support.wording import wording
 from tests.unit.engine import world
 
@@ -318,22 +317,9 @@ def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
     rows = customer_rows(known("acme", accounts=accounts), world.NOW)
 
     letters = {row.name: row.letter for row in rows if row.letter}
-    assert {name: letter["subject"] for name, letter in letters.items()} == {
-        "Out": "subject_sign_in",
-        "Refused": "subject_act",
-        "Never seen in": "subject_act",
-        "New": "subject_first",
-    }
-    assert letters["Out"]["days"]["since"] == "2026-11-22"
-    assert letters["Refused"]["cause"] == "lead-terms"
-    assert [*page_texts(letters.values())[MARKETING.id]["fr"]["causes"]] == ["lead-terms"]
-
-
-def test_a_vendor_without_letters_has_none_on_the_page() -> None:
-    """Its customers are listed all the same."""
-    silent = replace(MARKETING, providers=(replace(FACEBOOK, letters=None),))
-    acme = replace(known("acme", accounts=[world.signed_out("Out")]), procedure=silent)
-
-    (row,) = customer_rows(acme, world.NOW)
-
-    assert (row.name, row.letter) == ("Out", None)
+    assert {*letters} == {"Out", "Refused", "Never seen in", "New"}
+    assert "22 November 2026" in letters["Out"]
+    assert LINK_LINE not in letters["Refused"]
+    assert [name for name in letters if wording("letters.not-connected-yet") in letters[name]] == [
+        "New"
+    ]

@@ -1,4 +1,4 @@
-// Searches, filters and sorts the rows of index.html, and writes letters. The page is whole without it.
+// Searches, filters and sorts the rows of index.html, and copies letters. The page is whole without it.
 (() => {
   const form = /** @type {HTMLFormElement} */ (document.querySelector(".filters"));
   const output = /** @type {HTMLOutputElement} */ (form.querySelector("output"));
@@ -101,38 +101,12 @@
     output.value = shown === all ? "" : matches;
   }
 
-  // Returns a letter in a language, as `text_of` in customer_letters.py does.
-  function textOfLetter(letter, texts) {
-    const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-    function written(text) {
-      const [year, month, number] = text.split("-").map(Number);
-      const day = number === 1 ? texts.first_day : number;
-      return fill(texts.day, { day, month: texts.months[month - 1], year });
-    }
-    const { customer, app, kept_days, cause } = letter;
-    const values = { customer, app, kept_days, data: texts.data[letter.data] };
-    for (const [name, day] of Object.entries(letter.days)) values[name] = written(day);
-    const sentence = (name) => (name === "cause" ? texts.causes[cause] : fill(texts.sentences[name], values));
-    const paragraphs = letter.paragraphs.map((names) => names.map(sentence).join(" "));
-    return `${[sentence(letter.subject), ...paragraphs].join("\n\n")}\n`;
-  }
-
   // Shows a customer's letter in a dialog: to read, to copy, or to select.
   function offerLetters(dialog) {
-    const texts = JSON.parse(dialog.dataset.texts);
     const heading = dialog.querySelector("#letter-to");
-    const language = dialog.querySelector("select");
     const text = dialog.querySelector("textarea");
     const hint = dialog.querySelector("#letter-link");
     const status = dialog.querySelector("[role=status]");
-    let letter;
-
-    function show() {
-      text.value = textOfLetter(letter, texts[letter.connector][language.value]);
-      text.lang = language.value;
-      text.scrollTop = 0;
-      status.textContent = "";
-    }
 
     async function copy() {
       try {
@@ -145,16 +119,16 @@
       }
     }
 
-    language.addEventListener("change", show);
     dialog.querySelector("[value=copy]").addEventListener("click", copy);
     dialog.querySelector("[value=close]").addEventListener("click", () => dialog.close());
     document.addEventListener("click", ({ target }) => {
       const button = /** @type {HTMLElement} */ (target);
       if (!button.matches(".letter")) return;
-      letter = JSON.parse(String(button.dataset.letter));
-      heading.textContent = `Letter to ${letter.customer || "the customer"}`;
-      hint.hidden = !letter.paragraphs.flat().includes("link");
-      show();
+      text.value = String(button.dataset.letter);
+      text.scrollTop = 0;
+      status.textContent = "";
+      heading.textContent = String(button.ariaLabel).replace("Copy a letter", "Letter");
+      hint.hidden = !text.value.includes("\n<<< ");
       dialog.showModal();
     });
   }

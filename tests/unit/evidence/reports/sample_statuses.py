@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
-from msgspec import to_builtins
-
-from runbook_lib.connectors.registry import find_procedure, letters_of
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.engine.customer_letters import letter_to, page_texts
+from runbook_lib.engine.customer_letters import letter_to
+from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, KnownAccount
 from runbook_lib.evidence.reports.index_page import index_page
 from runbook_lib.evidence.reports.tenant_status import CALLS_FAIL as CALLS_FAIL_CAUSE
 from runbook_lib.evidence.reports.tenant_status import (
@@ -231,24 +229,18 @@ def tenants() -> list[TenantStatus]:
     ]  # fmt: skip
 
 
-def letter(name: str, cause: str = "", *, is_signed_out: bool = True) -> dict[str, Any]:
-    """Return the letter to a customer whose calls fail or who is signed out, as JSON."""
-    procedure = find_procedure(MARKETING)
-    row = {
-        "name": name,
-        "standing": "not_signed_in" if is_signed_out else "calls_fail",
-        "missing": {
-            "since": "2026-11-29T08:00:00.000Z",
-            "perhaps_since": "2026-11-28T22:00:00.000Z",
-            "gone_on": "2027-02-27",
-            "perhaps_gone_on": "2027-02-26",
-        },
-        "cause": cause,
-    }
-    made: dict[str, Any] = to_builtins(
-        letter_to(row, procedure, letters_of(procedure), today=date.fromisoformat(ON[:10]))
+def letter(name: str, cause: str = "", *, is_signed_out: bool = True) -> str:
+    """Return the letter to a customer whose calls fail or who is signed out."""
+    since = "2026-11-29T08:00:00.000Z"
+    account = KnownAccount(
+        "a",
+        name,
+        standing=AccountStatus.NOT_SIGNED_IN if is_signed_out else AccountStatus.SIGNED_IN,
+        not_signed_in_since=since,
+        signed_in_on="2026-11-28T22:00:00.000Z",
+        failing=FailingCalls(since, "", "", cause),
     )
-    return made
+    return letter_to(account, find_procedure(MARKETING))
 
 
 def customers() -> list[CustomerRow]:
@@ -259,10 +251,7 @@ def customers() -> list[CustomerRow]:
         "since": "2026-11-29T08:00:00.000Z",
         "used_on": "2026-11-28T22:00:00.000Z",
         "advice": "Send each a letter with a new link.",
-        "losses": "Leads are missing at least since 2026-11-29T08:00:00.000Z, perhaps since the "
-        "last proven use on 2026-11-28T22:00:00.000Z. 90 days are kept: the first are gone on "
-        "2027-02-27, perhaps on 2027-02-26.",
-        "gone_on": "2027-02-26",
+        "missing": "Facebook keeps leads for 90 days: fetch those since 2026-11-28 again.",
     }
     return [
         *(
@@ -373,8 +362,7 @@ def page(
     **more: Any,
 ) -> str:
     """Return the page of these, by default of nothing, as one text."""
-    letters = page_texts(row.letter for row in rows or [] if row.letter)
-    parts = index_page(statuses or [], rows or [], changed or [], run, on, letters=letters, **more)
+    parts = index_page(statuses or [], rows or [], changed or [], run, on, **more)
     return "".join(parts)
 
 
