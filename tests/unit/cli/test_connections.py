@@ -166,10 +166,10 @@ def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.Monke
     runbook("connections", "--letters", "letters")
 
     letters = {path.name.split("_")[1]: path.read_text() for path in Path("letters").iterdir()}
-    not_yet = wording("letters.not-connected-yet")
+    not_yet = wording("connections.letter-not-connected")
     assert {name: not_yet in text for name, text in letters.items()} == {"b": False, "c": True}
     for text in letters.values():
-        assert wording("letters.app", app="Acme Connect") in text
+        assert wording("connections.letter-app", app="Acme Connect") in text
         assert LINK_LINE in text
         assert not re.search(r"again|20\d\d", text)
 

@@ -102,15 +102,15 @@ def test_a_damaged_time_names_no_day() -> None:
 @pytest.mark.parametrize(
     ("cause", "request_key", "has_link"),
     [
-        ("", "letters.sign-in-again", True),
+        ("", "connections.letter-sign-in", True),
         ("permission-declined", "", True),
         ("lead-terms", "", False),
         # The operator, or Facebook, must act: the customer cannot.
         ("paused", "", False),
-        ("bad-secret", "letters.nothing-to-do", False),
-        ("throttled", "letters.nothing-to-do", False),
+        ("bad-secret", "connections.letter-nothing-to-do", False),
+        ("throttled", "connections.letter-nothing-to-do", False),
         # No connector knows it.
-        ("no-such-error", "letters.sign-in-again", True),
+        ("no-such-error", "connections.letter-sign-in", True),
     ],
 )
 def test_a_letter_asks_only_for_what_helps(cause: str, request_key: str, has_link: bool) -> None:
@@ -126,7 +126,7 @@ def test_a_signed_out_customer_always_gets_the_link() -> None:
     for cause in ("", *CAUSES, "bad-secret"):
         letter = letter_to(account(failing=FailingCalls(SINCE, "", "", cause)), MARKETING)
         assert LINK_LINE in letter
-        assert wording("letters.nothing-to-do") not in letter
+        assert wording("connections.letter-nothing-to-do") not in letter
 
 
 def test_an_error_that_signing_in_does_not_end_does_not_ask_for_it() -> None:

@@ -320,6 +320,6 @@ def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
     assert {*letters} == {"Out", "Refused", "Never seen in", "New"}
     assert "22 November 2026" in letters["Out"]
     assert LINK_LINE not in letters["Refused"]
-    assert [name for name in letters if wording("letters.not-connected-yet") in letters[name]] == [
-        "New"
-    ]
+    assert [
+        name for name in letters if wording("connections.letter-not-connected") in letters[name]
+    ] == ["New"]

@@ -237,7 +237,8 @@ class World:
                 accounts={account.id: account for account in accounts},
             )  # fmt: skip
             known = state.problems.read(tenant=key, step="customers")
-            changes = [*customer_changes(key, survey, known, "", at)]
+            procedure = find_procedure(tenant.connector)
+            changes = [*customer_changes(key, survey, known, "", at, procedure=procedure)]
             kept = {**survey.accounts, **{c.account.id: c.account for c in changes}}
             with state.transaction():
                 state.problems.write(change.problem for change in changes if change.problem)
