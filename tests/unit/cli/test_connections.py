@@ -201,8 +201,8 @@ def test_cut_off_customers_come_first_with_what_to_fetch(
         back = json.loads(runbook("connections", "--json").stdout)
 
     missing = [row["missing_since"] for row in cut["accounts"] if row["missing_since"]]
-    assert len(missing) == 3
-    assert missing == [row["missing_since"] for row in cut["accounts"][:3]] == sorted(missing)
+    assert len(missing) == 4
+    assert missing == [row["missing_since"] for row in cut["accounts"][:4]] == sorted(missing)
     (row,) = (row for row in cut["accounts"] if row["id"] == works)
     (returned,) = (row for row in back["accounts"] if row["id"] == works)
     assert row["used_on"] < row["missing_since"]
