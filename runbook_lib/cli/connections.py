@@ -22,7 +22,7 @@ from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.engine.customer_connections import Survey
+    from runbook_lib.engine.customer_rows import Survey
     from runbook_lib.engine.tenant_run import Run
 
 # The terminal shows the first accounts that need somebody; the CSV has all of them.
