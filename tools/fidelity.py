@@ -24,18 +24,20 @@ def with_fidelity(page: str) -> str:
 
 
 def _fold(name: str, facts: dict[str, Any]) -> str:
-    marked = [
-        (mark, *fact.partition(" | ")[::2])
-        for mark in ("inferred", "unknown")
-        for fact in (
-            _keys(facts.get(mark, {})) if name == UNPUBLISHED_KEYS else facts.get(mark, ())
-        )
-    ]
-    if not marked:
+    lists = ""
+    number = 0
+    for mark in ("inferred", "unknown"):
+        listed = facts.get(mark, {})
+        marked = _keys(listed) if name == UNPUBLISHED_KEYS else listed
+        parts = [fact.partition(" | ") for fact in marked]
+        number += len(parts)
+        if parts:
+            lines = "".join(f"- {answer} ({source})\n" for answer, _, source in parts)
+            lists += f"{mark.capitalize()}:\n\n{lines}\n"
+    if not lists:
         return ""
     title = f"{name.split(' ', maxsplit=1)[0].replace('_', ' ').capitalize()}: {facts['about']}"
-    rows = "".join(f"- {mark}: {answer} ({source})\n" for mark, answer, source in marked)
-    return f"\n<details><summary>{title} ({len(marked)})</summary>\n\n{rows}\n</details>\n"
+    return f"\n<details><summary>{title} ({number})</summary>\n\n{lists}</details>\n"
 
 
 def _keys(calls: dict[str, dict[str, str]]) -> list[str]:
