@@ -4,6 +4,7 @@ Pages, lead forms and leads (graph §7).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from facebook_cyclr_sandbox.graph import graph_errors
 from facebook_cyclr_sandbox.graph.fields import Field
@@ -46,17 +47,6 @@ def _ad_id(call: GraphCall, lead: Lead, _field: Field) -> str | None:
     return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
 
 
-def _ad_name(call: GraphCall, lead: Lead, field: Field) -> str | None:
-    return "Sandbox ad" if _ad_id(call, lead, field) else None
-
-
-def _campaign_id(call: GraphCall, lead: Lead, field: Field) -> str | None:
-    """Return the campaign that all ads belong to."""
-    accounts = call.state.facebook.ad_accounts.values()
-    campaigns = (ident for account in accounts for ident in account.campaigns)
-    return next(campaigns, None) if _ad_id(call, lead, field) else None
-
-
 def _delete_lead(call: GraphCall, lead: Lead) -> dict[str, object]:
     _check_lead_access(call, lead)
     if not lead.is_test:
@@ -77,8 +67,12 @@ LEAD = NodeType(
         **attribute_getters("id", "form_id"),
         "created_time": lambda _call, lead, _field: format_graph_time(lead.created_on),
         "ad_id": _ad_id,
-        "ad_name": _ad_name,
-        "campaign_id": _campaign_id,
+        "ad_name": lambda call, lead, field: _ad_id(call, lead, field) and "Sandbox ad",
+        # All ads belong to the first campaign.
+        "campaign_id": lambda call, lead, field: (
+            _ad_id(call, lead, field)
+            and next(chain(*(a.campaigns for a in call.state.facebook.ad_accounts.values())), None)
+        ),
         "field_data": lambda _call, lead, _field: [
             {"name": name, "values": [value]} for name, value in lead.answers.items()
         ],

@@ -51,7 +51,7 @@ def inbox(
     if tenant and not read.statuses:
         raise SettingsError(unknown_tenant(tenant, evidence))
     shown = _of_person(read.statuses, name) if name else read.statuses
-    shown = [status for status in shown if status.items or _is_unchecked(status)]
+    shown = [status for status in shown if status.items or status.is_unchecked]
     for notice in read.notices:
         say(f"! {notice}", is_error=True)
     if as_json:
@@ -151,18 +151,11 @@ def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> No
             say(GROUP_LABELS[group].upper())
         _show_row(row, has_connectors=len(connectors) > 1, is_verbose=is_verbose)
     for status in shown:
-        if _is_unchecked(status):
+        if status.is_unchecked:
             say("")
             say(f"{icon_of(status)} {name_of(status)}: {status.label}")
             if status.unchecked:
                 show_paragraph(bounded(status.unchecked, _MAX_REASON_CHARS), indent="    ")
-
-
-def _is_unchecked(status: TenantStatus) -> bool:
-    """Return whether it cannot be checked, or nobody has checked it for two days."""
-    from runbook_lib.evidence.reports.tenant_status import Standing
-
-    return bool(status.unchecked_since) or status.standing is Standing.UNCONFIRMED
 
 
 def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[TenantStatus]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,6 @@ from msgspec import Struct, convert
 from runbook_lib.connectors.connector_packages import LOADED
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OF_ONE_CAUSE
-from runbook_lib.core.procedure import Procedure, step_name
 
 _FOLDER = Path(__file__).parent
 
@@ -28,8 +26,7 @@ class CodeMeaning(Struct, frozen=True):
     """The outcomes of findings that may have the code."""
 
     advice: str = ""
-    """The next action; `{client-secret}` stands for the step of an id that ends so. Empty if the
-    finding's reason says it."""
+    """A sentence about the next action; empty if the finding's reason or a known error says it."""
 
     stops: str = ""
     """Impact on customers, for every check with this code; empty if it depends on the check."""
@@ -42,14 +39,6 @@ class CodeMeaning(Struct, frozen=True):
 
     after_verified: str = ""
     """The code of a result with this code if an earlier poll has verified the check."""
-
-    def advice_in(self, procedure: Procedure) -> str:
-        """Return the advice, with the number and title of the steps that it names."""
-        names = {
-            step.id.split("-", 2)[-1]: step_name(procedure.numbers[step.id], step.title)
-            for step in procedure.steps
-        }
-        return self.advice.format_map(defaultdict(lambda: "its step", names))
 
     @property
     def is_cause(self) -> bool:

@@ -70,9 +70,9 @@ def read_error(pasted: str) -> ErrorText:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), _TAG.sub(" ", text))
     whole = _unescape(text)
     matches = (*_MESSAGE.findall(text), *_MESSAGE.findall(whole))
-    named = [(name.lower(), _unescape(first or second)) for name, first, second in matches]
+    named = [(name, _unescape(first or second)) for name, first, second in matches]
     messages = dict.fromkeys(message for _, message in named)
-    for_people = {name: message for name, message in reversed(named) if name in _FOR_PEOPLE}
+    newest = dict(named)
     if _NO_ROWS.match(text):
         messages = {EMPTY_LIST: None}
     codes = (int(number) for match in _CODE.findall(whole) for number in match if number)
@@ -80,7 +80,7 @@ def read_error(pasted: str) -> ErrorText:
         whole,
         tuple(messages) or (whole,),
         tuple(dict.fromkeys(codes)),
-        tuple(for_people[name] for name in sorted(for_people, reverse=True)),
+        tuple(newest[name] for name in _FOR_PEOPLE if name in newest),
     )
 
 

@@ -70,9 +70,7 @@ def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
     return {
         "decided_by": found.decided_by.value,
         "known": is_known,
-        "shown_to_people": [
-            shown for text in read_error(pasted).shown_to_people if (shown := _masked(text))
-        ],
+        "shown_to_people": [*filter(None, map(_masked, read_error(pasted).shown_to_people))],
         "quoted": "" if is_known else _echo(pasted),
         "codes": list(found.codes),
         "http_status": int(status[1] or status[2]) if status else None,

@@ -171,13 +171,9 @@ class KnownErrors:
             hit
             for hit in self._texts_in(error_text)
             if not is_foreign or len(plain(hit[2]).split()) > COMMON_WORDS
+            if not _is_doubtful(hit[2], error_text)
         )
         _, error, shown = max(hits, key=lambda hit: hit[0], default=((), None, ""))
-        coded = self._with_code(error_text)
-        if error and _is_doubtful(shown, error_text):
-            # NOTE: no known error has that subcode, and its title says more than the message.
-            errors = tuple({other.id: other for other in (error, *coded)}.values())
-            return Explanation(ExplanationBasis.CODE, errors, codes=codes)
         if error:
             is_certain = not error.is_generic
             return Explanation(ExplanationBasis.TEXT, (error,), shown, codes, is_certain=is_certain)
@@ -187,6 +183,7 @@ class KnownErrors:
         own = [error for error in self.errors if not set(codes).isdisjoint(error.codes)]
         if len(own) == 1 and not is_foreign:
             return Explanation(ExplanationBasis.CODE, tuple(own), "", codes, is_certain=True)
+        coded = self._with_code(error_text)
         return Explanation(
             ExplanationBasis.CODE if coded else ExplanationBasis.NOTHING, coded, codes=codes
         )
@@ -223,11 +220,15 @@ class KnownErrors:
                         yield (not error.is_generic, size), error, shown
 
     def _find_quoting(self, error_text: ErrorText) -> tuple[KnownError, ...]:
-        """Return the errors whose known texts contain all messages, if one has enough words."""
-        messages = [f" {plain(message)} " for message in error_text.messages]
-        if all(len(text.split()) <= COMMON_WORDS for text in messages):
+        """Return the errors whose known texts contain the only message, if it has enough words."""
+        message, *others = (f" {plain(text)} " for text in error_text.messages)
+        if others or len(message.split()) <= COMMON_WORDS:
             return ()
-        return tuple(error for error in self.errors if _quotes_each(error, messages))
+        return tuple(
+            error
+            for error in self.errors
+            if any(message in f" {part} " for shown in error.shown for part in parts_of(shown))
+        )
 
     def _names_other(self, text: str) -> bool:
         """Return whether a normalised text is about other software, and names none of ours."""
@@ -312,7 +313,7 @@ def rank_seen(
     wide = KnownErrors(others).decide(read_error(reason))
     if wide.is_certain and not in_reason.is_certain:
         in_reason = wide
-        known = KnownErrors({error.id: error for error in (*known.errors, *wide.errors)}.values())
+        known = KnownErrors((*known.errors, *wide.errors))
     decided = [known.decide(read_error(str(response))) for response in responses if response]
     seen = {found.errors[0].id: "response" for found in decided if _names_one_error(found)}
     if _names_one_error(in_reason):
@@ -376,21 +377,15 @@ def _is_in_each(error: KnownError, messages: list[str]) -> bool:
     return all(any(_stand_in(parts, message) for parts in texts) for message in messages)
 
 
-def _quotes_each(error: KnownError, messages: list[str]) -> bool:
-    """Return whether every message stands in a text of `error`."""
-    parts = [f" {part} " for shown in error.shown for part in parts_of(shown)]
-    return all(any(text in part for part in parts) for text in messages)
-
-
 def _is_doubtful(shown: str, error_text: ErrorText) -> bool:
-    """Return whether words beside an unknown subcode say more than the known text `shown`."""
-    parts = parts_of(shown)
-    words = len(" ".join(parts).split())
-    if words > MAX_VAGUE_WORDS or "subcode" not in error_text.text.lower():
+    """Return whether words beside an unknown subcode say more than the short text `shown`."""
+    if "subcode" not in error_text.text.lower():
         return False
-    first, *titles = (f" {plain(without_codes(text))} " for text in error_text.messages)
-    is_titled = any(_stand_in(parts, title) for title in titles)
-    return not is_titled and len(f"{first}{' '.join(titles)}".split()) > words
+    parts = parts_of(shown)
+    length = len(" ".join(parts).split())
+    words = plain(without_codes(" ".join(error_text.messages))).split()
+    is_title = any(_stand_in(parts, f" {plain(title)} ") for title in error_text.messages[1:])
+    return length <= MAX_VAGUE_WORDS and length < len(words) and not is_title
 
 
 def _headlines_of(message: str) -> list[str]:

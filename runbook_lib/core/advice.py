@@ -140,32 +140,27 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     general = OUTCOMES[step.conclusion.outcome].advice
     if not general:
         return ""
-    mistyped = tested_alone(step)
+    # A refusal says itself what to compare.
+    mistyped = rejected_inputs(step).difference(*(finding.refuses for finding in step.findings))
     inputs = (item for item in step.step.inputs if item.name in mistyped)
     compare = [f"Compare it with {split_first_sentence(item.help)[0]}" for item in inputs]
     return " ".join([*compare, advice_of(step_record(step))]).strip() or general
 
 
 def rejected_inputs(step: StepState) -> frozenset[str]:
-    """Return the names of the values that the step's newest checks have rejected."""
-    refused = (name for finding in step.findings for name in finding.refuses)
-    return frozenset((*refused, *tested_alone(step)))
-
-
-def tested_alone(step: StepState) -> frozenset[str]:
     """
-    Return the names of values that failed in a check which needs no other value.
+    Return the names of the values that the step's newest checks have rejected.
 
-    A fault of a remote system rejects none, but a host that nobody can reach may be mistyped.
+    Among them is one that failed in a check which needs no other value. A fault of a remote system
+    rejects none, but a host that nobody can reach may be mistyped.
     """
-    alone = {check.id: check.needs[0] for check in step.step.checks if len(check.needs) == 1}
-    return frozenset(
-        alone[finding.check]
-        for finding in step.findings
-        if finding.check in alone
-        and finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
-        and (
-            finding.code == UnreachableError.code
-            or not (step.has_fault or decides_nothing(finding, (), ()))
-        )
-    )
+    alone = {check.id: check.needs for check in step.step.checks if len(check.needs) == 1}
+    rejected: set[str] = set()
+    for finding in step.findings:
+        rejected.update(finding.refuses)
+        is_known = not (step.has_fault or decides_nothing(finding, (), ()))
+        if finding.code == UnreachableError.code or (
+            is_known and finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
+        ):
+            rejected.update(alone.get(finding.check, ()))
+    return frozenset(rejected)

@@ -465,7 +465,7 @@ class ConsoleAccounts:
 
     def connectors_of(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
-        rows = self._patiently(lambda: self.client(account.id).account_connectors(is_capped=True))
+        rows = self._patiently(lambda: self.client(account.id).account_connectors(is_short=False))
         mine = {
             row.number("Id"): InstalledConnector(
                 row.number("Id"),

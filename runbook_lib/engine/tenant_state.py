@@ -332,7 +332,7 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             cause=f"code {finding.code}",
             title=meaning.means.rstrip("."),
             stops=_stopped_by(known.procedure, finding, meaning),
-            advice=meaning.advice_in(known.procedure) or what_to_do(step),
+            advice=meaning.advice or what_to_do(step),
             places=(replace(item.places[0], reason=finding.reason),),
         )
     if step.conclusion.outcome is Outcome.FAILED and not causes:

@@ -28,6 +28,7 @@ from runbook_lib.remote.quoting import shorten
 # With this status Cyclr passes on the provider's refusal; others may be about our own request.
 PASSED_ON = 400
 _PAGE_SIZE = 100
+_INSTALLED = "account/connectors"
 # The most pages to read of a list: of the console, and of one account or a search.
 _MAX_PAGES = 2_000
 _MAX_PAGES_OF_ACCOUNT = 50
@@ -121,14 +122,14 @@ class Cyclr:
         """
         return [row.text("Name") for row in self._read_list("connectors", is_short=False)]
 
-    def account_connectors(self, *, is_capped: bool = False) -> list[JSONObject]:
+    def account_connectors(self, *, is_short: bool = True) -> list[JSONObject]:
         """
         Return the connectors that are installed in the account.
 
-        With `is_capped` pages may be smaller than requested, and their number unknown; see
-        `read_rows`. Neither is documented.
+        Without `is_short` pages may be smaller than requested, and their number unknown; neither is
+        documented.
         """
-        return self._read_list("account/connectors", is_capped=is_capped)
+        return self._read_list(_INSTALLED, is_short=is_short)
 
     def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
@@ -184,16 +185,16 @@ class Cyclr:
         path = f"account/connectors/{account_connector}/methods/{method}"
         answer = self._call("POST", path, document)
         if isinstance(answer, dict) and answer.get("error"):
-            raise CyclrAPIError(_error_text(answer), status=PASSED_ON)
+            raise CyclrAPIError(
+                shorten(json.dumps(answer["error"], ensure_ascii=False)), status=PASSED_ON
+            )
         return answer
 
     def _rows(self, path: str) -> list[JSONObject]:
         query = urlencode({"pageSize": _PAGE_SIZE})
         return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _read_list(
-        self, path: str, *, is_short: bool = True, is_capped: bool = False, **params: str
-    ) -> list[JSONObject]:
+    def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
         """
         Return the rows of all pages; raises `UnexpectedResponseError` if some may be missing.
 
@@ -210,7 +211,7 @@ class Cyclr:
                 doubts,
                 max_pages=_MAX_PAGES_OF_ACCOUNT,
                 is_short=is_short,
-                is_capped=is_capped,
+                may_repeat=path == _INSTALLED,
             )
         )
         if doubts:
@@ -256,16 +257,15 @@ def read_rows(
     *,
     max_pages: int = _MAX_PAGES,
     is_short: bool = False,
-    is_capped: bool = False,
+    may_repeat: bool = False,
 ) -> Iterator[JSONObject]:
     """
     Yield each row of a list once; append to `doubts` why some rows may be missing.
 
     `fetch` returns a page and the number of pages, 0 if unknown. The list ends where that number
     agrees with the rows, or else with an empty page. With `is_short` a first page that is not
-    full ends it too; with `is_capped`, where pages may be smaller than requested, only if it is
-    the only one, or later ones repeat it. Fetches at most `max_pages`. Raises the errors of `fetch`
-    for the first page, and `ThrottledError` for any page.
+    full ends it too; with `may_repeat`, so do pages that only repeat it. Fetches at most
+    `max_pages`. Raises the errors of `fetch` for the first page, and `ThrottledError` for any page.
 
     NOTE: this fetches the first page without a number, then all pages from 1. Whether page 1 is
     the first or the second is not documented.
@@ -292,7 +292,7 @@ def read_rows(
         elif number == 1 and keys == first:
             continue
         fresh = [row for key, row in zip(keys, rows, strict=True) if key not in known]
-        if rows and not fresh and is_capped and keys == first and len(first) < _PAGE_SIZE:
+        if may_repeat and keys == first and len(sizes) == 1 and 0 < len(rows) < _PAGE_SIZE:
             # NOTE: a server that does not know `page` gives the whole list each time.
             return
         if rows and not fresh:
@@ -302,8 +302,7 @@ def read_rows(
         repeated += len(rows) - (len(fresh) if is_short else len(set(keys) - known))
         known.update(keys)
         sizes.append(len(rows))
-        is_only = total == 1 or not (total or is_capped)
-        is_whole = is_short and number == 0 and is_only and len(rows) < _PAGE_SIZE
+        is_whole = is_short and number == 0 and total <= 1 and len(rows) < _PAGE_SIZE
         if is_whole or _is_end(sizes, total, repeated):
             break
     else:
@@ -361,12 +360,6 @@ def _parse_or_raise(response: Response) -> Any:
     except UnexpectedResponseError:
         document = {}
     refusal = JSONObject(document if isinstance(document, dict) else {}, "Cyclr")
-    described = (_error_text(refusal), refusal.display_text("error_description"))
-    message = refusal.display_text("Message") or ": ".join(filter(None, described))
+    texts = map(refusal.display_text, ("Message", "error_description", "error"))
+    message = next(filter(None, texts), "")
     raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)
-
-
-def _error_text(document: Mapping[str, Any]) -> str:
-    """Return the field `error` for people: RFC 6749's code, or a provider's object as JSON."""
-    error = document.get("error") or ""
-    return shorten(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))

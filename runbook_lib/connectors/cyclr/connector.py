@@ -238,27 +238,25 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
             reason=f"Cyclr's library has no connector called {name!r} for this account. "
             "Compare the name, or ask Cyclr's support to release the connector to your console.",
         )
-    statuses = [row.display_text("Status").strip() for row in rows]
-    usable = [
-        row for row, status in zip(rows, statuses, strict=True) if status.lower() == _APPROVED
-    ]
-    unknown = [status for status in statuses if status.lower() not in (_APPROVED, _DRAFT)]
-    if unknown and not usable:
-        return inconclusive(
-            code="connector-status-unknown",
-            reason=f"Cyclr's library has {name!r} with the status {unknown[0] or '(none)'}, so "
-            "nothing shows that it can be installed. Ask Cyclr's support whether it is released "
-            "to your console.",
-        )
-    if not usable:
-        return failed(
-            STATED,
-            code="connector-is-draft",
-            reason=f"Cyclr's library has {name!r} (id {rows[0].number('Id')}) as a draft only, "
-            "which cannot be installed. Ask Cyclr's support to release the connector to your "
-            "console.",
-        )
-    return min(usable, key=lambda row: row.number("Id"))
+    usable = [row for row in rows if row.display_text("Status").strip().lower() == _APPROVED]
+    if usable:
+        return min(usable, key=lambda row: row.number("Id"))
+    for row in rows:
+        status = row.display_text("Status").strip()
+        if status.lower() != _DRAFT:
+            return inconclusive(
+                code="connector-status-unknown",
+                reason=f"Cyclr's library has {name!r} with the status {status or '(none)'}, so "
+                "nothing shows that it can be installed. Ask Cyclr's support whether it is "
+                "released to your console.",
+            )
+    return failed(
+        STATED,
+        code="connector-is-draft",
+        reason=f"Cyclr's library has {name!r} (id {rows[0].number('Id')}) as a draft only, "
+        "which cannot be installed. Ask Cyclr's support to release the connector to your "
+        "console.",
+    )
 
 
 def installed_connector(context: CheckContext, cyclr: Cyclr) -> JSONObject | None:

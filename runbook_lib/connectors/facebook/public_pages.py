@@ -93,8 +93,10 @@ def _check_named_page(context: CheckContext, label: str, url: str) -> Finding:
             f"page itself. {LOOK_YOURSELF}",
         )
     control = _open_made_up_page(context, page.url)
-    is_refusal = control is None or refuses_made_up(control.status)
-    if control and (control.is_challenge or (control.status >= _CLIENT_ERROR and not is_refusal)):
+    if control and (
+        control.is_challenge
+        or (control.status >= _CLIENT_ERROR and not refuses_made_up(control.status))
+    ):
         return inconclusive(
             code="made-up-page-not-refused",
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "

@@ -314,7 +314,7 @@ class _Poll:
             place=f"{step.number} {step.step.title}",
             reason=" ".join((finding.reason if finding else reason, *warnings)),
             impact=" ".join(filter(None, broken)),
-            advice=(meaning and meaning.advice_in(procedure)) or what_to_do(seen),
+            advice=(meaning and meaning.advice) or what_to_do(seen),
             news=good_news(finding) if finding else "",
             next=f"Next: {after}."
             if after and finding and finding.outcome is Outcome.VERIFIED

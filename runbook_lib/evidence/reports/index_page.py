@@ -24,6 +24,7 @@ from runbook_lib.evidence.reports.phrases import parse_time, read_in
 from runbook_lib.evidence.reports.renderer import TEMPLATES, stream
 from runbook_lib.evidence.reports.tenant_status import (
     GROUP_LABELS,
+    LOOKS_LIKE,
     STANDING_LABELS,
     CauseRow,
     CustomerRow,
@@ -48,14 +49,6 @@ LIKE = {
 }
 INDEX_PAGE = "index.html"
 
-# A state has the colour and the icon of the outcome that is most like it.
-_LOOKS = {
-    Standing.NEEDS_YOU: Outcome.WAITING,
-    Standing.UNCHECKED: Outcome.INCONCLUSIVE,
-    Standing.UNCONFIRMED: Outcome.INCONCLUSIVE,
-    Standing.WAITING: Outcome.WAITING,
-    Standing.IN_ORDER: Outcome.VERIFIED,
-}
 _WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WAITING, Outcome.NOT_RUN)
 _PRACTICE = "practice"
 _OVERDUE = "overdue"
@@ -146,7 +139,7 @@ def index_page(
             customer_states=_counts(map(_customer_words, accounts)),
             change_labels=_counts([str(change["label"])] for change in newest),
             words_of={"tenant": _tenant_words, "customer": _customer_words, "cause": _people},
-            looks=_LOOKS,
+            looks=LOOKS_LIKE,
             like=LIKE,
             alike=_alike,
             connectors_of=_connectors,

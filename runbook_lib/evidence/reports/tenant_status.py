@@ -62,7 +62,9 @@ STANDING_LABELS: dict[Standing, str] = {
 }
 
 
-_LOOKS_LIKE: dict[Standing, Outcome] = {
+# A state has the colour and the icon of the outcome that is most like it.
+LOOKS_LIKE: dict[Standing, Outcome] = {
+    Standing.NEEDS_YOU: Outcome.WAITING,
     Standing.UNCHECKED: Outcome.INCONCLUSIVE,
     Standing.UNCONFIRMED: Outcome.INCONCLUSIVE,
     Standing.WAITING: Outcome.WAITING,
@@ -287,7 +289,12 @@ class TenantStatus:
         """The outcome whose icon and colour it has."""
         if self.standing is Standing.NEEDS_YOU:
             return Outcome.FAILED if self.is_failing else Outcome.NOT_RUN
-        return _LOOKS_LIKE[self.standing]
+        return LOOKS_LIKE[self.standing]
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether it cannot be checked, or nobody has checked it for two days."""
+        return bool(self.unchecked_since) or self.standing is Standing.UNCONFIRMED
 
     @property
     def is_failing(self) -> bool:

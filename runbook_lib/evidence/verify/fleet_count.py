@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import combinations
-from math import comb
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +200,13 @@ class FleetCount:
             return {self._wanted}, set()
         must_be_whole = {found.run.id for found in runs[-1:]}
         if runs and runs[-1].run.selected < len(self._names):
-            most = max(found.run.selected for found in runs)
-            largest = [found for found in runs if found.run.selected == most]
-            must_be_whole.add(largest[-1].run.id)
+            largest = max(reversed(runs), key=lambda found: found.run.selected)
+            must_be_whole.add(largest.run.id)
         # The tenants whose newest run is not found yet.
         left = set(self._names)
         for found in reversed(runs):
-            selected = left & self._selected_of(found)
-            if selected:
+            selected = self._selected_of(found)
+            if left & selected:
                 must_be_whole.add(found.run.id)
             left -= selected
         return must_be_whole, left
@@ -217,16 +215,13 @@ class FleetCount:
         """Return the tenants of the file that a run selected; all, if it may be any of them."""
         names = self._names or set()
         present = names & set(found.tenants)
-        lacking = found.run.selected - len(found.tenants)
+        lacking = max(found.run.selected - len(found.tenants), 0)
         absent = names - present
-        if lacking <= 0:
-            return present
-        is_tried = comb(len(absent), lacking) <= _MOST_TRIED
-        for missing in combinations(absent, lacking) if is_tried else ():
+        for missing in islice(combinations(absent, lacking), _MOST_TRIED):
             if selection_digest({*found.tenants, *missing}) == found.run.selected_digest:
                 return {*present, *missing}
         # NOTE: a single missing tenant is now known to be none of the file.
-        is_known = lacking == 1 and is_tried
+        is_known = lacking <= 1 and len(absent) <= _MOST_TRIED
         return present if is_known or not present else names
 
     def _verdict(self, found: _Found, *, is_whole: bool) -> FleetVerdict:

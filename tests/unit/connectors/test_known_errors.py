@@ -13,7 +13,6 @@ import pytest
 
 from runbook_lib import connectors
 from runbook_lib.cli import explain as command
-from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.connectors.error_text import read_error
 from runbook_lib.connectors.explanation import explanation_document
 from runbook_lib.connectors.facebook.graph_errors import PAIR_REFUSED
@@ -673,9 +672,3 @@ def test_a_refused_secret_names_both_places(reason: str) -> None:
 
     assert "App Secret here" in advice
     assert f"Cyclr's Setup, step {MARKETING.numbers['cy-03-client-secret']} " in advice
-    # The list and the messages of a watch say so, too.
-    meaning = meaning_of("app-secret-refused")
-    assert meaning is not None
-    assert f"Cyclr's Setup, step {MARKETING.numbers['cy-03-client-secret']} " in meaning.advice_in(
-        MARKETING
-    )

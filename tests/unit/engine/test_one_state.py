@@ -766,6 +766,15 @@ def test_one_item_for_each_app_thing_and_day(world: made_up.World) -> None:
     assert [len(item["places"]) for item in opened] == [2, 1]
 
 
+def test_a_refused_secret_names_both_places(world: made_up.World) -> None:
+    """Its row says where it belongs: the setting here, and the step of Cyclr's Setup."""
+    world.begin(replace(ACME, seen=BAD))
+    ((row,),) = [each["open"][:1] for each in json.loads(output("inbox", "--json"))]
+
+    place = f"Cyclr's Setup, step {PROCEDURE.numbers['cy-03-client-secret']} "
+    assert ("App Secret here" in row["advice"], place in row["advice"]) == (True, True)
+
+
 # --- People
 
 

@@ -281,7 +281,7 @@ def test_small_pages_without_a_number_are_read_to_the_end(
 
     remote.on("/v1.0/account/connectors", page)
 
-    assert len(cyclr.account_connectors(is_capped=True)) == sum(sizes)
+    assert len(cyclr.account_connectors(is_short=False)) == sum(sizes)
 
 
 def test_a_server_that_ignores_the_page_has_given_all_rows(
@@ -291,7 +291,7 @@ def test_a_server_that_ignores_the_page_has_given_all_rows(
     rows = [{"Id": 1}, {"Id": 2}]
     remote.on("/v1.0/account/connectors", responds(rows))
 
-    assert cyclr.account_connectors(is_capped=True) == rows
+    assert cyclr.account_connectors(is_short=False) == rows
 
 
 @pytest.mark.parametrize("path", LISTS)
