@@ -190,7 +190,6 @@ TOO_LARGE = ErrorDefinition("The request is larger than this sandbox reads.", 1,
 
 
 # --- token endpoint, in the order in which it examines a request (graph §2, §5) ------------
-_PHP = "github facebookarchive/php-graph-sdk"
 WRONG_SECRET = ErrorDefinition("Error validating client secret.", 1, oauth_error="invalid_code")
 UNKNOWN_APP = ErrorDefinition(
     "Error validating application. Cannot get application info due to a system error.",
@@ -233,7 +232,6 @@ MISSING_EXCHANGE_TOKEN = ErrorDefinition(
 
 
 # --- transient and limits (graph §8) -------------------------------------------------------
-_RATE_GUIDE = "graph api rate limiting guide"
 APP_LIMIT = ErrorDefinition(
     "(#4) Application request limit reached", 4, status=403, is_transient=True
 )

@@ -20,8 +20,6 @@ _DIGITS = re.compile(r"(?:act_)?[0-9]+")
 _MOST_DIGITS = 4
 ID = "{id}"
 OTHER_KEY = "{key}"
-# Stands for the shape of a body that is not JSON.
-NOT_JSON = ("page", "text", "nothing")
 # Stands for the numbers of an error that has none.
 NO_CODE = "-"
 # Distinct shapes of rows that are shown of a list.

@@ -48,13 +48,6 @@ def bundles_in(home: Path) -> list[Path]:
     return [place for place in _places(home) if is_bundle(place)]
 
 
-def newest_bundle(path: Path) -> Path | None:
-    """Return the bundle at `path`, or the newest one under it; `None` without any."""
-    if is_bundle(path):
-        return path
-    return max(_bundles_below(path), key=lambda bundle: bundle.name, default=None)
-
-
 def unfinished_in(home: Path, announced: Iterable[IndexedBundle]) -> dict[Path, str]:
     """
     Return the announced bundles that do not have their final name yet, each with that name.

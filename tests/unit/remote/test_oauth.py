@@ -145,7 +145,11 @@ def test_a_refusal_keeps_graphs_own_error_fields(
     with pytest.raises(GraphTokenError) as caught:
         request_token(session)
 
-    assert str(caught.value) == body["error"]["message"]
+    error = body["error"]
+    subcode = (
+        f" (code {code}, subcode {error['error_subcode']})" if "error_subcode" in error else ""
+    )
+    assert str(caught.value) == error["message"] + subcode
     assert (caught.value.status, caught.value.error_code) == (400, code)
     assert caught.value.trace_id == "F0n/KYH+Z5K"
     assert len(remote.requests) == 1
