@@ -6,10 +6,10 @@ import json
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
+from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.watch.watch_state import read_state
 from tests.runs.conftest import command, environment
 
@@ -19,14 +19,14 @@ PATIENCE = 240
 
 def looked(path: Path) -> set[str]:
     """Return the accounts that the survey in the state at `path` has asked so far."""
-    return {name for name, account in accounts(path).items() if account["polled_in"]}
+    return {name for name, account in accounts(path).items() if account.polled_in}
 
 
-def accounts(path: Path) -> dict[str, Any]:
+def accounts(path: Path) -> dict[str, KnownAccount]:
     """Return the rows of accounts by id."""
     with read_state(path) as state:
         rows = state.customers.read() if state else []
-    return {row.account: json.loads(row.body) for row in rows}
+    return {row.account: row.body for row in rows}
 
 
 def test_a_killed_look_goes_on(tmp_path: Path) -> None:
@@ -61,6 +61,4 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     assert shown["complete"]
     assert len({account["id"] for account in shown["accounts"]}) == len(shown["accounts"]) == COUNT
     after = {account["id"]: account["polled_on"] for account in shown["accounts"]}
-    assert {name: before[name]["polled_on"] for name in kept} == {
-        name: after[name] for name in kept
-    }
+    assert {name: before[name].polled_on for name in kept} == {name: after[name] for name in kept}
