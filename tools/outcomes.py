@@ -21,8 +21,6 @@ from runbook_lib.errors import RunbookError
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "outcomes.md"
 PACKAGE = ROOT / "runbook_lib"
-# The advice for a code whose steps give their own.
-_OF_STEP = "As the step says."
 # The folders with a `codes.toml`, in their order on the page.
 _SECTIONS = {
     "connectors": "Any check",
@@ -112,7 +110,7 @@ def page() -> str:
     for folder, codes in finding_codes().items():
         rows = [
             f"| `{code}` | {', '.join(f'`{outcome}`' for outcome in row['outcomes'])} "
-            f"| {row['means']} | {row.get('advice', '') if row.get('advice') != '' else _OF_STEP} |"
+            f"| {row['means']} | {row.get('advice', '')} |"
             for code, row in codes.items()
         ]
         heading = _SECTIONS.get(folder) or find_procedure(folder).title

@@ -26,7 +26,7 @@ class CodeMeaning(Struct, frozen=True):
     """The outcomes of findings that may have the code."""
 
     advice: str = ""
-    """A sentence about the next action; empty if the finding's reason or a known error says it."""
+    """A sentence about the next action; empty if the finding's reason says it."""
 
     stops: str = ""
     """Impact on customers, for every check with this code; empty if it depends on the check."""

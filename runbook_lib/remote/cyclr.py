@@ -185,9 +185,7 @@ class Cyclr:
         path = f"account/connectors/{account_connector}/methods/{method}"
         answer = self._call("POST", path, document)
         if isinstance(answer, dict) and answer.get("error"):
-            raise CyclrAPIError(
-                shorten(json.dumps(answer["error"], ensure_ascii=False)), status=PASSED_ON
-            )
+            raise CyclrAPIError(_error_text(answer), status=PASSED_ON)
         return answer
 
     def _rows(self, path: str) -> list[JSONObject]:
@@ -360,6 +358,12 @@ def _parse_or_raise(response: Response) -> Any:
     except UnexpectedResponseError:
         document = {}
     refusal = JSONObject(document if isinstance(document, dict) else {}, "Cyclr")
-    texts = map(refusal.display_text, ("Message", "error_description", "error"))
-    message = next(filter(None, texts), "")
+    described = (_error_text(refusal), refusal.display_text("error_description"))
+    message = refusal.display_text("Message") or ": ".join(filter(None, described))
     raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)
+
+
+def _error_text(document: Mapping[str, Any]) -> str:
+    """Return the field `error` for people: RFC 6749's code, or a provider's object as JSON."""
+    error = document.get("error") or ""
+    return shorten(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))

@@ -29,6 +29,7 @@ def _open(served: Lab, page: Page, *, is_app: bool) -> Walk:
     return walk
 
 
+@pytest.mark.costly("a server, kernels and a browser for each case")
 @pytest.mark.parametrize("is_app", [True, False], ids=["app", "lab"])
 def test_a_server_that_is_gone_is_seen(
     sandbox: Any, serve: Serve, page: Page, *, is_app: bool

@@ -272,7 +272,7 @@ CASES = (
         now="failed (App Display Name: Another)",
         reason="The app is called 'Another', not 'Partner Integrations'",
         impact="Customers see a different name when they consent.",
-        advice=wording("advice.fix-problem"),
+        advice="Change the name at Facebook, or the setting.",
     ),
     Case(
         name="secret refused",
@@ -293,7 +293,7 @@ CASES = (
         now="failed",
         reason="Facebook does not accept https://connect.partner.test/connector/callback",
         impact="No customer can sign in: Facebook refuses the redirect.",
-        advice="Copy the address that the runbook shows into Valid OAuth Redirect URIs",
+        advice="Enter it under Valid OAuth Redirect URIs",
     ),
     Case(
         name="business verification lost",
@@ -314,7 +314,7 @@ CASES = (
         now="failed",
         reason="Facebook refuses the data",
         impact="Nothing shows any longer that a customer can sign in.",
-        advice="Access Verification (step 5b (Be verified as a Tech Provider))",
+        advice="Complete Access Verification.",
     ),
     Case(
         name="access tier lost",
@@ -390,7 +390,7 @@ CASES = (
         now="failed",
         reason="The token's access to the person's data ended on",
         impact="The runbook cannot test the connection with this token.",
-        advice="Sign in again",
+        advice="The person must sign in and consent again.",
     ),
     Case(
         name="an old word",

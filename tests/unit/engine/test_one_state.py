@@ -771,7 +771,7 @@ def test_a_refused_secret_names_both_places(world: made_up.World) -> None:
     world.begin(replace(ACME, seen=BAD))
     ((row,),) = [each["open"][:1] for each in json.loads(output("inbox", "--json"))]
 
-    place = f"Cyclr's Setup, step {PROCEDURE.numbers['cy-03-client-secret']} "
+    place = f"Cyclr's Setup, step “{PROCEDURE.step('cy-03-client-secret').title}”"
     assert ("App Secret here" in row["advice"], place in row["advice"]) == (True, True)
 
 
