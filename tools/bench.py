@@ -150,7 +150,7 @@ def measure_verify(bundles: int) -> Pairs:
     yield name, _run(f"{verify} copies"), "one bundle", _run(f"{verify} evidence")
 
 
-# What measures each row, its size, and a small one.
+# Row → its function, its size, and a small size.
 ROWS = {
     "run": (measure_run, 200, 1),
     "fleet": (measure_fleet, 20, 4),

@@ -71,13 +71,15 @@ def archive(
     def refuse(bundle: Path, error: EvidenceError) -> None:
         errors.append(error)
         document = {"outcome": "refused", "file": error.file, "reason": str(error)}
-        _show(bundle, document, f"✘ {bundle.name}: {error}", as_json=as_json)
+        _print_outcome(bundle, document, f"✘ {bundle.name}: {error}", as_json=as_json)
 
     for unreadable in (place for _, places in contents for place in places):
         refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
     for bundle in bundles:
         if errors and isinstance(errors[-1], StoreUnavailableError):
-            _show(bundle, {"outcome": "not_tried"}, f"- {bundle.name}: not tried", as_json=as_json)
+            _print_outcome(
+                bundle, {"outcome": "not_tried"}, f"- {bundle.name}: not tried", as_json=as_json
+            )
             continue
         try:
             done = archive_bundle(bundle, url, limits=transfer_limits(seconds))
@@ -90,13 +92,13 @@ def archive(
         else:
             outcome = {"outcome": "archived" if done.copied else "present"}
             line = f"✔ {done.address}: {done.copied} new, {done.present} already there"
-            _show(bundle, {**outcome, **asdict(done)}, line, as_json=as_json)
+            _print_outcome(bundle, {**outcome, **asdict(done)}, line, as_json=as_json)
     for advice in dict.fromkeys(error.diagnostics() for error in errors):
         say(f"Next: {advice}", is_error=True)
     sys.exit(max((error.exit_code for error in errors), default=ExitCode.COMPLETE))
 
 
-def _show(bundle: Path, document: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _print_outcome(bundle: Path, document: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print the outcome of a bundle."""
     is_archived = document["outcome"] in ("archived", "present")
     line = json.dumps({"path": str(bundle), "archived": is_archived, **document})

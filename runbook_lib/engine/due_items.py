@@ -34,7 +34,7 @@ class DueItem:
     places: tuple[str, ...]
     """Number and title of each step that it is about."""
     description: str
-    """What is known of it: what to do, unless something else says it."""
+    """A sentence about the item and what to do."""
     since: str
     """The time since which it is known (ISO 8601)."""
     person: str = ""

@@ -92,12 +92,12 @@ class Store:
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
         """Return an object's content of about `size` bytes."""
 
-        def read() -> bytes:
+        def read_content() -> bytes:
             if self.folder:
                 return read_plain(self.folder / name, LARGEST_OBJECT)
             return bytes(self._fs.cat_file(self._path(name)))
 
-        return self._ask(name, size, read)
+        return self._ask(name, size, read_content)
 
     def _create_file(self, name: str, content: bytes) -> bool:
         """Create a file that has its name only once it is whole and on the disk."""

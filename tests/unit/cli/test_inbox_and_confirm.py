@@ -48,7 +48,7 @@ def confirm(*more: str, typed: str = "") -> Result:
 
 
 def test_the_inbox_has_the_days_on_which_items_are_due() -> None:
-    """Of all tenants, or of one; an unknown one is a mistake."""
+    """`inbox --json` has the days of all tenants, or of one; an unknown tenant is a mistake."""
     for tenant in ("acme", "umbrella"):
         begun(tenant).say([assigned(STEP, "Ben", due="2026-12-01")])
     both = json.loads(runbook("inbox", "--json").stdout)

@@ -131,7 +131,6 @@ def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
     ]
 
 
-IN_CASE_ONLY = wording("tenants-file-invalid.case-only")
 NOT_TOML = wording("tenants-file-invalid.not-toml")
 NO_TENANT = wording("tenants-file-invalid.no-tenant")
 NAME_MISSING = wording("tenants-file-invalid.name-missing")

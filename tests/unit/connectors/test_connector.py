@@ -205,7 +205,7 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, run_check: RunCh
         # Without the connector in the library, or with a draft only, the step fails.
         ([], [], True, FAILED, wording("findings.connector-not-in-library-no-connector")),
         ([DRAFT], [], True, FAILED, wording("findings.connector-is-draft-only")),
-        # Of another status than Approved nothing is installed either.
+        # A connector with another status than Approved is not installed either.
         *(
             (
                 [{**CONNECTOR, "Status": "Rejected"}],

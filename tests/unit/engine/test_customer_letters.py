@@ -142,7 +142,7 @@ def test_an_error_that_signing_in_does_not_end_does_not_ask_for_it() -> None:
 def test_a_customer_who_is_not_cut_off_gets_no_letter(
     tmp_path: Path, standing: AccountStatus
 ) -> None:
-    """Who is signed in, has no connector or could not be read has no letter, and no file."""
+    """Customers who are signed in, lack the connector or could not be read get no letter."""
     row = account(standing=standing, not_signed_in_since="")
 
     assert letter_to(row, MARKETING) == ""

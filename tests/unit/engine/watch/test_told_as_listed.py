@@ -62,7 +62,7 @@ def perform(
     run.close()
 
 
-def listed() -> list[str]:
+def titles_of_inbox() -> list[str]:
     """Return the titles that `inbox` lists as failing."""
     tenants = json.loads(runbook("inbox", "--json").stdout)
     return [item["title"] for tenant in tenants for item in tenant["open"] if item["failing"]]
@@ -113,11 +113,11 @@ def test_a_failure_of_a_run_is_told_once_and_ends_once(
         desk.answers["", check] = result
     desk.offset += DAY
     perform(desk, monkeypatch, seen)
-    (first, *_) = listed()
+    (first, *_) = titles_of_inbox()
     assert first == title or not title
     for wait in (10, 16 * MINUTE, 16 * MINUTE, HOUR):
         assert desk.cycle(wait) == []
-    assert listed()[0] == first
+    assert titles_of_inbox()[0] == first
     assert subjects(desk) == [f"acme: {first}"]
     assert desk.code is ExitCode.FAILED
 
@@ -125,7 +125,7 @@ def test_a_failure_of_a_run_is_told_once_and_ends_once(
     perform(desk, monkeypatch, {})
     for _ in range(3):
         desk.cycle(16 * MINUTE)
-    assert listed() == []
+    assert titles_of_inbox() == []
     assert subjects(desk) == [f"acme: over: {first}"]
     assert desk.code is ExitCode.COMPLETE
 
@@ -142,7 +142,7 @@ def test_a_failure_between_two_polls_is_told_at_once(
     desk.answers["", PROFILE_CHECK] = failed
     desk.post.take_reports()
     desk.cycle(10)
-    (first,) = listed()
+    (first,) = titles_of_inbox()
     ((_, _, digest),) = desk.post.sent
     ident = digest.text.partition("--ack ")[2].split()[0]
     acknowledge(ident, by="Ann", until="", note="", evidence="", now=desk.now())
@@ -225,18 +225,21 @@ def test_a_customer_who_was_signed_out_before_the_first_survey_is_told(
             row = WatchedCustomer("facebook_marketing/acme", "a", "", account)
             state.customers.write([row])
     desk.cycle(0)
-    told = (listed(), [p["title"] for *_, d in desk.post.sent for p in d.document["problems"]])
+    told = (
+        titles_of_inbox(),
+        [p["title"] for *_, d in desk.post.sent for p in d.document["problems"]],
+    )
     desk.post.sent.clear()
     console.accounts["later"] = False
     for wait in (6 * MINUTE, DAY, 6 * MINUTE):
         assert desk.cycle(wait) == []
     name = wording(title, customer="Name of a")
     assert told == ([], [])
-    assert listed() == [name]
+    assert titles_of_inbox() == [name]
     assert subjects(desk)[0] == f"acme: {name}"
     assert desk.code is ExitCode.FAILED
     console.accounts["a"] = True
     desk.post.sent.clear()
     for wait in (DAY, 6 * MINUTE):
         desk.cycle(wait)
-    assert (listed(), subjects(desk)[-1]) == ([], f"acme: over: {name}")
+    assert (titles_of_inbox(), subjects(desk)[-1]) == ([], f"acme: over: {name}")
