@@ -37,6 +37,7 @@ _PROGRAM = "/srv/runbook/.venv/bin/runbook"
 # What the machine of a test needs beside the documented lines; all addresses are on loopback.
 _CONFIG = """
 c.Spawner.args.append("--allow-root")
+c.Spawner.start_timeout = c.Spawner.http_timeout = {patience}
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
 c.JupyterHub.db_url = "sqlite:///:memory:"
@@ -104,6 +105,7 @@ class Hub:
 
     def _config(self) -> str:
         return _CONFIG.format(
+            patience=_PATIENCE_SECONDS,
             port=self.lab.port,
             hub_port=self.lab.port + 1,
             proxy_port=self.lab.port + 2,

@@ -314,6 +314,7 @@ def wrong_pair(game: Game, number: str) -> None:
         assert len(player.blue()) == 1
     player.enter(number, App_ID=f"\t{app_id} ", App_Secret=f" {secret}\n")
     player.press_blue()
+    expect(player.header).not_to_contain_text(f"Next: {number} ", timeout=_LOADED)
 
 
 def skip_without_a_reason(game: Game, number: str) -> None:
