@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -51,9 +51,8 @@ from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
 from runbook_lib.core.run_state import History, HistoryReader, open_history
 from runbook_lib.engine.earlier_results import EarlierResults
-from runbook_lib.engine.headless import archive_sealed
-from runbook_lib.engine.pools import CompletedRequest, LocalPool, available_memory, default_workers
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.elsewhere import RunEnd, sendable
+from runbook_lib.engine.headless import RunRequest, archive_sealed
 from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.engine.tenant_list import whole_tenants_file
@@ -63,6 +62,13 @@ from runbook_lib.engine.watch.watch_state import (
     RUN_CUT_SHORT,
     SETTINGS_UNUSABLE,
     open_state,
+)
+from runbook_lib.engine.workers import (
+    LocalWorkers,
+    available_memory,
+    default_workers,
+    environment_without,
+    run_all,
 )
 from runbook_lib.errors import (
     ContentError,
@@ -90,7 +96,7 @@ from runbook_lib.evidence.verify.fleet_count import is_done, newest_sealed, seal
 from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.dask_pool import DaskPool
+    from runbook_lib.engine.cluster import ClusterWorkers
 
 # The kinds of problems of a tenant whose result has a reason.
 _TITLES = {TenantRunStatus.NOT_RUN: SETTINGS_UNUSABLE, TenantRunStatus.UNSEALED: NO_EVIDENCE}
@@ -167,11 +173,6 @@ class Job:
         tenant = self.tenant
         parts = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def is_permitted(self) -> bool:
-        """Whether a setting permits a check to spend something, now or once it is due."""
-        return any(self.values.get(name) for name in self.tenant.procedure.permits)
 
     @property
     def pending(self) -> TenantResult:
@@ -264,6 +265,8 @@ class Fleet:
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
         self._withheld = {name for job in known.values() for name in job.variables}
         self._keys: dict[bool, SigningKey] = {}
+        # The tenants whose process was lost.
+        self._lost: set[tuple[str, str]] = set()
 
     def select(self, names: _Names) -> None:
         """
@@ -395,7 +398,7 @@ class Fleet:
         """
         # NOTE: a signing key that cannot be used is refused before anything runs.
         self._key(is_sandbox=self._is_practice)
-        pool = self._pool()
+        workers = self._workers()
         for _, connector in self.result.results:
             procedure = find_procedure(connector)
             steps = tuple(
@@ -403,20 +406,18 @@ class Fleet:
                 for step in procedure.steps
             )
             self.result.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
-        try:
+        groups = [
+            [(sendable(self._request_of(job)), job.variables) for job in group]
+            for group in group_by_app(self.jobs)
+        ]
+        with environment_without(self._withheld), closing(run_all(groups, workers)) as ends:
             self._write_notes()
-        except BaseException:
-            list(pool.stop())
-            raise
-        groups = [[self._request_of(job) for job in group] for group in group_by_app(self.jobs)]
-        try:
-            for done in pool.run(groups):
-                result = self.tenant_result(done)
+            for document, end in ends:
+                result = self.tenant_result(
+                    self._known[document["tenant"], document["connector"]], end
+                )
                 self.result.put(result)
                 on_result(result)
-        except BaseException:
-            list(pool.stop())
-            raise
         for name in self._taken:
             self._archive(self._known[name])
         self.result.finished_on = timestamp(utc_now())
@@ -432,6 +433,8 @@ class Fleet:
             for result in self.result.results.values():
                 row = state.tenant(f"{result.connector}/{result.tenant}")
                 title = _TITLES.get(result.status, RUN_CUT_SHORT)
+                if result.name in self._lost and result.reason:
+                    title = RUN_CUT_SHORT
                 row.set_unusable(result.reason, result.next_step, timestamp(now), title)
                 rows.append(row)
             with state.transaction():
@@ -473,90 +476,73 @@ class Fleet:
         self._keys[is_sandbox] = key
         return key
 
-    def _pool(self) -> LocalPool | DaskPool:
+    def _workers(self) -> LocalWorkers | ClusterWorkers:
         request = self._request
         if request.scheduler:
             try:
                 # NOTE: optional, and slow to import.
-                from runbook_lib.engine.dask_pool import DaskPool  # noqa: PLC0415
+                from runbook_lib.engine.cluster import ClusterWorkers  # noqa: PLC0415
             except ModuleNotFoundError as error:
                 raise SettingsError(
                     f"--scheduler needs a package that is not installed ({error.name}).",
                     next_step="pip install distributed, or the extra `cluster` of this package.",
                 ) from None
             folder = self.result.folder
-            return DaskPool(request.scheduler, self._withheld, request.seconds, folder)
-        workers = request.workers or default_workers(os.cpu_count() or 1, available_memory())
-        return LocalPool(workers, request.environ, self._withheld, request.seconds)
+            return ClusterWorkers(request.scheduler, self._withheld, request.seconds, folder)
+        limit = request.workers or default_workers(os.cpu_count() or 1, available_memory())
+        return LocalWorkers(limit, request.environ, self._withheld, request.seconds)
 
-    def _request_of(self, job: Job) -> ProcessRequest:
-        return ProcessRequest(
-            connector=job.tenant.procedure.id,
+    def _request_of(self, job: Job) -> RunRequest:
+        return RunRequest(
+            procedure=job.tenant.procedure,
             tenant=job.tenant.tenant,
             evidence=str(self._evidence),
             env_file=self._request.env_file,
             given=job.tenant.given,
             references=job.tenant.references,
             attestations=self._request.attestations,
-            variables=job.variables,
-            is_once=self._request.may_spend and job.is_permitted,
+            needs_subject=True,
             may_spend=self._request.may_spend,
             fleet_run=self._fleet_run(job),
         )
 
-    def tenant_result(self, done: CompletedRequest) -> TenantResult:
+    def tenant_result(self, job: Job, end: RunEnd) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
-        job = self._known[done.request.tenant, done.request.connector]
-        event = done.event
-        is_finished = event.get("event") == "finished"
+        reason, advice, code = end.message, end.next_step, end.code
+        if end.is_lost:
+            self._lost.add(job.name)
         try:
-            bundle = Path(event["bundle"]).name if is_finished else ""
-            result = replace(self._proven(job, bundle), seconds=done.seconds)
-            if is_finished:
-                is_archived, reason, advice = (
-                    event[name] for name in ("is_archived", "message", "next_step")
-                )
-                return _with_archive_outcome(result, reason, advice, is_archived=is_archived)
+            result = replace(self._proven(job, end.bundle), seconds=end.seconds)
+            if end.bundle:
+                return _with_archive_outcome(result, reason, advice, is_archived=end.is_archived)
             # NOTE: its process was lost after it had sealed, maybe before it archived.
             self._taken[job.name] = None
             return result
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-            reason, advice = describe_error(error)
-            code = getattr(error, "exit_code", None)
-        if not is_finished:
-            reason = event["message"]
-            advice = event["next_step"]
-            code = event.get("code")
+            if end.bundle:
+                reason, advice = describe_error(error)
+                code = getattr(error, "exit_code", None)
         # NOTE: settings that a tenant's run refuses leave the tenant open.
         code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
-        unsealed = replace(job.pending, status=TenantRunStatus.UNSEALED, seconds=done.seconds)
+        unsealed = replace(job.pending, status=TenantRunStatus.UNSEALED, seconds=end.seconds)
         return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
 
     def _proven(self, job: Job, bundle: str) -> TenantResult:
         """
-        Return the verified result of a tenant's bundle for this run; without a name, the one that
-        counts.
+        Return the verified result of a tenant's `bundle` for this run, or of one that was found.
 
         Raises `EvidenceError` if it does not verify or count, and any error of reading it.
         """
-        home = self._home(job)
-        trust = self._trust(job)
         fleet_run = self._fleet_run(job)
         if bundle:
-            newest = newest_sealed(home, trust, bundle)
-            own = newest and newest[1].fleet_run
-            if not newest or not own or own.id != fleet_run.id:
-                raise ContentError("The bundle of this tenant does not belong to this run.")
-            if own != fleet_run:
-                raise ContentError("The bundle of this tenant belongs to another request.")
+            sealed = newest_sealed(self._home(job), self._trust(job), Path(bundle).name)
         else:
-            sealed = sealed_for(home, fleet_run.id, trust)
-            newest = next((pair for pair in sealed if is_done(pair[1], fleet_run)), None)
-            if not newest:
-                raise ContentError("This tenant has no bundle of this run.")
-        verified, record = newest
-        name = bundle_name(record.started_on, record.run_id)
-        return result_of(record, name, verified.statement)
+            found = self._sealed(job, fleet_run.id)
+            sealed = next((pair for pair in found if is_done(pair[1], fleet_run)), None)
+        if not sealed or sealed[1].fleet_run != fleet_run:
+            raise ContentError("The bundle of this tenant does not belong to this run.")
+        verified, record = sealed
+        return result_of(record, bundle_name(record.started_on, record.run_id), verified.statement)
 
 
 def _with_archive_outcome(

@@ -84,6 +84,9 @@ class RunRequest:
     fleet_run: FleetRun | None = None
     """The run of a fleet that asks for this one."""
 
+    not_run: NotRunReason | None = None
+    """The reason why the tenant of a fleet does not run, which is sealed; `None` if it does."""
+
     references: Mapping[str, str] = field(default_factory=dict)
     """Places of secrets, by the name of the input."""
 
@@ -178,7 +181,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     `FingerprintKeyChangedError`. An interruption is written into the journal and goes on.
     """
     listener = listener or RunListener()
-    not_run: NotRunReason | None = None
+    not_run = request.not_run
     try:
         request = replace(request, environ=_with_secrets(request), references={})
         run, attestations = open_request(request)

@@ -45,7 +45,7 @@ NAMES = (
     "nbformat",
     "papermill",
     "publicsuffixlist",
-    "runbook_lib.engine.pools",
+    "runbook_lib.engine.workers",
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.remote.page_reader",

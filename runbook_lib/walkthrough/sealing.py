@@ -15,14 +15,14 @@ from pathlib import Path
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.engine.process import ProcessRequest, ProcessResult, run_in_process
+from runbook_lib.engine.elsewhere import RunEnd, seal_elsewhere
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough.check_all import CheckPlan, describe_missing_inputs, group_reasons
 
 
-def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> ProcessResult:
+def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> RunEnd:
     """
     Run the whole procedure headless for this tenant and return its outcome and bundle.
 
@@ -30,7 +30,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
     `SealingError` if there is no bundle.
     """
     try:
-        return run_in_process(ProcessRequest.of(run, Mode.WALKTHROUGH), on_wait=on_wait)
+        return seal_elsewhere(run, Mode.WALKTHROUGH, on_wait=on_wait)
     except SealingError as error:
         message, advice = (run.redactor.redact(text) for text in (str(error), error.diagnostics()))
         raise SealingError(message, next_step=advice) from None
@@ -63,7 +63,7 @@ def find_doubts(run: RunView, done: CheckPlan) -> list[str]:
     ]
 
 
-def sealing_message(sealed: ProcessResult, seen: RunState, after: RunState) -> str:
+def sealing_message(sealed: RunEnd, seen: RunState, after: RunState) -> str:
     """
     Return a message with the outcome, the open steps, and the steps that differ from `seen`.
 

@@ -20,7 +20,8 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.process import ProcessRequest, run_in_process
+from runbook_lib.engine.elsewhere import run_elsewhere, sendable
+from runbook_lib.engine.headless import RunRequest
 from tests.runs.conftest import RunAcme, new_runbook, outcomes, records, runbook
 from tests.support.notebooks import project_with
 from tests.support.post import SECRET, receiving
@@ -135,27 +136,25 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     env_file.write_text("".join(kept), encoding="utf-8")
     watcher = CommandLines(os.getpid())
     watcher.start()
-    finished = run_in_process(
-        ProcessRequest(
-            connector=PROCEDURE.id,
-            tenant="acme",
-            evidence=str(tmp_path / "evidence"),
-            env_file=str(env_file),
-            secrets={name: Secret(text) for name, text in typed.items()},
-        )
+    request = RunRequest(
+        procedure=PROCEDURE,
+        tenant="acme",
+        evidence=str(tmp_path / "evidence"),
+        env_file=str(env_file),
     )
+    finished = run_elsewhere(sendable(request), typed)
     watcher.is_over.set()
     watcher.join()
 
     (record,) = records(tmp_path / "evidence")
-    assert finished.bundle.name.endswith(record["run_id"])
+    assert finished.bundle.endswith(record["run_id"])
     assert finished.outcome == record["outcome"] == "incomplete"
     outcome_by_step = outcomes(record)
     for step in ("fb-13-app-id-and-secret", "cy-01-connector-setup", "test-04-user-token"):
         assert outcome_by_step[step] == "verified", "the credential did not reach the check"
     keys = str(tmp_path / "evidence" / "keys")
-    assert runbook("verify", str(finished.bundle), "--trusted-keys", keys).returncode == 0
-    assert any("runbook_lib.engine.process" in line for line in watcher.seen)
+    assert runbook("verify", finished.bundle, "--trusted-keys", keys).returncode == 0
+    assert any("runbook_lib.engine.elsewhere" in line for line in watcher.seen)
     assert _secrets_in(secrets, "\n".join(watcher.seen)) == []
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert _secrets_in(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], (

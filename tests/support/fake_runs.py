@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from runbook_lib.engine import process
+from runbook_lib.engine import elsewhere
 from runbook_lib.engine.headless import RunListener, RunRequest
 from runbook_lib.errors import SettingsError
 
@@ -30,4 +30,4 @@ def _run(request: RunRequest, listener: RunListener | None) -> Any:
     )
 
 
-process.run_tenant = _run
+elsewhere.run_tenant = _run

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import multiprocessing
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.engine import pools
+from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses
 from runbook_lib.engine.fleet import Fleet, FleetRequest, prepare_fleet
-from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.remote.threads import run_in_thread
-from tests.unit.engine.sealed_fleets import sealed
+from tests.unit.engine.sealed_fleets import Asked, sealed
 
-Act = Callable[[ProcessRequest], Mapping[str, Any]]
+Act = Callable[[Asked], RunEnd]
 ENVIRON = {"PATH": "/bin"}
 
 
@@ -26,9 +22,8 @@ class Processes:
         self.acts: dict[str, Act] = {}
         # The tenants whose process cannot be started, and why.
         self.refusals: dict[str, Exception] = {}
-        self.workers = 0
         self.withheld: Collection[str] = ()
-        self.requests: list[ProcessRequest] = []
+        self.requests: list[Asked] = []
         self.limits: set[float] = set()
         self.stopped = threading.Event()
 
@@ -37,15 +32,25 @@ class Processes:
         """The tenants that ran, in order."""
         return [started.tenant for started in self.requests]
 
-    def __call__(self, group: Sequence[ProcessRequest], pool: pools.LocalPool) -> FakeTenant:
-        """Return a thread that stands for a process that has begun."""
-        self.withheld = pool.withheld
-        self.workers = pool.workers
-        self.requests.append(group[0])
-        self.limits.add(pool.seconds)
-        if refusal := self.refusals.get(group[0].tenant):
+    def __call__(
+        self,
+        document: Mapping[str, Any],
+        variables: Mapping[str, str],
+        *,
+        withheld: Collection[str],
+        seconds: float,
+        running: RunningProcesses,
+        **_: Any,
+    ) -> RunEnd:
+        """Do the work of a tenant's process."""
+        asked = Asked.of(document, variables)
+        running.add(self)  # type: ignore[arg-type]
+        self.withheld = withheld
+        self.limits.add(seconds)
+        self.requests.append(asked)
+        if refusal := self.refusals.get(asked.tenant):
             raise refusal
-        return FakeTenant(group, self)
+        return self.acts.get(asked.tenant, sealed)(asked)
 
     def terminate(self) -> None:
         """Note that the processes were asked to end."""
@@ -53,29 +58,6 @@ class Processes:
 
     def kill(self) -> None:
         """End no process."""
-
-
-class FakeTenant:
-    """Does the work of the tenant's process in a thread."""
-
-    end = math.inf
-
-    def __init__(self, group: Sequence[ProcessRequest], processes: Processes) -> None:
-        self.request, *self.following = group
-        self.process = processes
-        self.connection, self._theirs = multiprocessing.Pipe()
-        self._acted = run_in_thread(self._act, "tenant")
-
-    def enforce_time_limit(self) -> None:
-        """Have no limit."""
-
-    def done(self) -> pools.CompletedRequest:
-        """Return the result, or raise the error of a defect in the test."""
-        return pools.CompletedRequest(self.request, self._acted.result(), 0.1)
-
-    def _act(self) -> Mapping[str, Any]:
-        with self._theirs:
-            return self.process.acts.get(self.request.tenant, sealed)(self.request)
 
 
 def table(name: str, *lines: str) -> str:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from runbook_lib.engine.pools import PRELOADED
+from runbook_lib.engine.elsewhere import PRELOADED
 
 
 class LoadedCommand:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.headless import RunRequest
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PATIENCE_SECONDS = 30
@@ -18,18 +18,17 @@ SECRETS = {
     "RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET,
     "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN": USER_TOKEN,
 }
-REQUEST = ProcessRequest(
-    connector="facebook_marketing",
+REQUEST = RunRequest(
+    procedure=PROCEDURE,
     tenant="acme",
     evidence="/somewhere/evidence",
     env_file="/somewhere/.env",
     given={"app_id": "77", "permissions": ("public_profile", "ads_read"), "four_eyes": ()},
-    secrets={name: Secret(text) for name, text in SECRETS.items()},
 )
 _IMPORTS = """
 import json, os, re, resource, signal, subprocess, sys, time
 from pathlib import Path
-from runbook_lib.engine import process
+from runbook_lib.engine import elsewhere
 from runbook_lib.errors import LeakError, SettingsError
 """
 # The lines of a run that can be interrupted, or that is deaf to that; its sleep outlasts the test.
@@ -40,13 +39,13 @@ SLEEPING = (
 DEAF = ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", *SLEEPING)
 
 
-def performing(*lines: str, **more: object) -> ProcessRequest:
+def performing(*lines: str, **more: object) -> RunRequest:
     """Return a request whose run (that of `fake_runs`) does this with `request` and `listener`."""
     program = _IMPORTS + "\n".join(lines)
     return replace(REQUEST, given={**REQUEST.given, "program": program}, **more)  # type: ignore[arg-type]
 
 
-def telling(value: str, *lines: str, **more: object) -> ProcessRequest:
+def telling(value: str, *lines: str, **more: object) -> RunRequest:
     """Return a request whose run says `value`, as JSON, when it has done this."""
     return performing(*lines, f"raise SettingsError(json.dumps({value}))", **more)
 

@@ -25,7 +25,7 @@ from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.process import ProcessRequest, run_in_process
+from runbook_lib.engine.elsewhere import seal_elsewhere
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
@@ -386,7 +386,7 @@ class WatchCycle:
         try:
             # NOTE: a practice server must not get settings of real runs.
             withheld = known_variables() if run.is_sandbox else ()
-            bundle = str(run_in_process(ProcessRequest.of(run), withheld=withheld).bundle)
+            bundle = seal_elsewhere(run, withheld=withheld).bundle
             failed_on = ""
         finally:
             with state.transaction():

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
-from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
+from runbook_lib.engine.elsewhere import RunEnd
+from runbook_lib.engine.fleet import Fleet, Job
 from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from tests.support.wording import wording
@@ -47,14 +47,13 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         "clover": {"status": TenantRunStatus.UNSEALED, "exit_code": 3, "reason": HOSTILE},
     }
 
-    def run(_: LocalPool, groups: Groups) -> Iterator[CompletedRequest]:
-        return (CompletedRequest(each, {}, 0) for group in groups for each in group)
+    def run(groups: Any, _: object) -> Iterator[tuple[object, RunEnd]]:
+        return ((request, RunEnd()) for group in groups for request, _ in group)
 
-    def result(fleet: Fleet, done: CompletedRequest) -> TenantResult:
-        (job,) = (job for job in fleet.jobs if job.tenant.tenant == done.request.tenant)
+    def result(_: Fleet, job: Job, _end: RunEnd) -> TenantResult:
         return replace(job.pending, **results[job.tenant.tenant])
 
-    monkeypatch.setattr(LocalPool, "run", run)
+    monkeypatch.setattr("runbook_lib.engine.fleet.run_all", run)
     monkeypatch.setattr(Fleet, "tenant_result", result)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.engine.process import ProcessResult
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch import poll as poll_module
 from runbook_lib.errors import ExitCode, SealingError
@@ -116,11 +116,11 @@ def test_sealing_is_an_option(
     """Without one nothing is sealed; else after a change, or every so many days."""
     sealed: list[float] = []
 
-    def seal(*_: object, **__: object) -> ProcessResult:
+    def seal(*_: object, **__: object) -> RunEnd:
         sealed.append(desk.offset)
-        return ProcessResult("incomplete", Path("evidence/bundle"))
+        return RunEnd(bundle="evidence/bundle")
 
-    monkeypatch.setattr(cycle_module, "run_in_process", seal)
+    monkeypatch.setattr(cycle_module, "seal_elsewhere", seal)
     runbook(*ONCE, *words)
     desk.refuse_secret()
     for _ in range(4):
@@ -305,7 +305,7 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
     monkeypatch.setitem(poll_module.open_watched.__kwdefaults__ or {}, "clock", desk.now)
     monkeypatch.setattr(cycle_module, "utc_now", desk.now)
-    monkeypatch.setattr(cycle_module, "run_in_process", refuse)
+    monkeypatch.setattr(cycle_module, "seal_elsewhere", refuse)
     runbook(*ONCE)
     desk.refuse_secret()
     desk.offset += DAY

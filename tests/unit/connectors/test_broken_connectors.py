@@ -22,7 +22,7 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.dask_pool import connector_versions
+from runbook_lib.engine.cluster import connector_versions
 from runbook_lib.engine.practice import practice_environment
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run

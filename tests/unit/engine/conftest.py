@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runbook_lib.engine import pools
+from runbook_lib.engine import elsewhere
+from tests.support.run_process import eventually, is_gone
 
 
 def servers() -> list[psutil.Process]:
@@ -25,6 +26,7 @@ def _end_servers() -> None:
     for server in servers():
         for process in (server, *server.children(recursive=True)):
             process.kill()
+        eventually(lambda pid=server.pid: is_gone(pid))  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def _apart_from_other_modules() -> Iterator[None]:
 @pytest.fixture
 def fake_runs(_apart_from_other_modules: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the runs of a server that is started do what their request says."""
-    monkeypatch.setattr(pools, "PRELOADED", [*pools.PRELOADED, "tests.support.fake_runs"])
+    monkeypatch.setattr(elsewhere, "PRELOADED", [*elsewhere.PRELOADED, "tests.support.fake_runs"])
     # NOTE: it imports from here, whatever the working directory.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 

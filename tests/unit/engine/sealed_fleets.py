@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from msgspec import convert
+
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Finding, Mode, NotRunReason, Outcome
+from runbook_lib.core.model import Finding, FleetRun, Mode, NotRunReason, Outcome
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft_bundle, seal_bundle
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
@@ -23,16 +26,40 @@ from tests.support.attestations import skipped
 EVIDENCE = Path("evidence")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A run that a fleet asks for, and the variables that its process gets."""
+
+    connector: str
+    tenant: str
+    evidence: str
+    given: Mapping[str, Any]
+    fleet_run: FleetRun | None
+    env_file: str = ""
+    attestations: str = ""
+    references: Mapping[str, str] = field(default_factory=dict)
+    may_spend: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], variables: Mapping[str, str]) -> Asked:
+        """Return the run that a request asks for."""
+        names = cls.__dataclass_fields__.keys() & document.keys()
+        run = convert(document["fleet_run"], FleetRun | None)
+        given = {name: document[name] for name in names}
+        return cls(**{**given, "fleet_run": run, "variables": variables})
+
+
 def sealed(
-    request: ProcessRequest,
+    request: Asked,
     *,
     is_complete: bool = True,
     not_run: str = "",
     key: SigningKey | None = None,
     before: Callable[[Run], object] = lambda _: None,
-) -> dict[str, Any]:
+) -> RunEnd:
     """
-    Seal a run in which a person left out every step, or none; return its last event.
+    Seal a run in which a person left out every step, or none; return its end.
 
     With `not_run`, it could not start for this reason.
     """
@@ -54,14 +81,7 @@ def sealed(
     with draft_bundle(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n')
         done = seal_bundle(folder, state, run.history_reader, run.redactor, Seal(key, ()))
-    return {
-        "event": "finished",
-        "outcome": str(state.outcome),
-        "bundle": str(done.folder),
-        "is_archived": True,
-        "message": "",
-        "next_step": "",
-    }
+    return RunEnd(outcome=str(state.outcome), bundle=str(done.folder))
 
 
 def fail(run: Run) -> None:

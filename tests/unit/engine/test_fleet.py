@@ -5,22 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
-from runbook_lib.engine import pools
+from runbook_lib.engine import workers as workers_module
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.fleet import group_by_app
-from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
+from runbook_lib.engine.workers import LocalWorkers, run_all
 from runbook_lib.errors import (
     AttestationError,
     ExitCode,
@@ -38,18 +39,18 @@ from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.fleets import ABC, Act, Processes, fleet, table
 from tests.support.wording import refused, wording
-from tests.unit.engine.sealed_fleets import fail, sealed
+from tests.unit.engine.sealed_fleets import Asked, fail, sealed
 
 
-def refused_event(code: int) -> dict[str, Any]:
-    """Return the last event of a run that was not sealed."""
-    return {"event": "refused", "message": "No.", "next_step": "Do it.", "code": code}
+def refused_end(code: int) -> RunEnd:
+    """Return the end of a run that was not sealed."""
+    return RunEnd(message="No.", next_step="Do it.", code=code)
 
 
 @pytest.fixture
 def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     fake = Processes()
-    monkeypatch.setattr(pools, "TenantProcess", fake)
+    monkeypatch.setattr(workers_module, "run_elsewhere", fake)
     return fake
 
 
@@ -82,7 +83,7 @@ def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
     assert request.references == {"app_secret": "file:a"}
     assert request.evidence == str(Path("evidence").absolute())
     assert request.env_file == str(Path("shared.env").absolute())
-    assert request.secrets == {}
+    assert request.variables == {}
     assert processes.limits == {7}
 
 
@@ -122,14 +123,14 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     running: list[str] = []
     seen: list[list[str]] = []
 
-    def act(request: ProcessRequest) -> Mapping[str, Any]:
+    def act(request: Asked) -> RunEnd:
         running.append(request.tenant)
         is_met = others.wait(20)
         seen.append([*running])
         running.remove(request.tenant)
-        return sealed(request) if is_met else refused_event(3)
+        return sealed(request) if is_met else refused_end(3)
 
-    def other(request: ProcessRequest) -> Mapping[str, Any]:
+    def other(request: Asked) -> RunEnd:
         others.set()
         return sealed(request)
 
@@ -147,9 +148,16 @@ def test_workers_follow_from_the_machine_unless_they_are_given(
     """Without `--workers` processors and memory say how many tenants run at a time."""
     monkeypatch.setattr("runbook_lib.engine.fleet.os.cpu_count", lambda: 8)
     monkeypatch.setattr("runbook_lib.engine.fleet.available_memory", lambda: 500)
+    limits = []
+
+    def noted(groups: Any, started: LocalWorkers) -> Any:
+        limits.append(started.limit)
+        return run_all(groups, started)
+
+    monkeypatch.setattr("runbook_lib.engine.fleet.run_all", noted)
     run(*ABC, workers=given)
 
-    assert processes.workers == workers
+    assert limits == [workers]
 
 
 def other_key() -> SigningKey:
@@ -158,17 +166,16 @@ def other_key() -> SigningKey:
     return open_key("other.pem", is_sandbox=False)
 
 
-def altered(request: ProcessRequest) -> Mapping[str, Any]:
+def altered(request: Asked) -> RunEnd:
     """Seal a run, and alter its record before the fleet sees it."""
-    event = sealed(request)
-    path = Path(event["bundle"], "record.json")
+    end = sealed(request)
+    path = Path(end.bundle, "record.json")
     path.write_text(path.read_text().replace("skipped", "Skipped"))
-    return event
+    return end
 
 
-def crash(_: ProcessRequest) -> Mapping[str, Any]:
-    message = "The run's process ended without a result (signal 9)."
-    return {"event": "refused", "message": message, "next_step": "Again."}
+def crash(_: Asked) -> RunEnd:
+    return RunEnd(message="Its process ended (signal 9).", next_step="Again.", is_lost=True)
 
 
 @pytest.mark.matrix(4)
@@ -182,8 +189,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         ),
         (TypeError("may hold a secret"), wording("screens.runbook-broke", error="TypeError"), 3),
         (crash, wording("sealing-failed.ended-with", end="signal 9"), 3),
-        (lambda _: {"event": "finished"}, wording("screens.runbook-broke", error="KeyError"), 3),
-        (lambda _: {"event": "finished", "bundle": "x"}, wording("content-altered.another-run"), 4),
+        (lambda _: RunEnd(bundle="x"), wording("content-altered.another-run"), 4),
         (
             lambda item: sealed(replace(item, fleet_run=None)),
             wording("content-altered.another-run"),
@@ -195,8 +201,8 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
             4,
         ),
         (altered, f"record.json: {wording('content-altered.other-digest')}", 4),
-        (lambda _: refused_event(ExitCode.USAGE), "No.", 3),
-        (lambda _: refused_event(LeakError.exit_code), "No.", 4),
+        (lambda _: refused_end(ExitCode.USAGE), "No.", 3),
+        (lambda _: refused_end(LeakError.exit_code), "No.", 4),
     ],
 )
 def test_the_others_go_on(
@@ -222,10 +228,10 @@ def test_the_others_go_on(
 def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -> None:
     """A bundle that a tenant's process has sealed counts, whoever seals after it meanwhile."""
 
-    def followed(request: ProcessRequest) -> Mapping[str, Any]:
-        event = sealed(request)
+    def followed(request: Asked) -> RunEnd:
+        end = sealed(request)
         sealed(replace(request, fleet_run=None), is_complete=False)
-        return event
+        return end
 
     processes.acts = {"a": followed}
 
@@ -234,10 +240,10 @@ def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -
 
 def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) -> None:
     """A complete run that was not archived counts as incomplete, with the reason."""
-    kept = {"is_archived": False, "message": "Not archived: no."}
+    kept: dict[str, Any] = {"is_archived": False, "message": "Not archived: no."}
     processes.acts = {
-        "a": lambda item: {**sealed(item), **kept},
-        "b": lambda item: {**sealed(item, before=fail), **kept},
+        "a": lambda item: structs.replace(sealed(item), **kept),
+        "b": lambda item: structs.replace(sealed(item, before=fail), **kept),
     }
     results = run(table("a"), table("b"))
 
@@ -274,7 +280,7 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
     """Every request names run, number and list of the selected tenants, and the own entry."""
     noted: list[dict[str, Any]] = []
 
-    def act(request: ProcessRequest) -> Mapping[str, Any]:
+    def act(request: Asked) -> RunEnd:
         noted.append(written())
         return sealed(request)
 
@@ -318,10 +324,10 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     """Ctrl-C, or a closed output, ends the runs; `resumes` runs the tenants that are not sealed."""
     begun = threading.Event()
 
-    def wait(_: ProcessRequest) -> Mapping[str, Any]:
+    def wait(_: Asked) -> RunEnd:
         begun.set()
         assert processes.stopped.wait(20)
-        return refused_event(3)
+        return refused_end(3)
 
     def interrupt(_: TenantResult) -> None:
         assert begun.wait(20)
@@ -468,9 +474,9 @@ def test_only_what_is_due_would_be_spent(processes: Processes) -> None:
     (due,) = fleet(*tables).spending
     assert (due.setting, due.tenants, due.names) == ("cyclr_username", 1, ["b"])
     run(*tables)
-    assert {(item.may_spend, item.is_once) for item in processes.requests} == {(False, False)}
+    assert {item.may_spend for item in processes.requests} == {False}
     run(*tables, may_spend=True)
-    assert (processes.requests[-1].may_spend, processes.requests[-1].is_once) == (True, True)
+    assert processes.requests[-1].may_spend
 
 
 def verify_link(run: Run) -> None:

@@ -15,8 +15,8 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.model import FleetRun
-from runbook_lib.engine import pools
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine import workers
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import FleetResult, TenantResult, TenantRunStatus
 from runbook_lib.evidence.signing.keys import create_key, open_key
@@ -24,7 +24,7 @@ from tests.support.attestations import attested
 from tests.support.commands import runbook
 from tests.support.fleets import ABC, Processes, fleet, table
 from tests.support.wording import refused, wording
-from tests.unit.engine.sealed_fleets import refused_bundles, sealed
+from tests.unit.engine.sealed_fleets import Asked, refused_bundles, sealed
 
 HOME = "facebook_marketing"
 KEYS = ("--trusted-keys", "evidence/keys")
@@ -37,7 +37,7 @@ class KilledError(BaseException):
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return a stand-in for workers: each tenant is sealed, `c` with steps that wait."""
     fake = Processes()
-    monkeypatch.setattr(pools, "TenantProcess", fake)
+    monkeypatch.setattr(workers, "run_elsewhere", fake)
     fake.acts["c"] = lambda request: sealed(
         request, is_complete=False, before=lambda run: run.say([attested("fb-01-log-in")])
     )
@@ -83,20 +83,16 @@ def run(*tables: str, **more: Any) -> FleetResult:
 def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
     """Kill a fleet after the result of a tenant, or before any, and return the run's id."""
 
-    def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.CompletedRequest]:
+    def run_until(groups: Any, started: workers.LocalWorkers) -> Iterator[Any]:
         if not after:
             raise KilledError
-        for request in (item for group in groups for item in group):
-            yield pools.TenantProcess([request], pool).done()
-            if request.tenant == after:
+        for request, end in workers.run_all(groups, started):
+            yield request, end
+            if request["tenant"] == after:
                 raise KilledError
 
-    def gone(_: pools.LocalPool) -> Iterator[pools.CompletedRequest]:
-        raise KilledError
-
     with monkeypatch.context() as patch:
-        patch.setattr(pools.LocalPool, "run", run_until)
-        patch.setattr(pools.LocalPool, "stop", gone)
+        patch.setattr("runbook_lib.engine.fleet.run_all", run_until)
         prepared = fleet(*ABC)
         with pytest.raises(KilledError):
             prepared.run(lambda _: None)
@@ -121,10 +117,8 @@ def fleet_run(fleet_result: FleetResult) -> FleetRun:
 def again(own: FleetRun | None, **options: Any) -> Path:
     """Seal another bundle of `a` for a fleet's run, or outside of any, and return its folder."""
     given = {"service_domain": "a.cyclr.com", "app_id": "10000097"}
-    request = ProcessRequest(
-        connector=HOME, tenant="a", evidence="evidence", given=given, fleet_run=own
-    )
-    return Path(sealed(request, **options)["bundle"])
+    request = Asked(connector=HOME, tenant="a", evidence="evidence", given=given, fleet_run=own)
+    return Path(sealed(request, **options).bundle)
 
 
 def take_away(runs: TwoRuns) -> None:
@@ -288,9 +282,9 @@ def test_a_killed_fleet_is_resumed(
 def test_a_bundle_of_a_lost_process_counts(processes: Processes) -> None:
     """A process that is lost after it has sealed has left its result in the bundle."""
 
-    def lost(request: ProcessRequest) -> Mapping[str, Any]:
+    def lost(request: Asked) -> RunEnd:
         sealed(request)
-        return {"event": "refused", "message": "Lost.", "next_step": "Again.", "code": 3}
+        return RunEnd(message="Lost.", next_step="Again.")
 
     processes.acts["b"] = lost
     b_result = results(run(*ABC))["b"]
@@ -304,11 +298,7 @@ def test_a_bundle_of_a_lost_process_counts(processes: Processes) -> None:
 
 def test_why_a_tenant_has_no_bundle_is_noted(processes: Processes) -> None:
     """The one file beside the page says why, until the tenant has run."""
-    processes.acts["b"] = lambda _: {
-        "event": "refused",
-        "message": "No disk.",
-        "next_step": "Free.",
-    }
+    processes.acts["b"] = lambda _: RunEnd(message="No disk.", next_step="Free.")
     begun = run(*ABC)
     path = begun.folder / "unsealed.json"
 

@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
-from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
+from runbook_lib.engine.elsewhere import RunEnd
+from runbook_lib.engine.fleet import Fleet, Job
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from tests.support.odd_files import FILES, ends_well, once_each, put, remove, time_limit
 
@@ -37,14 +38,13 @@ WORDS = (
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder with a fleet that has run once; no process is started."""
 
-    def run(_: LocalPool, groups: Groups) -> Iterator[CompletedRequest]:
-        return (CompletedRequest(request, {}, 0) for group in groups for request in group)
+    def run(groups: Any, _: object) -> Iterator[tuple[object, RunEnd]]:
+        return ((request, RunEnd()) for group in groups for request, _ in group)
 
-    def result(fleet: Fleet, _: CompletedRequest) -> TenantResult:
-        (job,) = fleet.jobs
+    def result(_: Fleet, job: Job, _end: RunEnd) -> TenantResult:
         return replace(job.pending, status=TenantRunStatus.SEALED, outcome="complete", exit_code=0)
 
-    monkeypatch.setattr(LocalPool, "run", run)
+    monkeypatch.setattr("runbook_lib.engine.fleet.run_all", run)
     monkeypatch.setattr(Fleet, "tenant_result", result)
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)

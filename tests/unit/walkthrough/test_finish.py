@@ -6,6 +6,7 @@ import io
 import threading
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from runbook_lib.core.model import (
     RunFinished,
     RunOutcome,
 )
-from runbook_lib.engine.process import ProcessResult
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
@@ -53,7 +54,7 @@ def sealed_with(outcome: str, numbers: str) -> str:
 def sealed_as(outcome: RunOutcome) -> Any:
     """Return a stand-in for sealing: it announces a bundle of another run, as that run does."""
 
-    def seal(run: Run, **_: Any) -> ProcessResult:
+    def seal(run: Run, **_: Any) -> RunEnd:
         folder = run.journal.path.parent / "20261124-0a1b2c3d"
         (folder / "attachments").mkdir(parents=True, exist_ok=True)
         (folder / "report.html").write_text("<p>")
@@ -71,7 +72,7 @@ def sealed_as(outcome: RunOutcome) -> Any:
             ),
         ):
             run.journal.append(event, data, run_id="0a1b2c3d")
-        return ProcessResult(outcome, folder)
+        return RunEnd(outcome=outcome, bundle=str(folder))
 
     return seal
 
@@ -136,10 +137,10 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
 
     sealed: list[Run] = []
 
-    def sealing(run: Run, **_: Any) -> ProcessResult:
+    def sealing(run: Run, **_: Any) -> RunEnd:
         sealed.append(run)
         run.say([attested("hand")])
-        finished: ProcessResult = sealed_as(RunOutcome.FAILED)(run)
+        finished: RunEnd = sealed_as(RunOutcome.FAILED)(run)
         return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
@@ -236,7 +237,7 @@ def test_a_sealed_bundle_is_handed_to_the_browser(make_harness: MakeHarness) -> 
 def test_a_returning_person_finds_the_sealed_bundle(make_harness: MakeHarness) -> None:
     """Another kernel shows what was sealed last, and the report, unless the folder is gone."""
     harness = make_harness(make_step("a"))
-    bundle = sealed_as(RunOutcome.COMPLETE)(harness.run).bundle
+    bundle = Path(sealed_as(RunOutcome.COMPLETE)(harness.run).bundle)
     harness.walkthrough.panels.draw()
 
     assert harness.header.view["sealed"].startswith("Sealed ")

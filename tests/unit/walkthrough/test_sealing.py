@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 
 from runbook_lib.connectors.facebook.inputs import APP_SECRET as APP_SECRET_INPUT
 from runbook_lib.core.redaction import MASK
-from runbook_lib.engine.process import ProcessRequest, ProcessResult
+from runbook_lib.engine import elsewhere
+from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough import sealing
 from runbook_lib.walkthrough.sealing import seal_evidence
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.sample_run import CANARIES, app_step, make_run, make_step
@@ -25,20 +25,26 @@ class Process:
     """Replaces the headless run in its own process."""
 
     def __init__(self) -> None:
-        self.requests: list[ProcessRequest] = []
-        self.finished = ProcessResult("incomplete", Path("/evidence/acme/20261124-0badcafe"))
-        self.error: SealingError | None = None
+        self.requests: list[Mapping[str, Any]] = []
+        self.secrets: Mapping[str, str] = {}
+        self.end = RunEnd(outcome="incomplete", bundle="/evidence/acme/20261124-0badcafe")
 
-    def __call__(self, request: ProcessRequest, *, on_wait: Callable[[str], None]) -> ProcessResult:
-        """Record the request, then return the result or raise the error."""
-        self.requests.append(request)
+    def __call__(
+        self,
+        document: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        *,
+        on_wait: Callable[[str], None],
+        **_: Any,
+    ) -> RunEnd:
+        """Record the request, then return the end."""
+        self.requests.append(document)
+        self.secrets = secrets
         on_wait(WAITS)
-        if self.error:
-            raise self.error
-        return self.finished
+        return self.end
 
     @property
-    def request(self) -> ProcessRequest:
+    def request(self) -> Mapping[str, Any]:
         """Return the only request."""
         (request,) = self.requests
         return request
@@ -47,7 +53,7 @@ class Process:
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     fake = Process()
-    monkeypatch.setattr(sealing, "run_in_process", fake)
+    monkeypatch.setattr(elsewhere, "run_elsewhere", fake)
     return fake
 
 
@@ -65,7 +71,7 @@ def started(tmp_path: Path) -> Callable[..., Run]:
 
 def test_the_result_of_the_run_is_returned(process: Process, started: Callable[..., Run]) -> None:
     """`seal_evidence` returns the result that the process reports."""
-    assert seal_evidence(started()) == process.finished
+    assert seal_evidence(started()) == process.end
 
 
 def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
@@ -76,10 +82,14 @@ def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
     seal_evidence(started(**values))
 
     request = process.request
-    assert (request.connector, request.tenant, request.mode) == ("p", "acme", "walkthrough")
-    assert Path(request.evidence) == tmp_path / "evidence"
-    assert Path(request.evidence).is_absolute()
-    assert request.given == values
+    assert (request["connector"], request["tenant"], request["mode"]) == (
+        "p",
+        "acme",
+        "walkthrough",
+    )
+    assert Path(request["evidence"]) == tmp_path / "evidence"
+    assert Path(request["evidence"]).is_absolute()
+    assert request["given"] == values
 
 
 def test_an_existing_settings_file_is_passed_on(
@@ -91,7 +101,7 @@ def test_an_existing_settings_file_is_passed_on(
     run.env_file.touch()
     seal_evidence(run)
 
-    assert [request.env_file for request in process.requests] == ["", str(run.env_file)]
+    assert [request["env_file"] for request in process.requests] == ["", str(run.env_file)]
 
 
 def test_credentials_go_by_the_name_that_counts_for_this_connector(
@@ -100,8 +110,7 @@ def test_credentials_go_by_the_name_that_counts_for_this_connector(
     """Credentials are passed under this connector's own variables, which take precedence."""
     seal_evidence(started())
 
-    secrets = {name: secret.reveal() for name, secret in process.request.secrets.items()}
-    assert secrets == {f"RUNBOOK_P_{name.upper()}": text for name, text in CANARIES.items()}
+    assert process.secrets == {f"RUNBOOK_P_{name.upper()}": text for name, text in CANARIES.items()}
 
 
 def test_a_forgotten_credential_is_not_passed_on(
@@ -112,14 +121,14 @@ def test_a_forgotten_credential_is_not_passed_on(
     run.forget_secret(APP_SECRET_INPUT, [])
     seal_evidence(run)
 
-    assert set(process.request.secrets) == {"RUNBOOK_P_USER_ACCESS_TOKEN"}
+    assert set(process.secrets) == {"RUNBOOK_P_USER_ACCESS_TOKEN"}
 
 
 def test_the_error_of_the_run_is_raised_redacted(
     process: Process, started: Callable[..., Run]
 ) -> None:
     """The run's error is raised with its message and next step, both redacted."""
-    process.error = SealingError(f"{APP_SECRET} is refused.", next_step=f"Replace {APP_SECRET}.")
+    process.end = RunEnd(message=f"{APP_SECRET} is refused.", next_step=f"Replace {APP_SECRET}.")
 
     with pytest.raises(SealingError) as caught:
         seal_evidence(started())

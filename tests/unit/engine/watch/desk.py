@@ -144,7 +144,7 @@ class Desk:
         self.asked: list[str] = []
         monkeypatch.setattr(Run, "peek", lambda run, steps: self._peek(run, steps))  # noqa: PLW0108
         monkeypatch.setattr(Run, "used_calls", 0.0)
-        monkeypatch.setattr(cycle_module, "run_in_process", self._seal)
+        monkeypatch.setattr(cycle_module, "seal_elsewhere", self._seal)
         for name, channel in CHANNELS.items():
             monkeypatch.setattr(
                 type(channel),

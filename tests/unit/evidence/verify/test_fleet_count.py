@@ -13,9 +13,8 @@ import pytest
 from click.testing import Result
 
 from runbook_lib.core.model import FleetRun
-from runbook_lib.engine import pools
+from runbook_lib.engine import workers
 from runbook_lib.engine.fleet import FleetRequest, prepare_fleet
-from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
@@ -25,7 +24,7 @@ from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
 from tests.support.wording import wording
-from tests.unit.engine.sealed_fleets import sealed
+from tests.unit.engine.sealed_fleets import Asked, sealed
 
 CONNECTOR = "facebook_marketing"
 EVIDENCE = Path("evidence")
@@ -44,10 +43,14 @@ def run_fleet(evidence: Path = EVIDENCE, **more: Any) -> FleetResult:
 def alone(evidence: Path) -> Path:
     """Seal a run of the tenant `b` outside of any fleet, and return its bundle."""
     given = {"service_domain": "b.cyclr.com", "app_id": "10000098"}
-    request = ProcessRequest(
-        connector=CONNECTOR, tenant="b", evidence=str(evidence.absolute()), given=given
+    request = Asked(
+        connector=CONNECTOR,
+        tenant="b",
+        evidence=str(evidence.absolute()),
+        given=given,
+        fleet_run=None,
     )
-    return Path(sealed(request)["bundle"])
+    return Path(sealed(request).bundle)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_DATA_HOME", str(keys_home))
-        patch.setattr(pools, "TenantProcess", Processes())
+        patch.setattr(workers, "run_elsewhere", Processes())
         Path("tenants.toml").write_text(table("a") + table("b"))
         older = run_fleet()
         newest = run_fleet()
@@ -134,14 +137,14 @@ def by_another_key(_: TwoRuns, fleet: FleetResult) -> None:
     key = open_key("other.pem", is_sandbox=False)
     fleet_run = fleet_run_of(fleet)
     given = {"service_domain": "b.cyclr.com", "app_id": "10000098"}
-    request = ProcessRequest(
+    request = Asked(
         connector=CONNECTOR,
         tenant="b",
         evidence=str(Path("forged").absolute()),
         given=given,
         fleet_run=fleet_run,
     )
-    forged = Path(sealed(request, key=key)["bundle"])
+    forged = Path(sealed(request, key=key).bundle)
     shutil.copytree(forged, EVIDENCE / B / forged.name)
 
 
@@ -416,7 +419,7 @@ def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> N
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return the stand-in for the tenants' processes."""
     fake = Processes()
-    monkeypatch.setattr(pools, "TenantProcess", fake)
+    monkeypatch.setattr(workers, "run_elsewhere", fake)
     return fake
 
 
@@ -434,14 +437,14 @@ def pluralize(*bundles: Path, trusted: Path = Path("trusted")) -> list[FleetVerd
 def seal_for(tenant: str, fleet_run: FleetRun, **more: Any) -> Path:
     """Seal a run of a tenant for a fleet's run, in a folder of its own."""
     given = {"service_domain": f"{tenant}.cyclr.com", "app_id": "10000098"}
-    request = ProcessRequest(
+    request = Asked(
         connector=CONNECTOR,
         tenant=tenant,
         evidence=str(Path("more").absolute()),
         given=given,
         fleet_run=fleet_run,
     )
-    return Path(sealed(request, **more)["bundle"])
+    return Path(sealed(request, **more).bundle)
 
 
 def test_contradicting_records_are_refused(two: TwoRuns) -> None:

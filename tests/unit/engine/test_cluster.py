@@ -6,7 +6,7 @@ import gc
 import socket
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from runbook_lib.engine import dask_pool, scheduler_address
-from runbook_lib.engine.dask_pool import DaskPool
-from runbook_lib.engine.pools import CompletedRequest
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine import cluster, scheduler_address, workers
+from runbook_lib.engine.cluster import ClusterWorkers
+from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses, sendable
 from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
 from tests.support.hostile_server import hostile_server
@@ -51,27 +50,29 @@ class Runs:
 
     def __call__(
         self,
-        request: ProcessRequest,
+        document: Mapping[str, Any],
+        _: Mapping[str, str],
         *,
         seconds: float,
         withheld: Collection[str],
-        running: set[Any],
-    ) -> Mapping[str, Any]:
+        running: RunningProcesses,
+    ) -> RunEnd:
         """Note the run, and finish."""
         self.withheld = withheld
-        self.seen.append(request.tenant)
-        self.running.add(request.tenant)
-        running.add(self)
-        if request.tenant == "stuck":
+        tenant = document["tenant"]
+        self.seen.append(tenant)
+        self.running.add(tenant)
+        running.add(self)  # type: ignore[arg-type]
+        if tenant == "stuck":
             self.interrupted.wait(_PATIENCE_SECONDS)
         else:
             self.meet.wait(_PATIENCE_SECONDS)
         self.together.add(frozenset(self.running))
-        self.running.discard(request.tenant)
-        running.discard(self)
-        if request.tenant == "broken":
+        self.running.discard(tenant)
+        running.discard(self)  # type: ignore[arg-type]
+        if tenant == "broken":
             raise ZeroDivisionError
-        return {"event": "finished", "message": f"{seconds:g}", "next_step": ""}
+        return RunEnd(bundle=f"{seconds:g}")
 
     def terminate(self) -> None:
         """Note it."""
@@ -106,33 +107,36 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     fake = Runs()
-    monkeypatch.setattr(dask_pool, "run_apart", fake)
+    monkeypatch.setattr(cluster, "run_elsewhere", fake)
     return fake
 
 
-def request_of(name: str, **more: Any) -> ProcessRequest:
-    """Return the request of a tenant."""
-    return replace(REQUEST, tenant=name, secrets={}, **more)
-
-
-def pool_of(address: str, folder: Path) -> DaskPool:
-    """Return a pool whose fleet's notes are in `folder`."""
+def workers_of(address: str, folder: Path) -> ClusterWorkers:
+    """Return the workers of a fleet whose notes are in `folder`."""
     (folder / "unsealed.json").write_text("{}")
-    return DaskPool(address, {"B", "A"}, 7, folder)
+    return ClusterWorkers(address, {"B", "A"}, 7, folder)
 
 
-perform_on_worker = dask_pool.perform_on_worker
+Ends = Generator[tuple[str, RunEnd]]
 
 
-def twice(*task: Any) -> CompletedRequest:
+def ends(started: ClusterWorkers, *groups: str) -> Ends:
+    """Run groups of tenants with a letter or more each; yield each with the end of its run."""
+    asked = [
+        [(sendable(replace(REQUEST, tenant=name)), ()) for name in group.split()]
+        for group in groups
+    ]
+    for document, end in workers.run_all(asked, started):
+        yield document["tenant"], end
+
+
+run_on_worker = cluster.run_on_worker
+
+
+def twice(*task: Any, **options: Any) -> RunEnd:
     """Perform a task again, as where its worker was lost; the cluster finds this by its name."""
-    perform_on_worker(*task)
-    return perform_on_worker(*task)
-
-
-def event_of(done: CompletedRequest) -> tuple[str, str, str]:
-    """Return tenant, kind and text of an event."""
-    return done.request.tenant, done.event["event"], done.event["message"]
+    run_on_worker(*task, **options)
+    return run_on_worker(*task, **options)
 
 
 def test_each_request_is_run_and_groups_stay_together(
@@ -141,11 +145,13 @@ def test_each_request_is_run_and_groups_stay_together(
     """Two groups run at a time; a defect is that tenant's result; nothing of a fleet is left."""
     (tmp_path / "begun-0badcafe").mkdir()
     runs.meet = threading.Barrier(2)
-    groups = [[request_of("broken"), request_of("b")], [request_of("c"), request_of("d")]]
-    done = sorted(event_of(done_request) for done_request in pool_of(address, tmp_path).run(groups))
+    done = dict(ends(workers_of(address, tmp_path), "broken b", "c d"))
 
-    broke = ("broken", "refused", wording("screens.runbook-broke", error="ZeroDivisionError"))
-    assert done == sorted([broke, *((name, "finished", "7") for name in "bcd")])
+    broke = wording("screens.runbook-broke", error="ZeroDivisionError")
+    assert {name: end.bundle or end.message for name, end in done.items()} == {
+        "broken": broke,
+        **dict.fromkeys("bcd", "7"),
+    }
     assert not runs.together & {frozenset(["broken", "b"]), frozenset("cd")}
     assert max(map(len, runs.together)) == 2
     assert set(runs.withheld) == {"A", "B"}
@@ -156,43 +162,38 @@ def test_a_worker_that_does_not_see_the_folder_says_so(
     address: str, runs: Runs, tmp_path: Path
 ) -> None:
     """Without the fleet's notes where the worker looks, nothing runs there."""
-    pool = pool_of(address, tmp_path)
+    started = workers_of(address, tmp_path)
     (tmp_path / "unsealed.json").unlink()
-    (done,) = pool.run([[request_of("a")]])
+    ((_, end),) = ends(started, "a")
 
-    assert wording("fleet.folder-not-found", path=tmp_path) in done.event["message"]
-    assert wording("fleet.same-evidence-folder") in done.event["next_step"]
+    assert wording("fleet.folder-not-found", path=tmp_path) in end.message
+    assert wording("fleet.same-evidence-folder") in end.next_step
     assert runs.seen == []
 
 
-def test_runs_with_side_effects_are_not_repeated_automatically(
+def test_a_lost_workers_run_is_not_repeated_automatically(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    After the loss of a worker the scheduler tries again: only runs without side effects run again.
-    """
-    pool = pool_of(address, tmp_path)
-    monkeypatch.setattr(dask_pool, "perform_on_worker", twice)
-    groups = [[request_of("once", is_once=True), request_of("again")]]
-    done = {done_request.request.tenant: done_request.event for done_request in pool.run(groups)}
+    """After the loss of a worker the scheduler tries again: no tenant runs a second time."""
+    monkeypatch.setattr(cluster, "run_on_worker", twice)
+    ((_, end),) = ends(workers_of(address, tmp_path), "once")
 
-    assert runs.seen == ["once", "again", "again"]
-    assert wording("fleet.not-run-again") in done["once"]["message"]
-    assert "--resume" in done["once"]["next_step"]
-    assert done["again"]["event"] == "finished"
+    assert runs.seen == ["once"]
+    assert wording("fleet.not-run-again") in end.message
+    assert "--resume" in end.next_step
 
 
 def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
-    """`stop` interrupts what runs of this fleet, not of another; what waited is not begun."""
-    pool, other = (pool_of(address, tmp_path) for _ in range(2))
-    results = pool.run([[request_of("a"), request_of("stuck"), request_of("later")]])
-    assert event_of(next(results))[0] == "a"
+    """Whoever stops ends what runs of this fleet, not of another; what waited is not begun."""
+    other = workers_of(address, tmp_path)
+    results = ends(workers_of(address, tmp_path), "a stuck later")
+    assert next(results)[0] == "a"
     while "stuck" not in runs.running:
         assert not runs.interrupted.wait(0.01)
 
-    assert list(other.stop()) == []
+    other.stop()
     assert not runs.interrupted.is_set()
-    assert list(pool.stop()) == []
+    results.close()
     assert runs.interrupted.is_set()
     assert runs.seen == ["a", "stuck"]
 
@@ -201,11 +202,12 @@ def test_another_version_on_the_cluster_is_refused(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A worker with other connectors, or one that cannot say, is named; nothing is begun."""
-    answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
-    monkeypatch.setattr(dask_pool, "connector_versions", lambda: next(answers, None))
+    monkeypatch.setattr(
+        cluster, "connector_versions", lambda: [("p", threading.current_thread().name == "dask")]
+    )
 
     with refused(SettingsError, "other-version") as caught:
-        pool_of(address, tmp_path)
+        workers_of(address, tmp_path)
     assert wording("fleet.install-this-version") in caught.value.diagnostics()
 
 
@@ -213,18 +215,16 @@ def test_a_cluster_without_workers_is_given_up(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If no worker is left for too long the rest is not run, and says so."""
-    monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(dask_pool, "_WITHOUT_SECONDS", 0.5)
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
-        pool = pool_of(cluster.scheduler_address, tmp_path)
-        cluster.scale(0)
-        done = [
-            event_of(done_request)
-            for done_request in pool.run([[request_of("a"), request_of("b")], [request_of("c")]])
-        ]
+    monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(cluster, "_WITHOUT_SECONDS", 0.5)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as one:
+        started = workers_of(one.scheduler_address, tmp_path)
+        one.scale(0)
+        done = dict(ends(started, "a b", "c"))
 
-    assert sorted((name, event) for name, event, _ in done) == [(name, "refused") for name in "abc"]
-    assert {text for _, _, text in done} == {wording("fleet.connection-lost")}
+    assert {name: end.message for name, end in done.items()} == dict.fromkeys(
+        "abc", wording("fleet.connection-lost")
+    )
 
 
 def test_a_schedulers_greeting_is_known(address: str) -> None:
@@ -272,12 +272,12 @@ def test_another_server_than_a_scheduler_is_refused(
     """
     An answer that Dask cannot read, or none, is refused in a bounded time, without a traceback.
     """
-    assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
-    monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
+    assert cluster._CONNECT_SECONDS + cluster._ANSWER_SECONDS < 60
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.5)
     with server() as url:
         address = f"{protocol}://{url.partition('://')[2]}"
         with refused(SettingsError, "no-scheduler-answers", address=address):
-            pool_of(address, tmp_path)
+            workers_of(address, tmp_path)
     gc.collect()
     assert "Traceback" not in capfd.readouterr().err
 
@@ -286,40 +286,37 @@ def test_a_scheduler_that_falls_silent_ends_the_fleet(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When it answers no more, the rest is not run, and says so; earlier results count."""
-    assert dask_pool._LOOK_SECONDS + dask_pool._ANSWER_SECONDS + dask_pool._LAST_SECONDS < 60
-    monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
-    pool = pool_of(address, tmp_path)
-    results = pool.run([[request_of("a"), request_of("stuck"), request_of("later")]])
+    assert workers._LOOK_SECONDS + cluster._ANSWER_SECONDS + cluster._STOP_SECONDS < 60
+    monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.1)
+    started = workers_of(address, tmp_path)
+    results = ends(started, "a stuck later")
     first = next(results)
-    monkeypatch.setattr(dask_pool, "_ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
-    monkeypatch.setattr(pool._client, "scheduler_info", lambda: runs.interrupted.wait(30))
-    left = [event_of(done_request) for done_request in results]
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "_ANSWER_SECONDS", 0.3)
+        patch.setattr(started._client, "scheduler_info", lambda: runs.interrupted.wait(30))
+        left = dict(results)
     runs.interrupted.set()
-    monkeypatch.undo()
-    pool._close()
 
-    assert event_of(first) == ("a", "finished", "7")
-    assert [done_request[:2] for done_request in left] == [
-        ("stuck", "refused"),
-        ("later", "refused"),
-    ]
+    assert (first[0], first[1].bundle) == ("a", "7")
+    assert {name: end.message for name, end in left.items()} == dict.fromkeys(
+        ("stuck", "later"), wording("fleet.connection-lost")
+    )
 
 
 def test_an_interruption_does_not_wait_for_a_silent_scheduler(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`stop` gives a scheduler that does not answer a moment, and no more."""
-    pool = pool_of(address, tmp_path)
-    results = pool.run([[request_of("a"), request_of("stuck")]])
+    """A scheduler that does not answer is given a moment, and no more."""
+    started = workers_of(address, tmp_path)
+    results = ends(started, "a stuck")
     next(results)
+    answered = threading.Event()
+    given_up: list[bool] = []
     with monkeypatch.context() as patch:
-        patch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
-        answered = threading.Event()
-        given_up = list[bool]()
-        patch.setattr(pool._client, "scheduler_info", lambda: given_up.append(answered.wait(60)))
-        assert list(pool.stop()) == []
+        patch.setattr(cluster, "_STOP_SECONDS", 0.3)
+        patch.setattr(started._client, "run", lambda *_: given_up.append(answered.wait(60)))
+        results.close()
         assert given_up == [], "it waited for the answer"
     answered.set()
     runs.interrupted.set()
-    pool._close()
+    started.stop()
