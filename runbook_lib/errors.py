@@ -392,8 +392,8 @@ class SignatureError(EvidenceError):
 
     code = "no-trusted-signature"
     next_step = (
-        "If you have the key from a source that you trust, name it with --key; otherwise do not "
-        "rely on this bundle."
+        "If you have the key from a source that you trust, name it with --key, or for `archive` "
+        "copy it to the folder `keys`. Otherwise do not rely on this bundle."
     )
 
 
@@ -425,8 +425,8 @@ class ArchiveError(EvidenceError):
     code = "archive-refused"
     exit_code = ExitCode.INCOMPLETE
     next_step = (
-        "Make sure that the store accepts writes, then run `runbook archive` again: it resumes "
-        "where it stopped. The sealed bundle is on this machine."
+        "Check the archive's address, credentials, network and RUNBOOK_ARCHIVE_SECONDS, then try "
+        "again: `runbook archive` resumes where it stopped."
     )
 
 

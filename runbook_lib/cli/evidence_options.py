@@ -19,7 +19,7 @@ from runbook_lib.errors import (
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-    from runbook_lib.evidence.archive.stores import TransferLimits
+    from runbook_lib.evidence.archive.stores import Store
 
 
 _ANOTHER_WAY = (
@@ -46,11 +46,11 @@ ARCHIVE_SECONDS = click.option(
 )
 
 
-def transfer_limits(seconds: int | None) -> TransferLimits:
-    """Return the time limits of an archive; each retry is shown on the error output."""
-    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits
+def open_store(url: str, seconds: int | None) -> Store:
+    """Return the store of the archive `url`; each retry is shown on the error output."""
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Store
 
-    return TransferLimits(seconds or DEFAULT_SECONDS, say=partial(say, is_error=True))
+    return Store(url, seconds or DEFAULT_SECONDS, partial(say, is_error=True))
 
 
 def read_trusted(

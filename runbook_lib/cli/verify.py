@@ -14,8 +14,8 @@ from runbook_lib.cli.evidence_options import (
     ARCHIVE_SECONDS,
     KEYS,
     TRUSTED_KEYS,
+    open_store,
     read_trusted,
-    transfer_limits,
 )
 from runbook_lib.cli.options import JSON
 from runbook_lib.cli.plain_output import say
@@ -86,11 +86,7 @@ def verify(
     is_incomplete = False
     for path in paths:
         is_archive = "://" in path
-        place = (
-            fetch_evidence(path, limits=transfer_limits(seconds))
-            if is_archive
-            else nullcontext(Path(path))
-        )
+        place = fetch_evidence(open_store(path, seconds)) if is_archive else nullcontext(Path(path))
         with place as folder:
             withheld = _withheld_below(folder) if is_archive else ""
             if withheld and not as_json:

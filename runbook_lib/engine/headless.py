@@ -478,11 +478,11 @@ def archive_sealed(
         archive_bundle,
         check_apart,
     )
-    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits  # noqa: PLC0415
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Store  # noqa: PLC0415
+    from runbook_lib.evidence.verify.tree import verify_tree  # noqa: PLC0415
 
+    store = Store(url, float(str(values.get("archive_seconds", DEFAULT_SECONDS))), say)
     if is_trial:
-        check_apart(url, bundle)
+        check_apart(store, bundle)
         return url
-    seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
-    limits = TransferLimits(seconds, say=say)
-    return archive_bundle(bundle, url, limits=limits).address
+    return archive_bundle(next(verify_tree(bundle)), store)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runbook_lib.config import formats
-from runbook_lib.core.files import read_plain, sync_folder, write_once
+from runbook_lib.core.files import write_once
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.remote.threads import run_in_thread
@@ -23,106 +22,83 @@ from runbook_lib.remote.threads import run_in_thread
 # The time limit of a store in seconds, and the slowest transfer in bytes per second.
 DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
-_RETRIES = 2
-LARGEST_OBJECT = 256 * 1024 * 1024
-MOST_OBJECTS = 100_000
-_NEXT_STEP = (
-    "Check its address, the credentials in the store's own environment and the network, then run "
-    "the command again: it resumes where it stopped."
-)
-_LONGER = "RUNBOOK_ARCHIVE_SECONDS sets how long it may take."
+_TRIES_LEFT = (2, 1, 0)
 # Variables whose values are no part of a message.
-_CREDENTIAL = re.compile("KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION")
-_SHORTEST_CREDENTIAL = 5
+_CREDENTIAL = re.compile("KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION", re.IGNORECASE)
 _LONGEST_REASON = 300
+# A missing name or right: it says nothing about other bundles.
+_REFUSALS = (FileNotFoundError, PermissionError)
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class TransferLimits:
-    """The time limit of a transfer: `seconds`, more for a large file; `say` reports retries."""
-
-    seconds: float = DEFAULT_SECONDS
-    say: Callable[[str], None] = lambda _: None
 
 
 class Store:
     """
     Objects by name (`/` between its parts) under `address`, which has no trailing slash.
 
-    Raises `SettingsError` if `url` is not the address of an archive, and `ArchiveError` if its
-    driver is missing; contacts no store.
+    It may be silent for `seconds`, or longer for a large object; `say` reports each retry.
+    Raises `SettingsError` if `url` is not the address of an archive or its driver is missing;
+    contacts no store. The methods raise `ArchiveError` if the store refuses or lacks an object, and
+    `StoreUnavailableError` if it fails or is silent.
     """
 
-    def __init__(self, url: str, limits: TransferLimits | None = None) -> None:
-        import fsspec  # noqa: PLC0415  (slow to import)
+    def __init__(
+        self,
+        url: str,
+        seconds: float = DEFAULT_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        from fsspec import get_filesystem_class  # noqa: PLC0415  (slow to import)
+        from fsspec.utils import get_protocol  # noqa: PLC0415
 
         try:
             self.address = formats.archive_address(url)
-        except ValueError as error:
-            raise SettingsError(f"This is not an archive: {error}.") from None
-        self.folder = None if "://" in self.address else Path(self.address)
-        self.limits = limits or TransferLimits()
+            get_filesystem_class(get_protocol(self.address))
+        except (ValueError, ImportError) as error:
+            raise SettingsError(f"This archive cannot be used: {error}.") from None
+        self.folder = None if "://" in self.address else Path(os.path.realpath(self.address))
+        self._seconds = seconds
+        self._say = say
+
+    @cached_property
+    def _objects(self) -> Any:
+        """The folder's or bucket's file system; to connect to it may take long."""
+        from fsspec import url_to_fs  # noqa: PLC0415
+        from fsspec.implementations.dirfs import DirFileSystem  # noqa: PLC0415
+
         # NOTE: a listing must be current, since others may write too.
-        options = {"use_listings_cache": False, "skip_instance_cache": True}
-        try:
-            self._fs, self._root = fsspec.url_to_fs(self.address, **options)
-        except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
-            raise self._failure(error, "") from None
+        driver, root = url_to_fs(self.address, use_listings_cache=False, skip_instance_cache=True)
+        return DirFileSystem(root, driver)
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the size in bytes of each object in the folder `below`, by name in the store."""
-        found = self._ask(below, 0, lambda: self._fs.find(self._path(below), detail=True))
-        if len(found) > MOST_OBJECTS:
-            raise ArchiveError(
-                f"{self.address} has more than {MOST_OBJECTS:,} objects.",
-                next_step="Name a part of it: one tenant, or one bundle.",
-            )
-        names = {path[len(self._root) + 1 :]: int(entry["size"]) for path, entry in found.items()}
+        found = self._ask(below, 0, lambda: self._objects.find(below, detail=True))
         # NOTE: consoles create an empty object with a trailing slash for a folder.
         return {
-            name: size for name, size in names.items() if name and (size or not name.endswith("/"))
+            name: entry["size"]
+            for name, entry in found.items()
+            if entry["size"] or name.rpartition("/")[2]
         }
 
-    def make(self, name: str, content: bytes) -> bool:
-        """Create an object and return True; if it exists, leave it and return False."""
-        create = self._create_file if self.folder else self._create_object
-        return self._ask(name, len(content), lambda: create(name, content))
+    def make(self, name: str, content: bytes) -> None:
+        """Create an object; if it exists, leave it as it is."""
 
-    def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
-        """Return an object's content of about `size` bytes."""
-
-        def read_content() -> bytes:
+        def create() -> None:
+            # NOTE: after a lost race or response, the next attempt finds the object here.
+            if self._objects.exists(name):
+                return
+            if self.address.startswith(("/", "sftp:")):
+                self._objects.makedirs(name.rpartition("/")[0], exist_ok=True)
             if self.folder:
-                return read_plain(self.folder / name, LARGEST_OBJECT)
-            return bytes(self._fs.cat_file(self._path(name)))
+                # NOTE: a draft beside it, in a bundle, would be an additional file.
+                write_once(self.folder / name, content, drafts=self.folder / "archiving")
+            else:
+                self._objects.pipe_file(name, content, mode="create")
 
-        return self._ask(name, size, read_content)
+        self._ask(name, len(content), create)
 
-    def _create_file(self, name: str, content: bytes) -> bool:
-        """Create a file that has its name only once it is whole and on the disk."""
-        folder = self.folder or Path()
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # NOTE: a draft beside it, in a bundle, would be an additional file.
-        is_new = write_once(path, content, drafts=folder / "archiving")
-        for parent in path.parents[1 : len(Path(name).parts)]:
-            sync_folder(parent)
-        return is_new
-
-    def _create_object(self, name: str, content: bytes) -> bool:
-        path = self._path(name)
-        if self.address.startswith("sftp:"):
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        try:
-            self._fs.pipe_file(path, content, mode="create")
-        except Exception:
-            # NOTE: drivers report a taken name with errors of their own, and responses get lost.
-            with suppress(Exception):
-                if self._fs.exists(path):
-                    return False
-            raise
-        return True
+    def read(self, name: str, size: int) -> bytes:
+        """Return an object's content of about `size` bytes."""
+        return self._ask(name, size, lambda: bytes(self._objects.cat_file(name)))
 
     def _ask(self, name: str, size: int, call: Callable[[], _Result]) -> _Result:
         """
@@ -131,38 +107,21 @@ class Store:
         NOTE: drivers may wait forever, and a hung network drive cannot be interrupted. The
         abandoned thread is a daemon, so it blocks no exit.
         """
-        seconds = self.limits.seconds + size / _SLOWEST
-        for left in range(_RETRIES, -1, -1):
-            transfer = run_in_thread(call, "archive-transfer")
+        seconds = self._seconds + size / _SLOWEST
+        for left in _TRIES_LEFT:
             try:
-                return transfer.result(seconds)
+                return run_in_thread(call, "archive-transfer").result(seconds)
             except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
-                problem = self._failure(error, name)
-                if not transfer.done():
-                    problem = StoreUnavailableError(
-                        f"The archive {self.address} did not answer within {seconds:.0f} s.",
-                        file=name,
-                        next_step=f"{_NEXT_STEP} {_LONGER}",
-                    )
-                if not left or not isinstance(problem, StoreUnavailableError):
-                    raise problem from None
-                self.limits.say(f"{problem} Trying again ({left} left).")
-        raise AssertionError("unreachable")  # pragma: no cover
+                reason = _masked(str(error) or f"no answer within {seconds:.0f} s")
+                text = f"The archive {self.address} failed: {reason} ({type(error).__name__})."
+                kind = ArchiveError if isinstance(error, _REFUSALS) else StoreUnavailableError
+                problem = kind(text, file=name)
+                if left:
+                    self._say(f"{problem} Trying again ({left} left).")
+        raise problem
 
-    def _failure(self, error: Exception, name: str) -> ArchiveError:
-        """Return the store's own error, with credentials masked."""
-        known = [
-            Secret(value)
-            for variable, value in os.environ.items()
-            if _CREDENTIAL.search(variable.upper()) and len(value) >= _SHORTEST_CREDENTIAL
-        ]
-        text = " ".join(Redactor(known).redact_remote(str(error)).split())[:_LONGEST_REASON]
-        text = f"The archive {self.address} failed ({type(error).__name__}): {text.rstrip('.')}."
-        # A folder's error stays, and so does that of a missing driver, name or right.
-        is_lasting = isinstance(error, (ImportError, FileNotFoundError, PermissionError))
-        if self.folder or is_lasting:
-            return ArchiveError(text, file=name, next_step=_NEXT_STEP)
-        return StoreUnavailableError(text, file=name, next_step=_NEXT_STEP)
 
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}" if name else str(self._root)
+def _masked(text: str) -> str:
+    """Return the beginning of a store's own error, with the environment's credentials masked."""
+    known = [Secret(value) for name, value in os.environ.items() if _CREDENTIAL.search(name)]
+    return Redactor(known).redact_remote(text)[:_LONGEST_REASON]

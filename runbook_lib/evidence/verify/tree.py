@@ -13,7 +13,7 @@ from pathlib import Path
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import is_there
 from runbook_lib.errors import ContentError, SettingsError
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, exported_keys
 from runbook_lib.evidence.verify.discovery import (
     UnreadablePath,
     find_unreadable_keys,
@@ -25,17 +25,20 @@ from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.evidence.verify.verify_chain import verdict_alone, verify_home
 
 
-def verify_tree(path: Path, trust: TrustAnchors, connector: str = "") -> Iterator[Verdict]:
+def verify_tree(
+    path: Path, trust: TrustAnchors | None = None, connector: str = ""
+) -> Iterator[Verdict]:
     """
     Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
 
-    With `connector`, only for the bundles and chains of that one. Raises
+    Without `trust`, the keys beside a tenant count: they prove that nothing was altered, not by
+    whom it was signed. With `connector`, only for the bundles and chains of that one. Raises
     `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
     verdicts: Iterable[Verdict] = ()
     if is_bundle(path):
-        verdict = verdict_alone(path, trust)
+        verdict = verdict_alone(path, trust or _keys_beside(path.parent))
         owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
         if connector and owner != connector:
             error = ContentError(f"It belongs to the connector {owner}.")
@@ -55,7 +58,11 @@ def verify_tree(path: Path, trust: TrustAnchors, connector: str = "") -> Iterato
         )
 
 
-def _below(path: Path, trust: TrustAnchors, connector: str = "") -> Iterator[Verdict]:
+def _keys_beside(home: Path) -> TrustAnchors:
+    return TrustAnchors(exported_keys(keys_beside(home)))
+
+
+def _below(path: Path, trust: TrustAnchors | None, connector: str) -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`."""
     seen: set[Path] = set()
     for home in homes_below(path):
@@ -71,4 +78,4 @@ def _below(path: Path, trust: TrustAnchors, connector: str = "") -> Iterator[Ver
                 yield Verdict(
                     unreadable.path, error=ContentError(unreadable.why, file=unreadable.name)
                 )
-        yield from verify_home(home, trust)
+        yield from verify_home(home, trust or _keys_beside(home))
