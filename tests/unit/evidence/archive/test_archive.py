@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,17 @@ from runbook_lib.errors import (
     ExitCode,
     RunbookError,
     SettingsError,
+    SignatureError,
 )
-from runbook_lib.evidence.archive import archive, stores
-from runbook_lib.evidence.archive.archive import archive_bundle, check_apart, fetch_evidence
+from runbook_lib.evidence.archive import archive as module
+from runbook_lib.evidence.archive.archive import fetch_evidence
 from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
-from tests.support.bundles import bundles_below
+from tests.support.bundles import archive, bundles_below
 from tests.support.wording import refused, wording
-from tests.unit.evidence.conftest import ended_run, errors_of, failing, seal_run, sealed_evidence
+from tests.unit.evidence.conftest import ended_run, errors_of, seal_run, sealed_evidence
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -69,73 +67,38 @@ def _is_of_the_tenant(name: str) -> bool:
     return name.count("/") == 2 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
 
 
-def archive_all(evidence: Path, url: str) -> None:
-    for each in bundles_below(evidence):
-        archive_bundle(each, url)
-
-
 def not_archived(
     bundle: Path, target: Path, kind: type[RunbookError], said: str, **facts: object
 ) -> RunbookError:
     """Return why a bundle is not archived; fail if the archive has changed."""
-    before = contents(target) if target.exists() else None
+    before = contents(target)
     with refused(kind, said, **facts) as caught:
-        archive_bundle(bundle, str(target))
-    assert (contents(target) if target.exists() else None) == before
+        archive(bundle, str(target))
+    assert contents(target) == before
     return caught.value
 
 
-DENIED = failing(PermissionError(errno.EACCES, "Permission denied"))
-
-
-@pytest.fixture
-def names_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that gets the name of each file that is read from a folder."""
-    read = Store.read
-    names = []
-
-    def note(self: Store, name: str, *size: int) -> bytes:
-        names.append(name)
-        return read(self, name, *size)
-
-    monkeypatch.setattr(Store, "read", note)
-    return names
-
-
 def test_the_archive_has_bundles_and_public_keys(
-    evidence: Path, target: Path, key: SigningKey
+    evidence: Path, target: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
-    """Bundles and public keys are copied byte for byte under their names; other files are not."""
+    """
+    Bundles and public keys are copied byte for byte under their names; other files are not.
+
+    Bundles and chain are verified from the archive, without a journal.
+    """
     before = contents(evidence)
     private = {"keys/signing-key.pem": b"-----BEGIN PRIVATE KEY-----"}
     (evidence / "keys" / "signing-key.pem").write_bytes(private["keys/signing-key.pem"])
-    archive_all(evidence, str(target))
 
+    addresses = archive(evidence, f"file://{target}/")
+
+    assert addresses == [f"{target}/acme/p/{bundle.name}" for bundle in bundles_below(evidence)]
     assert contents(target) == before
     assert [path.name for path in (target / "keys").iterdir()] == [f"{key.key_id}.pub.pem"]
     assert not list(target.glob("*/*/journal.jsonl"))
     assert not list(target.rglob("fingerprint.key"))
     assert contents(evidence) == before | private
-
-
-def test_the_result_has_address_and_counts(bundle: Path, target: Path) -> None:
-    """The result has the bundle's address, and the number of new and present files."""
-    count = len(contents(bundle)) + 1  # plus one key
-
-    first = archive_bundle(bundle, f"file://{target}/")
-    again = archive_bundle(bundle, str(target))
-
-    assert astuple(first) == (f"{target}/acme/p/{bundle.name}", count, 0)
-    assert astuple(again) == (f"{target}/acme/p/{bundle.name}", 0, count)
-
-
-def test_a_tenant_is_verified_from_its_archive(
-    evidence: Path, target: Path, trust: TrustAnchors
-) -> None:
-    """Bundles and chain are verified from the archive, without a journal."""
-    archive_all(evidence, str(target))
-
-    with fetch_evidence(str(target / "acme" / "p")) as folder:
+    with fetch_evidence(Store(str(target / "acme" / "p"))) as folder:
         verdicts = list(verify_tree(folder, trust))
     assert [verdict.error for verdict in verdicts] == [None] * 3
     assert verdicts[-1].length == 2
@@ -147,84 +110,53 @@ def test_an_interrupted_copy_is_resumed(
     """An interrupted copy has no statement yet; the next call copies only the missing files."""
     make = Store.make
     count = len(contents(bundle)) + 1
-    made: list[str] = []
 
-    def interrupt(self: Store, name: str, content: bytes, **options: Any) -> bool:
-        if made:
+    def interrupt(self: Store, name: str, content: bytes) -> None:
+        make(self, name, content)
+        if len(contents(target)) == number:
             raise KeyboardInterrupt
-        made.append(name)
-        return make(self, name, content, **options)
 
     monkeypatch.setattr(Store, "make", interrupt)
     for number in range(1, count):
         with pytest.raises(KeyboardInterrupt):
-            archive_bundle(bundle, str(target))
+            archive(bundle, str(target))
         assert len(contents(target)) == number
         assert not list(target.rglob("statement.dsse.json"))
-        made.clear()
-    with fetch_evidence(str(target)) as folder:  # an incomplete copy is rejected
-        first = errors_of(folder, trust)[0]
-        assert isinstance(first, ContentError)
-        assert first.file == "statement.dsse.json"
+    first = errors_of(target, trust)[0]  # an incomplete copy is rejected
+    assert isinstance(first, ContentError)
+    assert first.file == "statement.dsse.json"
 
-    archived = archive_bundle(bundle, str(target))
+    number = 0
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*") if path.is_file()}
+    archive(bundle, str(target))
 
-    assert (archived.copied, archived.present) == (1, count - 1)
-    assert made == [f"acme/p/{bundle.name}/statement.dsse.json"]
-
-
-@pytest.mark.parametrize("content", [b"{}", b"as long as it was"], ids=["longer", "as long"])
-@pytest.mark.parametrize("name", ["record.json", "statement.dsse.json"])
-def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target: Path) -> None:
-    """A file of that name with other content is refused by name and stays."""
-    there = target / "acme" / "p" / bundle.name / name
-    there.parent.mkdir(parents=True)
-    there.write_bytes(content.ljust((bundle / name).stat().st_size) if len(content) > 2 else b"{}")
-    before = there.read_bytes()
-    local = contents(bundle)
-
-    with refused(ArchiveError, "not-overwritten") as caught:
-        archive_bundle(bundle, str(target))
-
-    assert caught.value.file == f"acme/p/{bundle.name}/{name}"
-    assert caught.value.exit_code == ExitCode.INCOMPLETE
-    assert there.read_bytes() == before
-    assert contents(bundle) == local
+    assert len(contents(target)) == count
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    "name",
     [
+        "acme/p/{bundle}/record.json",
+        "acme/p/{bundle}/statement.dsse.json",
         # Another key under the same name is refused.
-        ("keys/{key}", "not-overwritten"),
+        "keys/{key}.pub.pem",
     ],
 )
-def test_another_object_in_the_archive_is_refused(
-    name: str, said: str, bundle: Path, target: Path, key: SigningKey
-) -> None:
-    """A file in the archive that is not the sealed one is refused by name."""
-    names = {"key": f"{key.key_id}.pub.pem", "bundle": bundle.name}
-    archive_bundle(bundle, str(target))
-    (target / name.format(**names)).write_text("other")
+def test_nothing_is_overwritten(name: str, bundle: Path, target: Path, key: SigningKey) -> None:
+    """A file of that name with other content is refused by name and stays."""
+    name = name.format(bundle=bundle.name, key=key.key_id)
+    (target / name).parent.mkdir(parents=True)
+    (target / name).write_bytes(b"{}")
+    local = contents(bundle)
 
-    error = not_archived(bundle, target, ArchiveError, said)
-    assert isinstance(error, ArchiveError)
-    assert error.file == name.format(**names)
+    with refused(ArchiveError, "not-overwritten") as caught:
+        archive(bundle, str(target))
 
-
-def test_a_copy_made_by_another_process_is_accepted(
-    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A copy that another process makes at the same time is accepted if its content is equal."""
-    archive_bundle(bundle, str(target))
-    monkeypatch.setattr(Store, "sizes", lambda *_args: {})
-
-    assert archive_bundle(bundle, str(target)).copied == 0
-
-    (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
-    error = not_archived(bundle, target, ArchiveError, "not-overwritten")
-    assert isinstance(error, ArchiveError)
-    assert error.file == f"acme/p/{bundle.name}/record.json"
+    assert caught.value.file == name
+    assert caught.value.exit_code == ExitCode.INCOMPLETE
+    assert (target / name).read_bytes() == b"{}"
+    assert contents(bundle) == local
 
 
 def test_every_file_is_read_back_and_compared(
@@ -233,129 +165,39 @@ def test_every_file_is_read_back_and_compared(
     """A store that returned content that differs than was written is detected."""
     monkeypatch.setattr(Store, "read", lambda *_args: b"other")
 
-    with refused(ArchiveError, "read-back-differs"):
-        archive_bundle(bundle, str(target))
+    with refused(ArchiveError, "not-overwritten"):
+        archive(bundle, str(target))
 
 
-def test_an_archive_address_is_checked_without_contacting_it(target: Path, tmp_path: Path) -> None:
-    """An invalid address is refused before a run; a valid one is not contacted."""
-    tenant = tmp_path / "somewhere" / "acme" / "p"
-    check_apart(str(target), tenant)
-    check_apart("s3://nobody-asks-for-this-bucket/evidence", tenant)
-    assert not target.exists()
-
-    with refused(SettingsError, "not-an-archive"):
-        check_apart("ftp://host", tenant)
-    for evidence in (tenant, *tenant.parents[:2], tenant.parents[1] / "keys"):
-        with refused(SettingsError, "archive-overlaps"):
-            check_apart(str(evidence), tenant)
-
-
-@pytest.mark.parametrize("leads", ["secret.txt", "elsewhere"])
-def test_a_link_in_a_bundle_is_not_followed(
-    leads: str, bundle: Path, target: Path, tmp_path: Path
-) -> None:
-    """A link to a file or a folder is refused, neither followed nor silently left out."""
+def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path: Path) -> None:
+    """A link to a file is refused, neither followed nor silently left out."""
     (tmp_path / "secret.txt").write_text("secret")
-    (tmp_path / "elsewhere").mkdir()
-    (bundle / "link.txt").symlink_to(tmp_path / leads)
+    (bundle / "link.txt").symlink_to(tmp_path / "secret.txt")
 
     with refused(ContentError, "not-a-regular-file", kind="a link") as caught:
-        archive_bundle(bundle, str(target))
+        archive(bundle, str(target))
 
     assert caught.value.file == "link.txt"
-    assert not list(target.rglob("link.txt"))
-
-
-def test_a_file_of_another_size_is_not_read(
-    bundle: Path, target: Path, names_read: list[str]
-) -> None:
-    """An archived file of another size is refused without reading it."""
-    archive_bundle(bundle, str(target))
-    names_read.clear()
-    (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
-    not_archived(bundle, target, ArchiveError, "not-overwritten")
-
-    names = [Path(name).name for name in names_read]
-    assert "journal.jsonl" in names
-    assert "record.json" not in names
+    assert not target.exists()
 
 
 def test_a_file_above_the_size_limit_is_not_archived(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file above the size limit for fetching is not archived."""
-    monkeypatch.setattr(archive, "LARGEST_OBJECT", 5)
+    monkeypatch.setattr(module, "LARGEST_OBJECT", 5)
 
     not_archived(bundle, target, ContentError, "too-large-to-archive", limit=5)
 
 
-def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> None:
-    """
-    Bundles are found at a bundle, a tenant or the whole evidence; drafts are not.
-
-    A bundle that an interrupted run left is finished first.
-    """
-    second = bundles_below(evidence)[1]
-    shutil.copytree(bundle, bundle.parent / ".sealed-00000003")
-    (bundle.parent / "20261124T120000Z-00000004").mkdir()
-
-    assert bundles_below(bundle) == [bundle]
-    assert bundles_below(evidence / "acme" / "p") == [bundle, second]
-    assert bundles_below(evidence) == [bundle, second]
-
-    shutil.rmtree(bundle.parent / ".sealed-00000003")
-    bundle.rename(bundle.with_name(".sealed-00000001"))
-    assert bundle in bundles_below(bundle.parents[1])
-    assert bundle.is_dir()
-
-
-def test_an_unreadable_path_is_not_left_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A bundle whose files cannot be listed is returned, so that archiving it says why.
-
-    A tenant's folder that cannot be read is returned with its name and the reason.
-    """
-    home = bundle.parent
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", DENIED)
-        assert archive.evidence_below(bundle) == ([bundle], [])
-
-    monkeypatch.setattr(archive, "bundles_in", DENIED)
-    unreadable = UnreadablePath(home, "p", "It cannot be read: Permission denied.")
-    assert archive.evidence_below(home) == ([], [unreadable])
-
-
-def test_a_bundle_that_cannot_be_finished_is_refused(
-    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bundle that cannot be finished is refused with a next step, not silently left out."""
+def test_an_unfinished_bundle_is_not_archived(bundle: Path, target: Path) -> None:
+    """A bundle that an interrupted run left is not archived, and not silently left out."""
     unfinished = bundle.rename(bundle.with_name(".sealed-00000001"))
-    monkeypatch.setattr(archive, "finish_interrupted", DENIED)
 
-    assert unfinished in bundles_below(bundle.parents[1])
-    error = not_archived(unfinished, target, ArchiveError, "not-finished")
-    assert wording("advice.archive-resumes") in error.diagnostics()
-    assert not target.exists()
+    not_archived(unfinished, target, ArchiveError, "not-finished")
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "",
-        "acme",
-        "acme/more",
-        "acme/p",
-        "acme/p/more",
-        "keys",
-        "keys/more",
-        "{bundle}",
-        "{bundle}/more",
-        "globex",
-        "globex/more",
-        "globex/p/more",
-    ],
-)
+@pytest.mark.parametrize("place", ["", "acme/p", "acme/p/more", "keys", "{bundle}", "globex/more"])
 def test_an_archive_may_not_overlap_the_evidence(
     place: str, evidence: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -365,16 +207,11 @@ def test_an_archive_may_not_overlap_the_evidence(
     (tmp_path / "link").symlink_to(evidence)
     name = place.format(bundle=f"acme/p/{bundle.name}")
 
-    for target in (evidence / name, tmp_path / "link" / name):
+    for target in (evidence / name, tmp_path / "link" / name, tmp_path):
         with refused(SettingsError, "archive-overlaps"):
-            archive_bundle(bundle, str(target))
+            archive(bundle, str(target))
 
     assert contents(evidence) == before
-
-
-def test_an_archive_may_lie_beside_the_evidence(evidence: Path, bundle: Path) -> None:
-    """An archive beside the evidence folder is accepted."""
-    assert archive_bundle(bundle, str(evidence.parent / "archive")).present == 0
 
 
 @pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "statement.dsse.json", "new.txt"])
@@ -384,7 +221,7 @@ def test_an_altered_bundle_is_not_archived(name: str, bundle: Path, target: Path
     (bundle / name).write_bytes(content.replace(b"a", b"b", 1))
 
     with pytest.raises(EvidenceError) as caught:
-        archive_bundle(bundle, str(target))
+        archive(bundle, str(target))
 
     assert caught.value.exit_code == ExitCode.REFUSED
     assert caught.value.file == name
@@ -395,31 +232,12 @@ def test_a_bundle_without_its_public_key_is_not_archived(bundle: Path, target: P
     """A bundle without its public key is refused; other files among the keys do not matter."""
     (key,) = (bundle.parents[2] / "keys").iterdir()
     (key.parent / "noise.pub.pem").write_text("no key")
-    archive_bundle(bundle, str(target.parent / "before"))
+    archive(bundle, str(target.parent / "before"))
     key.unlink()
 
-    not_archived(bundle, target, ContentError, "key-not-beside-tenant")
+    with pytest.raises(SignatureError):
+        archive(bundle, str(target))
     assert not target.exists()
-
-
-def test_a_signed_bundle_that_no_runbook_wrote_is_not_archived(
-    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A signed bundle that cannot be understood is refused, with its name and the reason."""
-    monkeypatch.setattr(archive, "verify_bundle", failing(KeyError("journal")))
-
-    error = not_archived(bundle, target, ContentError, "not-understood", error="KeyError")
-    assert isinstance(error, ContentError)
-    assert error.file == f"acme/p/{bundle.name}"
-    assert not target.exists()
-
-
-def test_a_place_without_a_bundle_is_an_error(tmp_path: Path, target: Path) -> None:
-    """A path without a bundle and an archive without objects raise `SettingsError`."""
-    with refused(SettingsError, "no-sealed-bundle"):
-        bundles_below(tmp_path / "nowhere")
-    not_archived(tmp_path, target, SettingsError, "not-a-bundle")
-    not_fetched(SettingsError, "nothing-at-address")
 
 
 @pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
@@ -427,51 +245,14 @@ def test_an_object_store_is_verified_at_any_level(
     place: str, evidence: Path, bundle: Path, trust: TrustAnchors
 ) -> None:
     """An object store can be verified at the level of the tree, a tenant or a bundle."""
-    archive_all(evidence, "memory://bucket/evidence")
+    archive(evidence, "memory://bucket/evidence")
+    store = Store(f"memory://bucket/evidence{place.format(bundle=bundle.name)}/")
 
-    with fetch_evidence(f"memory://bucket/evidence{place.format(bundle=bundle.name)}/") as folder:
+    with fetch_evidence(store) as folder:
         verdicts = list(verify_tree(folder, trust))
     assert [verdict.error for verdict in verdicts] == [None] * (1 if "{" in place else 3)
     assert verdicts[0].path.name == bundle.name
     assert not folder.exists()
-
-
-def test_keys_are_not_looked_for_above_a_whole_tree(
-    evidence: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If the archive holds a whole tree, its files are fetched once: the keys are among them."""
-    archive_all(evidence, "memory://bucket/evidence")
-    asked: list[str] = []
-    sizes = Store.sizes
-
-    def note(store: Store, *below: str) -> dict[str, int]:
-        asked.append(store.address)
-        return sizes(store, *below)
-
-    monkeypatch.setattr(Store, "sizes", note)
-
-    with fetch_evidence("memory://bucket/evidence"):
-        assert asked == ["memory://bucket/evidence"]
-
-
-def test_keys_are_not_looked_for_above_the_bucket(
-    bundle: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bundle or a tenant at the root of a bucket has no keys beside it, and is verified."""
-    opened: list[str] = []
-    monkeypatch.setattr(
-        archive, "Store", lambda url, *limits: opened.append(url) or Store(url, *limits)
-    )
-
-    for path in bundle.rglob("*"):
-        memory_file(f"/{bundle.name}/{path.name}", path.read_bytes())
-        memory_file(f"/acme/p/{bundle.name}/{path.name}", path.read_bytes())
-
-    with fetch_evidence(f"memory://{bundle.name}") as folder:
-        assert errors_of(folder, trust) == [None]
-    with fetch_evidence("memory://acme") as folder:
-        assert errors_of(folder, trust) == [None, None]
-    assert opened == [f"memory://{bundle.name}", "memory://acme"]
 
 
 def memory_file(path: str, content: bytes) -> None:
@@ -483,10 +264,10 @@ def memory_file(path: str, content: bytes) -> None:
 
 def test_an_altered_object_is_refused(evidence: Path, bundle: Path, trust: TrustAnchors) -> None:
     """An object altered in the archive is rejected."""
-    archive_all(evidence, "memory://bucket")
+    archive(evidence, "memory://bucket")
     memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
 
-    with fetch_evidence("memory://bucket") as folder:
+    with fetch_evidence(Store("memory://bucket")) as folder:
         first, second, chain = errors_of(folder, trust)
     assert "report.html" in str(first)
     assert second is None
@@ -504,6 +285,8 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, trust: Trust
         "acme/..\\..\\outside.txt",
         "C:/outside.txt",
         "acme/out\0side.txt",
+        "acme/..",
+        "acme/folder/",
         f"acme/{'long' * 64}",
         f"acme/{'ü' * 128}",
     ],
@@ -518,59 +301,39 @@ def test_an_object_name_that_leaves_the_folder_is_refused(
     found = {f"/bucket/{name}": {"size": 1}}
     monkeypatch.setattr("fsspec.spec.AbstractFileSystem.find", lambda *_args, **_options: found)
 
-    not_fetched(ContentError, "object-not-evidence")
+    not_fetched(ContentError, "object-not-evidence", size=1)
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def not_fetched(kind: type[RunbookError], said: str) -> None:
-    with refused(kind, said), fetch_evidence("memory://bucket"):
+def not_fetched(kind: type[RunbookError], said: str, **facts: object) -> None:
+    with refused(kind, said, **facts), fetch_evidence(Store("memory://bucket")):
         pass  # pragma: no cover
 
 
-@pytest.mark.parametrize(
-    ("limit", "kind", "said"),
-    [
-        # An object above the size limit is not fetched.
-        ((archive, "LARGEST_OBJECT", 5), ContentError, "content-altered.object-too-large"),
-        # An object must have its listed size.
-        (
-            (Store, "read", lambda *_: b""),
-            ArchiveError,
-            "archive-refused.other-size",
-        ),
-    ],
-)
-def test_too_much_is_not_fetched(
-    limit: tuple[Any, str, Any],
-    kind: type[RunbookError],
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As many objects as the limits allow are fetched, and no more."""
-    memory_file("/bucket/acme/record.json", b"123456")
-    for empty in ("x", "y"):
+def test_too_much_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many and as large objects as the limits allow are fetched, and no more."""
+    memory_file("/bucket/acme/ü.json", b"123456")
+    for empty in ("x", "y" * 255):
         memory_file(f"/bucket/acme/{empty}", b"")
-    monkeypatch.setattr(stores, "MOST_OBJECTS", 3)
-    with fetch_evidence("memory://bucket") as folder:
+    monkeypatch.setattr(module, "MOST_OBJECTS", 3)
+    monkeypatch.setattr(module, "LARGEST_OBJECT", 6)
+    with fetch_evidence(Store("memory://bucket")) as folder:
         assert len(list((folder / "acme").iterdir())) == 3
 
-    # More objects than the limit are not fetched, also without a bundle.
-    monkeypatch.setattr(stores, "MOST_OBJECTS", 2)
-    not_fetched(ArchiveError, "archive-refused.too-many-objects")
-    monkeypatch.setattr(stores, "MOST_OBJECTS", 3)
-    monkeypatch.setattr(*limit)
-    not_fetched(kind, said)
+    monkeypatch.setattr(module, "LARGEST_OBJECT", 5)
+    not_fetched(ContentError, "object-not-evidence", size=6)
+    monkeypatch.setattr(module, "MOST_OBJECTS", 2)
+    not_fetched(SettingsError, "object-count", count=3, address="memory://bucket")
 
 
 def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: TrustAnchors) -> None:
     """A folder is not copied for verification, since a copy would hide links."""
-    archive_bundle(bundle, str(target))
-    place = target / "acme" / "p" / bundle.name
+    (place,) = map(Path, archive(bundle, str(target)))
     (place / "report.html").replace(target / "report.html")
     (place / "report.html").symlink_to(target / "report.html")
 
-    with fetch_evidence(f"file://{place}") as folder:
+    with fetch_evidence(Store(f"file://{place}")) as folder:
         (error,) = errors_of(folder, trust)
     assert folder == place
     assert "link" in str(error)
@@ -584,21 +347,12 @@ def other_chain(folder: Path, key: SigningKey, *run_ids: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("run_ids", [("0000000a",), ("00000001", "00000002", "00000003")])
-@pytest.mark.parametrize("has_journal", [True, False])
 def test_a_second_chain_is_refused_before_anything_is_written(
-    has_journal: bool,
-    run_ids: tuple[str, ...],
-    evidence: Path,
-    target: Path,
-    key: SigningKey,
-    trust: TrustAnchors,
+    run_ids: tuple[str, ...], evidence: Path, target: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """Bundles of another chain are refused in any order, and the archive stays unchanged."""
-    other = target.with_name("other")
-    others = other_chain(other, key, *run_ids)
-    if not has_journal:
-        (other / "acme" / "p" / "journal.jsonl").unlink()
-    archive_all(evidence, str(target))
+    others = other_chain(target.with_name("other"), key, *run_ids)
+    archive(evidence, str(target))
 
     for bundle in reversed(others):
         error = not_archived(bundle, target, ChainError, "another-chain", name="acme/p")
@@ -615,12 +369,23 @@ def test_a_short_second_chain_is_refused_by_a_long_archive(
     url = address.format(target)
     every = other_chain(evidence, key, *(f"0000000{number}" for number in range(3, runs + 1)))
     (other,) = other_chain(target.with_name("other"), key, "0000000a")
-    archive_all(evidence, url)
+    archive(evidence, url)
 
     names = {name.split("/")[2] for name in Store(url).sizes("acme/p")}
     assert names == {bundle.name for bundle in every}
     with refused(ChainError, "another-chain", name="acme/p"):
-        archive_bundle(other, url)
+        archive(other, url)
+
+
+def test_two_chains_in_one_folder_are_not_archived_together(
+    evidence: Path, target: Path, key: SigningKey
+) -> None:
+    """A bundle of another chain that was moved beside this one is refused, too."""
+    _, other = other_chain(target.with_name("other"), key, "0000000a", "0000000b")
+    archive(evidence, str(target))
+    moved = other.rename(bundles_below(evidence)[0].with_name(other.name))
+
+    not_archived(moved, target, ChainError, "another-chain", name="acme/p")
 
 
 def test_a_forked_chain_is_refused(
@@ -631,11 +396,11 @@ def test_a_forked_chain_is_refused(
     seal_run(ended_run(evidence, "00000003"), key)
     seal_run(ended_run(copy, "0000000c"), key)
     seal_run(ended_run(copy, "0000000d"), key)
-    archive_all(evidence, str(target))
+    archive(evidence, str(target))
 
     for bundle in bundles_below(copy):
-        name = "20261124T120000Z-00000003"
-        not_archived(bundle, target, ChainError, "other-number", number=3, name=name)
+        error = not_archived(bundle, target, ChainError, "another-chain", name="acme/p")
+        assert "acme/p/20261124T120000Z-00000003/" in str(error)
 
 
 def test_gaps_are_filled_later(
@@ -647,37 +412,36 @@ def test_gaps_are_filled_later(
     first, second, third, fourth = bundles_below(evidence)
 
     for bundle in (fourth, first, third):
-        archive_bundle(bundle, str(target))
+        archive(bundle, str(target))
     shutil.rmtree(first)
-    archive_bundle(second, str(target))
+    archive(second, str(target))
 
     assert errors_of(target, trust) == [None] * 5
 
 
 def test_one_statement_of_a_long_chain_is_read(
-    evidence: Path, target: Path, names_read: list[str]
+    evidence: Path, target: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Archiving compares one statement, however long the chain is."""
-    archive_all(evidence, str(target))
-    first, second = bundles_below(evidence)
-    connector = target / "acme" / "p"
-    for number in range(20):
-        shutil.copytree(connector / first.name, connector / f"20261124T120001Z-{number:08x}")
-        shutil.copytree(first, first.parent / f"20261124T120001Z-{number:08x}")
-    (first.parent / "journal.jsonl").unlink()
-    names_read.clear()
-    archive_bundle(second, str(target))
+    for number in range(3, 9):
+        seal_run(ended_run(evidence, f"0000000{number}"), key)
+    *_, last = bundles_below(evidence)
+    last.rename(evidence.with_name(last.name))
+    for bundle in bundles_below(evidence):
+        archive(bundle, str(target))
+    evidence.with_name(last.name).rename(last)
+    read = Store.read
+    names: list[str] = []
 
-    statements = {name.split("/")[2] for name in names_read if name.endswith("statement.dsse.json")}
-    assert len(statements - {second.name}) == 1
+    def note(self: Store, name: str, size: int) -> Any:
+        names.append(name)
+        return read(self, name, size)
 
+    monkeypatch.setattr(Store, "read", note)
+    archive(last, str(target))
 
-def test_an_invalid_statement_in_the_archive_is_named(bundle: Path, target: Path) -> None:
-    """An invalid statement in the archive is an error, since the chain is then unknown."""
-    place = target / "acme" / "p" / "20261124T120000Z-0000000f"
-    place.mkdir(parents=True)
-    (place / "statement.dsse.json").write_bytes(b"[" * 100_000)
-
-    error = not_archived(bundle, target, ContentError, "not-a-bundles-statement")
-    assert isinstance(error, ContentError)
-    assert error.file == f"acme/p/{place.name}/statement.dsse.json"
+    statements = [name for name in names if name.endswith("statement.dsse.json")]
+    assert [Path(name).parent.name for name in statements] == [
+        "20261124T120000Z-00000007",
+        last.name,
+    ]
