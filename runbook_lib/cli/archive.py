@@ -51,7 +51,7 @@ def archive(
     url = url or str(values.get("archive", ""))
     if not url:
         raise SettingsError("Name the archive with --to URL, or set RUNBOOK_ARCHIVE.")
-    store = open_store(url, seconds or int(str(values["archive_seconds"])))
+    store = open_store(url, seconds or int(str(values.get("archive_seconds", 0))))
     errors: list[EvidenceError] = []
     for verdict in chain.from_iterable(map(verify_tree, map(Path, paths))):
         if not (verdict.error or verdict.verified):

@@ -160,7 +160,7 @@ def fetch_evidence(store: Store) -> Iterator[Path]:
             raise ContentError(problem, file=repr(name))
     with scratch_folder() as temporary, ThreadPoolExecutor() as pool:
         # NOTE: `verify` compares a bundle with the names of the folders above it.
-        place = temporary.resolve() / store.address.replace("://", "/")
+        place = temporary / store.address.replace("://", "/")
 
         def fetch(name: str) -> None:
             path = place / name
