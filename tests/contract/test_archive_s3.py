@@ -18,6 +18,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
 
 from runbook_lib.errors import (
     ArchiveError,
@@ -27,13 +28,13 @@ from runbook_lib.errors import (
     SettingsError,
     StoreUnavailableError,
 )
-from runbook_lib.evidence.archive.archive import archive_bundle, fetch_evidence
-from runbook_lib.evidence.archive.stores import Store, TransferLimits
+from runbook_lib.evidence.archive.archive import fetch_evidence
+from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import TrustAnchors
-from tests.support.bundles import bundles_below
+from tests.support.bundles import archive, bundles_below
 from tests.support.wording import refused, refused_naming, wording
 from tests.unit.evidence.conftest import ended_run, new_key, seal_run, sealed_evidence
 
@@ -43,19 +44,20 @@ SECRET = "wJalrXUtnFEMI-dummy-secret"
 COPY = """
 import os, signal, sys
 from pathlib import Path
-from runbook_lib.evidence.archive import archive, stores
+from runbook_lib.evidence.archive.stores import Store
+from tests.support.bundles import archive
 
-make = stores.Store.make
+make = Store.make
 made = []
 
-def kill_after(self, name, content, **options):
+def kill_after(self, name, content):
     if len(made) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
     made.append(name)
-    return make(self, name, content, **options)
+    make(self, name, content)
 
-stores.Store.make = kill_after
-archive.archive_bundle(Path(sys.argv[1]), sys.argv[2])
+Store.make = kill_after
+archive(Path(sys.argv[1]), sys.argv[2])
 """
 
 
@@ -175,7 +177,7 @@ def archived_as(evidence: Path) -> dict[str, bytes]:
 
 
 def verdicts(url: str, trust: TrustAnchors) -> list[Verdict]:
-    with fetch_evidence(url) as folder:
+    with fetch_evidence(Store(url)) as folder:
         return list(verify_tree(folder, trust))
 
 
@@ -183,12 +185,11 @@ def test_a_tenant_is_archived_and_verified_from_there(
     evidence: Path, s3: Any, trust: TrustAnchors
 ) -> None:
     """A tenant is archived byte for byte and verified by its s3:// address."""
-    done = [archive_bundle(bundle, URL) for bundle in bundles_below(evidence)]
+    first, second = archive(evidence, URL)
 
     assert objects() == archived_as(evidence)
-    assert done[0].address == f"{URL}/acme/p/{bundles_below(evidence)[0].name}"
-    assert [result.present for result in done] == [0, 1]  # the key
-    for url, count in ((URL, 3), (f"{URL}/acme", 3), (done[1].address, 1), ("s3://evidence", 3)):
+    assert first == f"{URL}/acme/p/{bundles_below(evidence)[0].name}"
+    for url, count in ((URL, 3), (f"{URL}/acme", 3), (second, 1), ("s3://evidence", 3)):
         assert [verdict.error for verdict in verdicts(url, trust)] == [None] * count
 
 
@@ -196,13 +197,13 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
     """A store that returned content that differs than was written is detected at once."""
     make = Store.make
 
-    def alter(self: Store, name: str, content: bytes, **options: Any) -> bool:
-        return make(self, name, content.replace(b"e", b"E"), **options)
+    def alter(self: Store, name: str, content: bytes) -> None:
+        make(self, name, content.replace(b"e", b"E"))
 
     monkeypatch.setattr(Store, "make", alter)
 
-    with refused(ArchiveError, "read-back-differs"):
-        archive_bundle(bundle, URL)
+    with refused(ArchiveError, "not-overwritten"):
+        archive(bundle, URL)
 
 
 @pytest.mark.matrix(1)
@@ -220,13 +221,14 @@ def test_a_killed_copy_is_resumed(
     assert killed.returncode == -signal.SIGKILL
     assert len(objects()) == number
     assert not [name for name in objects() if name.endswith("statement.dsse.json")]
-    assert archive_bundle(bundle, URL).copied == count - number
+    archive(bundle, URL)
+    assert len(objects()) == count
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
 def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: TrustAnchors) -> None:
     """An incomplete copy is rejected."""
-    archive_bundle(bundle, URL)
+    archive(bundle, URL)
     s3.delete_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/statement.dsse.json")
 
     (first, *_) = verdicts(f"{URL}/acme/p/{bundle.name}", trust)
@@ -247,22 +249,22 @@ def test_a_store_that_fails_midway_is_reported(
         point_to(address, monkeypatch)
         boto3.client("s3").create_bucket(Bucket="evidence")
 
-        def die(self: Store, name: str, content: bytes, **options: Any) -> bool:
+        def die(self: Store, name: str, content: bytes) -> None:
             made.append(name)
             if len(made) == 3:
                 process.kill()
                 process.wait()
-            return make(self, name, content, **options)
+            make(self, name, content)
 
         monkeypatch.setattr(Store, "make", die)
         with pytest.raises(StoreUnavailableError) as caught:
-            archive_bundle(bundle, URL, limits=TransferLimits(5))
+            archive(bundle, URL, seconds=5)
     assert wording("advice.archive-resumes-here") in caught.value.diagnostics()
 
     with serving(tmp_path / "second") as (_process, address):
         point_to(address, monkeypatch)
         boto3.client("s3").create_bucket(Bucket="evidence")
-        archive_bundle(bundle, URL)
+        archive(bundle, URL)
         assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
@@ -272,33 +274,38 @@ def test_nothing_is_overwritten(bundle: Path, s3: Any) -> None:
     s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"other")
 
     with refused(ArchiveError, "not-overwritten") as caught:
-        archive_bundle(bundle, URL)
+        archive(bundle, URL)
 
     assert caught.value.file == name
     assert objects()[name] == b"other"
 
 
-@pytest.mark.parametrize("content", [b"ours", b"theirs"])
-def test_the_store_itself_refuses_a_second_object(
-    content: bytes, s3: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_itself_refuses_a_second_object(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The store refuses to overwrite an object by If-None-Match (RFC 9110 §13.1.2), also in a race.
     """
-    store = Store(URL)
-    assert store.make("acme/a", b"theirs") is True
+    said: list[str] = []
+    store = Store(URL, say=said.append)
+    exists = DirFileSystem.exists
 
-    assert store.make("acme/a", content) is False
+    def lose(self: DirFileSystem, name: str) -> bool:
+        if exists(self, name):
+            return True
+        s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"theirs")
+        return False
+
+    monkeypatch.setattr(DirFileSystem, "exists", lose)
+    store.make("acme/a", b"ours")
 
     assert objects() == {"acme/a": b"theirs"}
+    assert len(said) == 1
 
 
 def test_an_altered_object_is_refused(
     evidence: Path, bundle: Path, s3: Any, trust: TrustAnchors
 ) -> None:
     """An object altered in the store is rejected."""
-    for folder in bundles_below(evidence):
-        archive_bundle(folder, URL)
+    archive(evidence, URL)
     record = (bundle / "record.json").read_bytes().replace(b'"failed"', b'"passed"')
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/record.json", Body=record)
 
@@ -314,17 +321,17 @@ def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: TrustAnchors) 
     """An empty object whose name ends with a slash, as consoles create it, is ignored."""
     s3.put_object(Bucket="evidence", Key="partner/", Body=b"")
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/", Body=b"")
-    archive_bundle(bundle, URL)
+    archive(bundle, URL)
 
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
 def test_a_name_with_parent_folders_is_refused(s3: Any, bundle: Path, tmp_path: Path) -> None:
     """An object name that leads out of the folder is refused, and no file is written for it."""
-    archive_bundle(bundle, URL)
+    archive(bundle, URL)
     Store(URL).make("acme/../../../../outside.txt", b"x")
 
-    with refused(ContentError, "object-not-evidence"), fetch_evidence(URL):
+    with refused(ContentError, "object-not-evidence", size=1), fetch_evidence(Store(URL)):
         pass  # pragma: no cover
 
 
@@ -352,7 +359,7 @@ def test_an_address_without_objects_is_an_error(s3: Any) -> None:
     """An address without objects raises `SettingsError`."""
     s3.put_object(Bucket="evidence", Key="partner2/acme/x", Body=b"")
 
-    with refused_naming(SettingsError, URL), fetch_evidence(URL):
+    with refused_naming(SettingsError, URL), fetch_evidence(Store(URL)):
         pass  # pragma: no cover
 
 
@@ -389,7 +396,7 @@ def test_denied_access_is_reported(bundle: Path, s3: Any) -> None:
     )
 
     with refused_naming(ArchiveError, "PermissionError"):
-        archive_bundle(bundle, URL)
+        archive(bundle, URL)
 
 
 def test_an_unreachable_server_is_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,10 +413,10 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
     """Return the two operations on an archive: writing to it and reading from it."""
 
     def read() -> None:
-        with fetch_evidence(url, limits=TransferLimits(5)):
+        with fetch_evidence(Store(url, seconds=5)):
             pass  # pragma: no cover
 
-    return [lambda: archive_bundle(bundle, url, limits=TransferLimits(5)), read]
+    return [lambda: archive(bundle, url, seconds=5), read]
 
 
 def test_another_chain_is_refused_before_anything_is_written(
@@ -419,13 +426,12 @@ def test_another_chain_is_refused_before_anything_is_written(
     other = tmp_path / "other"
     for run_id in ("0000000a", "0000000b", "0000000c"):
         seal_run(ended_run(other, run_id), key)
-    for folder in bundles_below(evidence):
-        archive_bundle(folder, URL)
+    archive(evidence, URL)
     before = objects()
 
     for folder in bundles_below(other):
         with refused(ChainError, "another-chain", name="acme/p"):
-            archive_bundle(folder, URL)
+            archive(folder, URL)
 
     assert objects() == before
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 3
