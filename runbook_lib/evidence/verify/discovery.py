@@ -7,7 +7,6 @@ is not evidence yet: a run is being sealed there, or was interrupted.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import stat
@@ -132,10 +131,8 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | UnreadableP
             waiting.extend((place, depth + 1) for place in reversed(below))
 
 
-def find_unreadable_keys(
-    keys: Path, suffix: str, largest: float = math.inf
-) -> Iterator[UnreadablePath]:
-    """Yield the key files in `keys` that cannot be read, are too large, or are no files."""
+def find_unreadable_keys(keys: Path, suffix: str) -> Iterator[UnreadablePath]:
+    """Yield the key files in `keys` that cannot be read or are no files."""
     try:
         with os.scandir(keys) as entries:
             names = sorted(entry.name for entry in entries if entry.name.endswith(suffix))
@@ -144,15 +141,14 @@ def find_unreadable_keys(
     for name in names:
         path = keys / name
         try:
-            status = path.stat()
+            kind = kind_of(path.stat().st_mode)
         except OSError as error:
             why = f"It cannot be read: {reason_of(error)}."
             yield UnreadablePath(path, f"{keys.name}/{name}", why)
             continue
-        kind = kind_of(status.st_mode)
-        if kind or status.st_size > largest:
-            why = f"it is {kind}" if kind else f"it has more than {largest:,} bytes"
-            yield UnreadablePath(path, f"{keys.name}/{name}", f"It was left out: {why}.")
+        if kind:
+            why = f"It was left out: it is {kind}."
+            yield UnreadablePath(path, f"{keys.name}/{name}", why)
 
 
 def _places(path: Path) -> list[Path]:
