@@ -181,6 +181,20 @@ def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path
     assert not target.exists()
 
 
+def test_a_link_in_place_of_a_key_is_not_followed(
+    bundle: Path, target: Path, tmp_path: Path
+) -> None:
+    """Only the key's own file is copied, so no private file gets into the archive."""
+    (key,) = (bundle.parents[2] / "keys").iterdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    key.rename(key.with_name("other.pub.pem"))
+    key.symlink_to(tmp_path / "secret.txt")
+
+    with refused(ContentError, "not-archivable", kind="a link"):
+        archive(bundle, str(target))
+    assert not target.exists()
+
+
 def test_a_file_above_the_size_limit_is_not_archived(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,7 +395,7 @@ def test_two_chains_in_one_folder_are_not_archived_together(
     evidence: Path, target: Path, key: SigningKey
 ) -> None:
     """A bundle of another chain that was moved beside this one is refused, too."""
-    _, other = other_chain(target.with_name("other"), key, "0000000a", "0000000b")
+    other, _ = other_chain(target.with_name("other"), key, "0000000a", "00000000")
     archive(evidence, str(target))
     moved = other.rename(bundles_below(evidence)[0].with_name(other.name))
 
