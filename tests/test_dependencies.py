@@ -59,7 +59,7 @@ def test_every_declared_dependency_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "user"), [("distributed", "dask_pool.py"), ("apprise", "apprise.py")]
+    ("extra", "user"), [("distributed", "cluster.py"), ("apprise", "apprise.py")]
 )
 def test_an_optional_package_is_imported_in_one_place(extra: str, user: str) -> None:
     """One module alone imports what an extra brings, and only where a setting asks for it."""

@@ -508,7 +508,9 @@ class Fleet:
 
     def tenant_result(self, job: Job, end: RunEnd) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
-        reason, advice, code = end.message, end.next_step, end.code
+        reason = end.message
+        advice = end.next_step
+        code = end.code
         if end.is_lost:
             self._lost.add(job.name)
         try:

@@ -31,15 +31,25 @@ class Asked:
     """A run that a fleet asks for, and the variables that its process gets."""
 
     connector: str
+    """The connector's id."""
     tenant: str
+    """The tenant's name."""
     evidence: str
+    """The evidence folder."""
     given: Mapping[str, Any]
+    """Parameters of the run, by name."""
     fleet_run: FleetRun | None
+    """The run of a fleet that asks for it."""
     env_file: str = ""
+    """The settings file."""
     attestations: str = ""
+    """The file of attestations."""
     references: Mapping[str, str] = field(default_factory=dict)
+    """Places of secrets, by the name of the input."""
     may_spend: bool = False
+    """Whether settings may permit checks with side effects."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its process alone."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any], variables: Mapping[str, str]) -> Asked:

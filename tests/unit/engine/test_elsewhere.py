@@ -275,7 +275,7 @@ def test_each_end_is_known(
     assert APP_SECRET not in str(end)
 
 
-def test_what_a_lost_process_of_a_fleet_left_is_sealed() -> None:
+def test_a_lost_process_of_a_fleet_leaves_sealed_evidence() -> None:
     """Another process seals the tenant's evidence, with the reason; nothing runs again."""
     dying = (
         "if request.not_run: Path('told').write_text(request.not_run.reason)",

@@ -333,7 +333,7 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
         assert begun.wait(20)
         raise error
 
-    processes.acts = {"b": wait}
+    processes.acts = {"b": wait, "c": wait}
     with pytest.raises(type(error)):
         fleet(*ABC, workers=2).run(interrupt)
 
