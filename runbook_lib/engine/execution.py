@@ -12,10 +12,48 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import papermill
+from nbformat import from_dict, writes
+
 from runbook_lib.core.files import write_whole
 from runbook_lib.engine.cells import CellProcess
 
 _ENGINE = "runbook"
+
+
+class CellEngine(papermill.engines.Engine):  # type: ignore[misc]
+    """Papermill's engine that runs the cells in a `CellProcess`, up to one that fails."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: Any,
+        kernel_name: str,  # noqa: ARG003  (papermill's)
+        *,
+        cells: CellProcess,
+        on_tick: Callable[[], None],
+        executed: list[Any],
+        **_: Any,
+    ) -> None:
+        """Execute the notebook of `nb_man`, and keep it in `executed`."""
+        notebook = nb_man.nb
+        executed.append(notebook)
+        for index, cell in enumerate(notebook.cells):
+            nb_man.cell_start(cell, index)
+            if cell.cell_type == "code":
+                shown = cells.run(cell.source, on_tick)
+                cell.execution_count = shown.number
+                cell.outputs = from_dict(shown.outputs)
+                if shown.error:
+                    nb_man.cell_exception(cell, cell_index=index)
+            nb_man.cell_complete(cell, cell_index=index)
+            if notebook.metadata.papermill["exception"]:
+                break
+
+
+# NOTE: it warns of each setting that the notebook takes without showing it in its parameters.
+logging.getLogger("papermill").setLevel(logging.ERROR)
+papermill.engines.papermill_engines.register(_ENGINE, CellEngine)
 
 
 def execute_notebook(
@@ -36,42 +74,22 @@ def execute_notebook(
 
     Raises `SettingsError` like `CellProcess`.
     """
-    import papermill  # noqa: PLC0415  (slow)
-    from nbformat import from_dict, writes  # noqa: PLC0415
-
-    executed: Any = None
-
-    class CellEngine(papermill.engines.Engine):  # type: ignore[misc]
-        """Runs the cells, up to one that fails."""
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:  # noqa: ARG003
-            """Execute the notebook of `nb_man`."""
-            nonlocal executed
-            executed = nb_man.nb
-            executed.metadata.papermill["output_path"] = str(output)
-            for index, cell in enumerate(executed.cells):
-                nb_man.cell_start(cell, index)
-                if cell.cell_type == "code":
-                    shown = cells.run(cell.source, on_tick)
-                    cell.execution_count = shown.number
-                    cell.outputs = from_dict(shown.outputs)
-                    if shown.error:
-                        nb_man.cell_exception(cell, cell_index=index)
-                nb_man.cell_complete(cell, cell_index=index)
-                if executed.metadata.papermill["exception"]:
-                    break
-
-    # NOTE: it warns of each setting that the notebook takes without showing it in its parameters.
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.engines.papermill_engines.register(_ENGINE, CellEngine)
-    options = {"engine_name": _ENGINE, "kernel_name": "python3", "language": "python"}
+    executed: list[Any] = []
+    broken = ""
     with closing(child or CellProcess()) as cells:
         cells.begin(environment)
-        broken = ""
         try:
             papermill.execute_notebook(
-                source, None, dict(parameters), progress_bar=False, **options
+                source,
+                None,
+                dict(parameters),
+                progress_bar=False,
+                engine_name=_ENGINE,
+                kernel_name="python3",
+                language="python",
+                cells=cells,
+                on_tick=on_tick,
+                executed=executed,
             )
         except papermill.PapermillExecutionError as error:
             broken = f"a cell raised {error.ename}: {error.evalue}"
@@ -79,9 +97,10 @@ def execute_notebook(
                 broken = "the kernel died"
         except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
             broken = f"papermill failed ({type(error).__name__}: {error})"
-    if executed is not None:
+    for notebook in executed:
+        notebook.metadata.papermill["output_path"] = str(output)
         # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
         # whose escapes mean the same in JSON.
-        text = writes(executed).encode(errors="backslashreplace")
+        text = writes(notebook).encode(errors="backslashreplace")
         write_whole(output, text, is_durable=False)
     return broken

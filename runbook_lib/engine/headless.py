@@ -25,7 +25,6 @@ from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.run_state import RunState
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.cells import CellProcess
-from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build_notebook, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -417,6 +416,8 @@ def _execute(
     run: Run, source: Path, output: Path, request: RunRequest, listener: RunListener
 ) -> str:
     """Execute the notebook, and say why it did not reach its end."""
+    from runbook_lib.engine.execution import execute_notebook  # noqa: PLC0415  (slow)
+
     seen = 0
 
     def on_tick() -> None:

@@ -18,17 +18,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.remote.registrable_domains import parent_domain
 
 # NOTE: see `cli.main`; before nbformat is loaded.
-UNUSED_FORMATS = (
-    "rfc3987_syntax",
-    "isoduration",
-    "fqdn",
-    "uri_template",
-    "webcolors",
-    "rfc3339_validator",
-    "rfc3986_validator",
-)
-for _name in UNUSED_FORMATS:
-    sys.modules.setdefault(_name, None)  # type: ignore[arg-type]
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NAMES = (
     "runbook_lib.notebook.session",
@@ -46,6 +36,7 @@ NAMES = (
     "papermill",
     "publicsuffixlist",
     "runbook_lib.engine.workers",
+    "runbook_lib.engine.execution",
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.remote.page_reader",

@@ -109,7 +109,7 @@ class Kernel(RunListener):
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Kernel:
     kernel = Kernel()
-    monkeypatch.setattr(headless, "execute_notebook", kernel)
+    monkeypatch.setattr("runbook_lib.engine.execution.execute_notebook", kernel)
     return kernel
 
 

@@ -106,7 +106,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, time_limit():
         patch.chdir(path)
         patch.setenv("XDG_DATA_HOME", str(path / "home"))
-        patch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
+        patch.setattr("runbook_lib.engine.execution.execute_notebook", _execute_nothing)
         (path / ".env").write_text("RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
         (path / "requirements.lock").write_text("httpx\n")
@@ -123,7 +123,7 @@ def project(
     """Return a copy of it to work in; no kernel, server or network is used."""
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    monkeypatch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
+    monkeypatch.setattr("runbook_lib.engine.execution.execute_notebook", _execute_nothing)
     monkeypatch.setattr(
         runbook_lib.walkthrough.lab,
         "subprocess",
