@@ -32,6 +32,8 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
 from runbook_lib.remote.threads import run_in_thread
 
+# Seconds for a scheduler's greeting, which comes at once.
+_GREETING_SECONDS = 4
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
 _CONNECT_SECONDS = 15
 _ANSWER_SECONDS = 30
@@ -77,7 +79,7 @@ class ClusterWorkers:
         self._client: Any = None
         try:
             # NOTE: a client that was never connected takes 30 s to close, with a traceback.
-            run_in_thread(lambda: asyncio.run(_greet(address)), "dask").result(_CONNECT_SECONDS)
+            run_in_thread(lambda: asyncio.run(_greet(address)), "dask").result(_GREETING_SECONDS)
             connect_client = partial(
                 Client, address, timeout=_CONNECT_SECONDS, set_as_default=False
             )
@@ -161,7 +163,7 @@ class ClusterWorkers:
 async def _greet(address: str) -> None:
     """Exchange greetings with the scheduler at `address`, and hang up."""
     arguments = Security().get_connection_args("client")
-    comm = await connect(address, timeout=_CONNECT_SECONDS, **arguments)
+    comm = await connect(address, timeout=_GREETING_SECONDS, **arguments)
     comm.abort()
 
 

@@ -54,7 +54,7 @@ from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.elsewhere import RunEnd, sendable
 from runbook_lib.engine.headless import RunRequest, archive_sealed
 from runbook_lib.engine.run_view import known_values
-from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
+from runbook_lib.engine.scheduler_address import check_scheduler
 from runbook_lib.engine.tenant_list import whole_tenants_file
 from runbook_lib.engine.tenant_run import new_run_id, require_within_reach
 from runbook_lib.engine.watch.watch_state import (
@@ -203,7 +203,6 @@ def prepare_fleet(request: FleetRequest) -> Fleet:
     """
     if request.scheduler:
         check_scheduler(request.scheduler, is_insecure=request.is_insecure)
-        check_greeting(request.scheduler)
     if request.resume and not _FLEET_ID.fullmatch(request.resume):
         raise SettingsError(
             f"{request.resume[:40]} is not the id of a fleet's run.",

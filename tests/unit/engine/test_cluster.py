@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from runbook_lib.engine import cluster, scheduler_address, workers
+from runbook_lib.engine import cluster, workers
 from runbook_lib.engine.cluster import ClusterWorkers
 from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses, sendable
-from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
@@ -227,15 +226,6 @@ def test_a_cluster_without_workers_is_given_up(
     )
 
 
-def test_a_schedulers_greeting_is_known(address: str) -> None:
-    """Dask's own greeting passes, before anything of Dask is loaded."""
-    with pytest.MonkeyPatch.context() as patch:
-        # An address without a greeting would be asked, and refused.
-        patch.setattr(scheduler_address, "_ANSWER_SECONDS", 20)
-        patch.setattr(scheduler_address, "_UNASKED_SECONDS", 20)
-        check_greeting(address)
-
-
 @contextmanager
 def automatic() -> Iterator[str]:
     """Give the address of a server that speaks HTTP before it is asked."""
@@ -273,7 +263,7 @@ def test_another_server_than_a_scheduler_is_refused(
     An answer that Dask cannot read, or none, is refused in a bounded time, without a traceback.
     """
     assert cluster._CONNECT_SECONDS + cluster._ANSWER_SECONDS < 60
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "_GREETING_SECONDS", 0.5)
     with server() as url:
         address = f"{protocol}://{url.partition('://')[2]}"
         with refused(SettingsError, "no-scheduler-answers", address=address):
