@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -409,14 +409,16 @@ class Fleet:
             [(sendable(self._request_of(job)), job.variables) for job in group]
             for group in group_by_app(self.jobs)
         ]
-        with environment_without(self._withheld), closing(run_all(groups, workers)) as ends:
+        try:
             self._write_notes()
-            for document, end in ends:
-                result = self.tenant_result(
-                    self._known[document["tenant"], document["connector"]], end
-                )
-                self.result.put(result)
-                on_result(result)
+            with environment_without(self._withheld):
+                for document, end in run_all(groups, workers):
+                    job = self._known[document["tenant"], document["connector"]]
+                    result = self.tenant_result(job, end)
+                    self.result.put(result)
+                    on_result(result)
+        finally:
+            workers.stop()
         for name in self._taken:
             self._archive(self._known[name])
         self.result.finished_on = timestamp(utc_now())

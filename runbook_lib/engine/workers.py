@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
@@ -108,39 +108,36 @@ class LocalWorkers:
 def run_all(
     groups: Sequence[Sequence[tuple[Mapping[str, Any], Sequence[str]]]],
     workers: LocalWorkers | ClusterWorkers,
-) -> Generator[tuple[Mapping[str, Any], RunEnd]]:
+) -> Iterator[tuple[Mapping[str, Any], RunEnd]]:
     """
     Yield each request with the end of its run; a group's requests run one after the other.
 
-    A request has the variables of its process beside it. In the end, the workers are stopped.
+    A request has the variables of its process beside it.
     """
     waiting = deque(groups)
     done: SimpleQueue[Future[RunEnd]] = SimpleQueue()
     under_way: dict[Future[RunEnd], Sequence[tuple[Mapping[str, Any], Sequence[str]]]] = {}
-    try:
-        ended: list[tuple[Mapping[str, Any], RunEnd]] = []
-        while waiting or under_way or ended:
-            while waiting and len(under_way) < workers.limit:
-                group = waiting.popleft()
-                future = workers.submit(*group[0])
-                under_way[future] = group
-                future.add_done_callback(done.put)
-            yield from ended
-            ended.clear()
-            if not under_way:
-                continue
-            try:
-                future = done.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                if workers.is_lost():
-                    break
-                continue
-            (request, _), *following = under_way.pop(future)
-            if following:
-                waiting.appendleft(following)
-            ended.append((request, workers.end_of(future)))
-    finally:
-        workers.stop()
+    ended: list[tuple[Mapping[str, Any], RunEnd]] = []
+    while waiting or under_way or ended:
+        while waiting and len(under_way) < workers.limit:
+            group = waiting.popleft()
+            future = workers.submit(*group[0])
+            under_way[future] = group
+            future.add_done_callback(done.put)
+        yield from ended
+        ended.clear()
+        if not under_way:
+            continue
+        try:
+            future = done.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            if workers.is_lost():
+                break
+            continue
+        (request, _), *following = under_way.pop(future)
+        if following:
+            waiting.appendleft(following)
+        ended.append((request, workers.end_of(future)))
     for group in (*under_way.values(), *waiting):
         for request, _ in group:
             yield request, LOST

@@ -125,8 +125,11 @@ def ends(started: ClusterWorkers, *groups: str) -> Ends:
         [(sendable(replace(REQUEST, tenant=name)), ()) for name in group.split()]
         for group in groups
     ]
-    for document, end in workers.run_all(asked, started):
-        yield document["tenant"], end
+    try:
+        for document, end in workers.run_all(asked, started):
+            yield document["tenant"], end
+    finally:
+        started.stop()
 
 
 run_on_worker = cluster.run_on_worker

@@ -45,9 +45,12 @@ def ends(
     """Run groups of requests; yield each tenant with the end of its run."""
     workers = LocalWorkers(limit, os.environ, variables, 600)
     asked = [[(sendable(request), [*variables]) for request in group] for group in groups]
-    with environment_without(variables), closing(run_all(asked, workers)) as done:
-        for document, end in done:
-            yield document["tenant"], end
+    try:
+        with environment_without(variables):
+            for document, end in run_all(asked, workers):
+                yield document["tenant"], end
+    finally:
+        workers.stop()
 
 
 # --- how many ----------------------------------------------------------------------------
