@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.connector_safety.cyclr_case import CYCLR_TOKEN, SIGN_IN_TOKEN
-
 APP_ID = "1234567891011121"
 APP_SECRET = "0123456789abcdef0123456789abcdef"
 APP_TOKEN = f"{APP_ID}|A6BCDEFiGASDFdB1_Zviht7lzxc"
@@ -13,6 +11,9 @@ USER_TOKEN = "EAAuserToken" + "0aB1cD2eF3" * 4
 CUSTOMER_TOKEN = "EAAcustomerToken" + "1kL2mN3oP4" * 4
 PAGE_TOKEN = "EAApageToken" + "9zY8xW7vU6" * 4
 OTHER_PAGE_TOKEN = "EAAemptyPageToken" + "5tS4rQ3pN2" * 4
+# NOTE: no constant of the runbook has the form of a token.
+CYCLR_TOKEN = "cyclr-api-token-" + "4fG7hJ2kL9mN3pQ8"
+SIGN_IN_TOKEN = "c2lnbi1pbi10b2tl" + "bi1vZi1jeWNscg=="
 
 
 def graph_error(

@@ -78,7 +78,9 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
     return redactor
 
 
-def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
+def open_session(
+    remote: httpx.BaseTransport, redactor: Redactor | None = None, **options: Any
+) -> Session:
     """Return a session to `remote` that never sleeps, as a run of a Facebook connector has it."""
     options.setdefault("recorded_headers", FACEBOOK.headers)
     options.setdefault("usage_pause", FACEBOOK.behaviour.usage_pause)

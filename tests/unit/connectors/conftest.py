@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from msgspec import to_builtins
 
@@ -104,7 +105,7 @@ def remote() -> FakeRemote:
     return remote
 
 
-def session_to(remote: FakeRemote, values: Mapping[str, Any] = VALUES) -> Session:
+def session_to(remote: httpx.BaseTransport, values: Mapping[str, Any] = VALUES) -> Session:
     """Return a session to `remote` as a run with these values has it."""
     return open_session(remote, known_secrets(), hosts=hosts(values))
 

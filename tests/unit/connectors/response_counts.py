@@ -7,9 +7,9 @@ from collections import Counter
 import click
 
 from runbook_lib.core.model import Outcome
-from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
-from tests.unit.connectors.perform import CHECKS, perform
-from tests.unit.connectors.responses import variants
+from tests.unit.connectors.minimal_responses import CHECKS, MINIMAL
+from tests.unit.connectors.responses import ALL_AT_ONCE, changed_scripts
+from tests.unit.connectors.scripted_exchanges import perform
 
 _SHOWN = (Outcome.VERIFIED, Outcome.FAILED, Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
 
@@ -20,11 +20,10 @@ def main() -> None:
     click.echo(f"{'check':36}" + "".join(f"{outcome:>14}" for outcome in _SHOWN))
     for check in sorted(CHECKS, key=lambda check: check.id):
         counts: Counter[str] = Counter()
-        for minimal in MINIMAL_EXCHANGES[check.id]:
-            for place, exchange in enumerate(minimal.exchanges):
-                for _, other in variants(exchange):
-                    finding = perform(check, minimal.with_exchange(place, other))
-                    counts[finding.outcome if finding else Outcome.INCONCLUSIVE] += 1
+        for script in MINIMAL[check.id]:
+            for place in (*range(len(script.exchanges)), ALL_AT_ONCE):
+                for _, changed in changed_scripts(script, place):
+                    counts[perform(check, changed).outcome] += 1
         total += counts
         click.echo(f"{check.id:36}" + "".join(f"{counts[outcome]:14,}" for outcome in _SHOWN))
     click.echo(f"{'all':36}" + "".join(f"{total[outcome]:14,}" for outcome in _SHOWN))

@@ -9,10 +9,9 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
-from tests.support.connector_safety import MinimalExchanges, ScriptedExchange
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
-from tests.unit.connectors.perform import CHECKS, perform
+from tests.unit.connectors.minimal_responses import CHECKS, MINIMAL
+from tests.unit.connectors.scripted_exchanges import ScriptedCheck, ScriptedExchange, perform
 
 Rows = tuple[tuple[str, str, str], ...]
 
@@ -111,11 +110,9 @@ OTHERWISE: list[tuple[str, str, str, Rows]] = [
 ]
 
 
-def performed(name: str, minimal: MinimalExchanges) -> Finding:
+def performed(name: str, minimal: ScriptedCheck) -> Finding:
     (check,) = (check for check in CHECKS if check.id == name)
-    finding = perform(check, minimal)
-    assert finding is not None
-    return finding
+    return perform(check, minimal)
 
 
 def rows_of(finding: Finding) -> Rows:
@@ -136,7 +133,7 @@ def otherwise(answer: ScriptedExchange, old: str, new: str) -> ScriptedExchange:
 @pytest.mark.parametrize("name", AS_EXPECTED)
 def test_verified_values_are_compared(name: str) -> None:
     """A check that compares values shows both beside each other where they are the same."""
-    for minimal, rows in zip(MINIMAL_EXCHANGES[name], AS_EXPECTED[name], strict=True):
+    for minimal, rows in zip(MINIMAL[name], AS_EXPECTED[name], strict=True):
         finding = performed(name, minimal)
 
         assert finding.outcome is Outcome.VERIFIED
@@ -146,7 +143,7 @@ def test_verified_values_are_compared(name: str) -> None:
 @pytest.mark.parametrize(("name", "old", "new", "rows"), OTHERWISE)
 def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows) -> None:
     """If they differ, the table has the actual value beside the expected one."""
-    minimal = MINIMAL_EXCHANGES[name][0]
+    minimal = MINIMAL[name][0]
     exchanges = tuple(otherwise(answer, old, new) for answer in minimal.exchanges)
     # Requests that a check sends only if something is missing.
     second_source = ScriptedExchange("/v26.0/me/permissions", statuses(public_profile="granted"))
@@ -158,7 +155,7 @@ def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows
 
 def test_a_control_that_is_not_refused_is_compared() -> None:
     """If Facebook takes any host, the table shows that the control was not refused."""
-    (minimal, _) = MINIMAL_EXCHANGES["redirect-uri-is-accepted"]
+    (minimal, _) = MINIMAL["redirect-uri-is-accepted"]
     token, real, control, *others = minimal.exchanges
     control = replace(control, body=real.body)
     finding = performed(
@@ -171,7 +168,7 @@ def test_a_control_that_is_not_refused_is_compared() -> None:
 @pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])
 def test_the_version_that_answered_is_compared(served: str) -> None:
     """The pinned Graph version stands beside the one that Graph names, if it names one."""
-    (minimal,) = MINIMAL_EXCHANGES["missing-sections-are-filled"]
+    (minimal,) = MINIMAL["missing-sections-are-filled"]
     headers = {"facebook-api-version": served} if served else {}
     exchanges = tuple(replace(answer, headers=headers) for answer in minimal.exchanges)
     finding = performed("missing-sections-are-filled", replace(minimal, exchanges=exchanges))

@@ -10,9 +10,9 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run
 from tests.support.expected_outcomes import expected
-from tests.unit.connectors.facebook_case import MINIMAL_EXCHANGES
-from tests.unit.connectors.perform import perform_whole
-from tests.unit.connectors.responses import variants
+from tests.unit.connectors.minimal_responses import MINIMAL
+from tests.unit.connectors.responses import responses_in_place_of
+from tests.unit.connectors.scripted_exchanges import perform_whole
 from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk
 
 _DECIDING = (Outcome.FAILED, Outcome.NOT_RUN)
@@ -28,20 +28,18 @@ def test_a_day_of_wrong_responses_sends_nothing(
 
     def find(check: object) -> CheckResult:
         name = check.id  # type: ignore[attr-defined]
-        minimal = MINIMAL_EXCHANGES[name][0]
+        minimal = MINIMAL[name][0]
         place = dice.randrange(len(minimal.exchanges))
         # Those that state a refusal are no fault of the response.
         wrong = [
             other
-            for response, other in variants(minimal.exchanges[place])
+            for response, other in responses_in_place_of(minimal.exchanges[place])
             if expected(name, 0, place, response) not in _DECIDING
             and "deactivated" not in repr(other)
         ]
         if not is_right:
             minimal = minimal.with_exchange(place, dice.choice(wrong))
-        result = perform_whole(check, minimal)  # type: ignore[arg-type]
-        assert result is not None
-        return result
+        return perform_whole(check, minimal)  # type: ignore[arg-type]
 
     monkeypatch.setattr(
         Run,
