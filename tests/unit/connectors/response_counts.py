@@ -7,26 +7,23 @@ from collections import Counter
 import click
 
 from runbook_lib.core.model import Outcome
-from tests.unit.connectors.minimal_responses import CHECKS, MINIMAL
-from tests.unit.connectors.responses import ALL_AT_ONCE, changed_scripts
-from tests.unit.connectors.scripted_exchanges import perform
+from tests.unit.connectors.minimal_responses import CASES
+from tests.unit.connectors.responses import ALL_AT_ONCE, changed_cases
+from tests.unit.connectors.scripted_exchanges import CHECKS, perform
 
 _SHOWN = (Outcome.VERIFIED, Outcome.FAILED, Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
 
 
 def main() -> None:
     """Print a row for each check, and the sum."""
-    total: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    for case in CASES:
+        for place in (*range(len(case.exchanges)), ALL_AT_ONCE):
+            outcomes = [perform(changed).outcome for _, changed in changed_cases(case, place)]
+            counts.update((check, outcome) for outcome in outcomes for check in (case.check, "all"))
     click.echo(f"{'check':36}" + "".join(f"{outcome:>14}" for outcome in _SHOWN))
-    for check in sorted(CHECKS, key=lambda check: check.id):
-        counts: Counter[str] = Counter()
-        for script in MINIMAL[check.id]:
-            for place in (*range(len(script.exchanges)), ALL_AT_ONCE):
-                for _, changed in changed_scripts(script, place):
-                    counts[perform(check, changed).outcome] += 1
-        total += counts
-        click.echo(f"{check.id:36}" + "".join(f"{counts[outcome]:14,}" for outcome in _SHOWN))
-    click.echo(f"{'all':36}" + "".join(f"{total[outcome]:14,}" for outcome in _SHOWN))
+    for check in (*sorted(CHECKS), "all"):
+        click.echo(f"{check:36}" + "".join(f"{counts[check, one]:14,}" for one in _SHOWN))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 Every change of a check's responses that the safety tests make: the one list of them.
 
 A remote system, or something on the way to it, may give such a response in place of the right one.
-None of them says that a set-up is wrong, but for those in the table of outcomes.
+None of them says that a set-up is wrong, but for those that stand beside an exchange.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,7 @@ from typing import Any
 
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.conftest import VALUES
-from tests.unit.connectors.scripted_exchanges import ScriptedCheck, ScriptedExchange
-
-Place = tuple[str | int, ...]
-Change = Callable[[ScriptedExchange], ScriptedExchange]
+from tests.unit.connectors.scripted_exchanges import Case, Change, ScriptedExchange
 
 # In place of an exchange's number: a change of all responses at once.
 ALL_AT_ONCE = -1
@@ -147,65 +143,45 @@ MALFORMED_TEXTS = (
     "[" * 100_000,
     "\ufeff{}",
 )
-_LEFT_OUT = object()
 # Values of other types, and other values of the same type.
 _OTHER_VALUES: Mapping[str, Any] = {
-    "left out": _LEFT_OUT,
     "null": None,
     "number": 7,
     "text": "x",
     "digits": "7",
     "list": ["x"],
     "object": {"x": 1},
-    "fraction": 1.5,
+    "float": 1.5,
     "true": True,
     "no list": [],
     "no object": {},
 }
 
 
-def _with_inner_error(error: Mapping[str, Any], exchange: ScriptedExchange) -> ScriptedExchange:
-    """Put the error where `debug_token` has it; leave any other response as it is."""
-    match exchange.body:
-        case {"data": {"is_valid": _} as data}:
-            refused = {"data": {**data, "error": error, "is_valid": False}}
-            return replace(exchange, body={**exchange.body, **refused})
-    return exchange
+def edited(body: Any, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return a document with each object in it edited, and with the list or object around them."""
+    return json.loads(json.dumps({"body": body}), object_hook=edit)["body"]
 
 
-def _elsewhere(exchange: ScriptedExchange) -> ScriptedExchange:
-    headers = {**exchange.headers, "location": "https://login.proxy.example/portal"}
-    return replace(exchange, status=302, body="", headers=headers)
+def reordered(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with its fields, and rows in them, in the opposite order."""
+    return {
+        name: value[::-1] if isinstance(value, list) else value
+        for name, value in reversed(fields.items())
+    }
 
 
-def _cached(exchange: ScriptedExchange) -> ScriptedExchange:
-    return replace(exchange, headers={**exchange.headers, "age": "301"})
+def extended(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with unknown fields."""
+    return {"new_field": {"data": [None]}, **fields, "another": 7}
 
 
-def _first_page(exchange: ScriptedExchange, **rows: Any) -> ScriptedExchange:
-    """Say that there is another page, which is the same one again."""
-    if not isinstance(exchange.body, dict):
-        return exchange
-    paging = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/next"}
-    return replace(exchange, body={**exchange.body, "paging": paging, **rows})
-
-
-def _first_page_without_rows(exchange: ScriptedExchange) -> ScriptedExchange:
-    match exchange.body:
-        case {"data": list()}:
-            return _first_page(exchange, data=[])
-    return exchange
-
-
-def _emptied(content: Any) -> Any:
-    """Return a document with an empty list in place of each list."""
-    if isinstance(content, dict):
-        return {name: _emptied(value) for name, value in content.items()}
-    return [] if isinstance(content, list) else content
+def _emptied(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: [] if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def _without_rows(exchange: ScriptedExchange) -> ScriptedExchange:
-    return replace(exchange, body=_emptied(exchange.body))
+    return replace(exchange, body=edited(exchange.body, _emptied))
 
 
 def _of_another(names: Mapping[str, str], exchange: ScriptedExchange) -> ScriptedExchange:
@@ -217,12 +193,46 @@ def _of_another(names: Mapping[str, str], exchange: ScriptedExchange) -> Scripte
     return replace(exchange, body=body, headers=headers)
 
 
+def _with_header(name: str, text: str, exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, headers={**exchange.headers, name: text})
+
+
+def _with_inner_error(error: Mapping[str, Any], exchange: ScriptedExchange) -> ScriptedExchange:
+    """Put the error where `debug_token` has it; leave any other response as it is."""
+    match exchange.body:
+        case {"data": {"is_valid": _} as data}:
+            refused = {"data": {**data, "error": error, "is_valid": False}}
+            return replace(exchange, body={**exchange.body, **refused})
+    return exchange
+
+
+def _first_page(exchange: ScriptedExchange) -> ScriptedExchange:
+    """Say that there is another page, which is the same one again."""
+    if not isinstance(exchange.body, dict):
+        return exchange
+    paging = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/next"}
+    return replace(exchange, body={**exchange.body, "paging": paging})
+
+
+def _error_changes() -> Iterator[tuple[str, Change]]:
+    for code, subcode, message in ERRORS:
+        name = f"{code}/{subcode or '-'} {message[:24]}"
+        inner = {"code": code, "message": message}
+        more = {}
+        if subcode:
+            inner["subcode"] = more["error_subcode"] = subcode
+        yield f"inner {name}", partial(_with_inner_error, inner)
+        for status in (200, 400, 403, 500):
+            body = graph_error(message, code, **more)
+            yield f"error {name} {status}", partial(replace, body=body, status=status)
+
+
 # Changes that are also made to every response of a check at once.
 _EVERYWHERE: Mapping[str, Change] = {
     **{f"body {text}": partial(replace, body=text) for text in ("", "{}", "null", "[]")},
     "no rows": _without_rows,
     "of another": partial(_of_another, OTHER_NAMES),
-    "cached": _cached,
+    "cached": partial(_with_header, "age", "301"),
 }
 _CHANGES: Mapping[str, Change] = {
     **{f"status {status}": partial(replace, status=status) for status in STATUSES},
@@ -236,107 +246,65 @@ _CHANGES: Mapping[str, Change] = {
         for name, text in (("empty", ""), ("html", PAGE), ("challenge", CHALLENGE))
         for status in (200, 401, 403, 404, 500, 503)
     },
-    **{
-        f"error {code}/{subcode or '-'} {message[:24]} {status}": partial(
-            replace,
-            body=graph_error(message, code, **({"error_subcode": subcode} if subcode else {})),
-            status=status,
-        )
-        for code, subcode, message in ERRORS
-        for status in (200, 400, 403, 500)
-    },
-    **{
-        f"inner {code}/{subcode or '-'} {message[:24]}": partial(
-            _with_inner_error,
-            {"code": code, "message": message, **({"subcode": subcode} if subcode else {})},
-        )
-        for code, subcode, message in ERRORS
-    },
+    **dict(_error_changes()),
     **_EVERYWHERE,
     **{
-        f"of another {name}": partial(_of_another, {name: other})
-        for name, other in OTHER_NAMES.items()
+        f"of another {name}": partial(_of_another, {name: OTHER_NAMES[name]})
+        for name in OTHER_NAMES
     },
-    "redirect": _elsewhere,
+    "redirect": lambda exchange: _with_header(
+        "location", "https://login.proxy.example/portal", replace(exchange, status=302, body="")
+    ),
     "first page": _first_page,
-    "first page without rows": _first_page_without_rows,
+    "first page without rows": lambda exchange: _first_page(_without_rows(exchange)),
 }
 
 
-def places(content: Any, above: Place = ()) -> Iterator[Place]:
-    """Yield the path of every field and every item in a document."""
-    inside: Any = ()
-    if isinstance(content, dict):
-        inside = content.items()
-    elif isinstance(content, list):
-        inside = enumerate(content)
-    for name, value in inside:
-        yield (*above, name)
-        yield from places(value, (*above, name))
-
-
-def at(content: Any, place: Place) -> Any:
-    """Return the value at a path."""
-    for name in place:
-        content = content[name]
-    return content
-
-
-def _with_value(exchange: ScriptedExchange, place: Place, value: Any) -> ScriptedExchange:
-    body = copy.deepcopy(exchange.body)
-    parent = at(body, place[:-1])
-    if value is _LEFT_OUT:
-        del parent[place[-1]]
-    else:
-        parent[place[-1]] = value
-    return replace(exchange, body=body)
-
-
-def _other_value(value: Any) -> Any:
-    """Return another value of the same type; null for an object or a list."""
-    match value:
-        case bool():
-            return not value
-        case int():
-            return value + 1
-        case str():
-            return "other"
-    return None
-
-
-def _field_changes(exchange: ScriptedExchange) -> Iterator[tuple[str, ScriptedExchange]]:
-    """Yield the response with each field left out, and with each other value in it."""
-    for place in places(exchange.body):
-        value = at(exchange.body, place)
+def changed_documents(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a document with each field or item left out, and with each other value in it."""
+    if not isinstance(content, dict | list):
+        return
+    for key, value in enumerate(content) if isinstance(content, list) else content.items():
+        path = f"{above}{key}"
+        left_out = content.copy()
+        left_out.pop(key)
+        yield f"left out {path}", left_out
         others = {
-            **_OTHER_VALUES,
-            "empty": type(value)(),
-            "other": _other_value(value),
-            "listed": [value],
-            "wrapped": {"value": value},
-            "as text": str(value),
+            **{f"{kind} {path}": other for kind, other in _OTHER_VALUES.items()},
+            f"empty {path}": type(value)(),
+            f"other {path}": "other" if isinstance(value, str) else not value,
+            f"next {path}": value + 1 if isinstance(value, int) else None,
+            f"listed {path}": [value],
+            f"wrapped {path}": {"value": value},
+            f"as text {path}": str(value),
+            f"{path} nan": math.nan,
+            f"{path} infinity": math.inf,
+            **dict(changed_documents(value, f"{path}.")),
         }
-        path = ".".join(map(str, place))
-        for kind, other in others.items():
-            yield f"{kind} {path}", _with_value(exchange, place, other)
-        for number in (math.nan, math.inf):
-            yield f"{path} {number}", _with_value(exchange, place, number)
-    if isinstance(exchange.body, dict):
-        yield "more nan", replace(exchange, body={**exchange.body, "more": math.nan})
-
-
-def _truncations(exchange: ScriptedExchange) -> Iterator[tuple[str, ScriptedExchange]]:
-    whole = exchange.text
-    twelfths = range(0, len(whole), max(1, len(whole) // 12))
-    for length in sorted({*twelfths, *(int(len(whole) * share) for share in (0.2, 0.5, 0.9))}):
-        yield f"truncated {length / max(1, len(whole)):.2f}", replace(exchange, body=whole[:length])
+        for name, other in others.items():
+            changed = content.copy()
+            changed[key] = other
+            yield name, changed
 
 
 def responses_in_place_of(exchange: ScriptedExchange) -> Iterator[tuple[str, ScriptedExchange]]:
     """Yield each different response in place of the exchange's own, by name."""
+    whole = exchange.text
+    twelfths = range(0, len(whole), max(1, len(whole) // 12))
+    lengths = sorted({*twelfths, *(int(len(whole) * share) for share in (0.2, 0.5, 0.9))})
+    others = chain(
+        ((name, change(exchange)) for name, change in _CHANGES.items()),
+        (
+            (name, replace(exchange, body=body))
+            for name, body in (
+                *((f"truncated {size / (len(whole) or 1):.2f}", whole[:size]) for size in lengths),
+                *changed_documents(exchange.body),
+                ("more nan", edited(exchange.body, lambda fields: {**fields, "more": math.nan})),
+            )
+        ),
+    )
     seen = {_sent(exchange)}
-    changes = ((name, change(exchange)) for name, change in _CHANGES.items())
-    for name, other in chain(changes, _truncations(exchange), _field_changes(exchange)):
+    for name, other in others:
         if _sent(other) not in seen:
             seen.add(_sent(other))
             yield name, other
@@ -346,36 +314,17 @@ def _sent(exchange: ScriptedExchange) -> tuple[Any, ...]:
     return exchange.status, exchange.text, *exchange.headers.items()
 
 
-def changed_scripts(script: ScriptedCheck, place: int) -> Iterator[tuple[str, ScriptedCheck]]:
-    """Yield the check's exchanges with each change of one response, or of all of them, by name."""
+def changed_cases(case: Case, place: int) -> Iterator[tuple[str, Case]]:
+    """Yield the case with each change of one response, or of all of them, by the change's name."""
     if place == ALL_AT_ONCE:
         for name, change in _EVERYWHERE.items():
-            exchanges = tuple(map(change, script.exchanges))
-            if exchanges != script.exchanges:
-                yield f"all {name}", replace(script, exchanges=exchanges)
+            changed = case.changed(change, *range(len(case.exchanges)))
+            if changed != case:
+                yield f"all {name}", changed
         return
-    exchange = script.exchanges[place]
+    exchange = case.exchanges[place]
     for name, other in responses_in_place_of(exchange):
-        yield name, script.with_exchange(place, other)
-    if [other.path for other in script.exchanges].count(exchange.path) > 1:
+        yield name, case.with_exchange(place, other)
+    if [other.path for other in case.exchanges].count(exchange.path) > 1:
         to_any = replace(exchange, asks=lambda _: True)
-        yield "alike", replace(script, exchanges=(to_any, *script.exchanges))
-
-
-def reordered(content: Any) -> Any:
-    """Return a document with its fields and rows in the opposite order."""
-    if isinstance(content, dict):
-        return {name: reordered(value) for name, value in reversed(content.items())}
-    if isinstance(content, list):
-        return [reordered(value) for value in reversed(content)]
-    return content
-
-
-def extended(content: Any) -> Any:
-    """Return a document with additional fields in each object."""
-    if isinstance(content, dict):
-        known = {name: extended(value) for name, value in content.items()}
-        return {"new_field": {"data": [None]}, **known, "another": 7}
-    if isinstance(content, list):
-        return [extended(value) for value in content]
-    return content
+        yield "alike", replace(case, exchanges=(to_any, *case.exchanges))

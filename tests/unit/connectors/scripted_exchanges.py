@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
+from fnmatch import fnmatchcase
 from itertools import count
 from typing import Any
 from unittest.mock import patch
@@ -18,22 +16,50 @@ import httpx
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import service_domain
-from runbook_lib.core.model import Finding
-from runbook_lib.core.procedure import Check
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.check_runner import CheckResult, perform_checks
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, session_to
 from tests.unit.fake_remote import fields
 
 Asks = Callable[[httpx.Request], bool]
+Patterns = tuple[str, ...]
 
+# Connectors share checks: each once, by its id.
+CHECKS = {
+    check.id: check
+    for name in FACEBOOK_CONNECTORS
+    for step in find_procedure(name).steps
+    for check in step.checks
+}
 _MAX_REASON_CHARS = 2_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outcomes:
+    """The outcomes that changed responses may lead to: patterns of the changes' names."""
+
+    failed: Patterns = ()
+    not_run: Patterns = ()
+    verified: Patterns = ()
+
+    def outcome_of(self, change: str) -> Outcome:
+        """Return the outcome that a change may lead to: inconclusive if no pattern is its name."""
+        if change == "first page":
+            return Outcome.VERIFIED  # all rows are on the page that was read
+        for outcome in (Outcome.FAILED, Outcome.NOT_RUN, Outcome.VERIFIED):
+            patterns = getattr(self, outcome)
+            if change in patterns or any(fnmatchcase(change, pattern) for pattern in patterns):
+                return outcome
+        return Outcome.INCONCLUSIVE
+
+
 @dataclass(frozen=True)
-class ScriptedExchange:
+class ScriptedExchange(_Outcomes):
     """One exchange: the request, and the response to it."""
 
     path: str
@@ -51,34 +77,43 @@ class ScriptedExchange:
     asks: Asks = lambda _: True
     """Tells whether a request to `path` is this one."""
 
+    proved_by: frozenset[str] = frozenset()
+    """Names of the refusals that prove something, if the request names something made up."""
+
     @property
     def text(self) -> str:
         """The body as it is sent."""
         return self.body if isinstance(self.body, str) else json.dumps(self.body)
 
 
+Change = Callable[[ScriptedExchange], ScriptedExchange]
+
+
 @dataclass(frozen=True)
-class ScriptedCheck:
-    """The exchanges of one performed check, and the inputs that differ from the usual ones."""
+class Case(_Outcomes):
+    """A check with the exchanges of a way in which it verifies; its outcomes are of them all."""
+
+    check: str
+    """Id of the check."""
 
     exchanges: tuple[ScriptedExchange, ...]
     """The exchanges; the first that a request matches answers it."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Values of inputs, by name."""
+    """Values of inputs, by name, that differ from the usual ones."""
 
-    def changed(self, *places: int, **changes: Any) -> ScriptedCheck:
-        """Return the exchanges with those at these places changed."""
-        exchanges = [
-            replace(exchange, **changes) if place in places else exchange
-            for place, exchange in enumerate(self.exchanges)
-        ]
-        return replace(self, exchanges=tuple(exchanges))
+    true_exchange: int = -1
+    """Number of the exchange that is read once more after a control's 401 or 403."""
 
-    def with_exchange(self, place: int, exchange: ScriptedExchange) -> ScriptedCheck:
-        """Return the exchanges with another one at this place."""
-        before, after = self.exchanges[:place], self.exchanges[place + 1 :]
-        return replace(self, exchanges=(*before, exchange, *after))
+    def changed(self, change: Change, *places: int) -> Case:
+        """Return the case with a change of the exchanges at these places."""
+        exchanges = enumerate(self.exchanges)
+        changed = (change(one) if place in places else one for place, one in exchanges)
+        return replace(self, exchanges=tuple(changed))
+
+    def with_exchange(self, place: int, exchange: ScriptedExchange) -> Case:
+        """Return the case with another exchange at this place."""
+        return self.changed(lambda _: exchange, place)
 
 
 class ScriptedRemote(httpx.BaseTransport):
@@ -113,49 +148,36 @@ def asking(**values: str) -> Asks:
     return lambda request: values.items() <= fields(request).items()
 
 
-def perform(
-    check: Check, script: ScriptedCheck, transport: httpx.BaseTransport | None = None
-) -> Finding:
+def perform(case: Case, transport: httpx.BaseTransport | None = None) -> Finding:
     """
-    Return the check's finding with these responses, or with those of `transport`.
+    Return the check's finding with the case's responses, or with those of `transport`.
 
     Fails if the check breaks off by a defect, or if the finding quotes a whole response.
     """
-    finding = perform_whole(check, script, transport).finding
+    finding = perform_whole(case, transport).finding
     assert finding.code != "check-broken", finding.reason
     assert len(finding.reason) < _MAX_REASON_CHARS
     return finding
 
 
-def perform_whole(
-    check: Check, script: ScriptedCheck, transport: httpx.BaseTransport | None = None
-) -> CheckResult:
+# NOTE: the context is most of a check's cost, and nothing connects.
+@patch.object(HTTPClient, "tls_context", lambda _: None)
+@patch.object(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
+@patch.object(
+    service_domain,
+    "read_certificate",
+    lambda *_: Certificate("Let's Encrypt", NOON + timedelta(days=60)),
+)
+def perform_whole(case: Case, transport: httpx.BaseTransport | None = None) -> CheckResult:
     """Return the result of the check, performed as a run does: its finding and exchanges."""
-    values = {**VALUES, **script.given}
+    values = {**VALUES, **case.given}
     calls: defaultdict[int, Iterator[int]] = defaultdict(count)
-
-    def open_context() -> CheckContext:
-        return CheckContext(
-            values=values,
-            secrets=SECRETS,
-            session=session_to(transport or ScriptedRemote(script.exchanges), values),
-            now=NOON,
-            random_hex=lambda size: made_up(size, next(calls[size])),
-        )
-
-    certificate = Certificate("Let's Encrypt", NOON + timedelta(days=60))
-    with ExitStack() as patches:
-        for target, name, value in (
-            (HTTPClient, "tls_context", lambda _: _tls_context()),
-            (service_domain, "resolve_name", lambda *_: ("192.0.2.7",)),
-            (service_domain, "read_certificate", lambda *_: certificate),
-        ):
-            patches.enter_context(patch.object(target, name, value))
-        (result,), _ = perform_checks([check], open_context, lacking=lambda _: ())
+    context = CheckContext(
+        values=values,
+        secrets=SECRETS,
+        session=session_to(transport or ScriptedRemote(case.exchanges), values),
+        now=NOON,
+        random_hex=lambda size: made_up(size, next(calls[size])),
+    )
+    (result,), _ = perform_checks([CHECKS[case.check]], lambda: context, lacking=lambda _: ())
     return result
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that is loaded once: it is most of a check's cost, and nothing uses it."""
-    return ssl.create_default_context()

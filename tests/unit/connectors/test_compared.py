@@ -10,170 +10,140 @@ import pytest
 
 from runbook_lib.core.model import Finding, Outcome
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.minimal_responses import CHECKS, MINIMAL
-from tests.unit.connectors.scripted_exchanges import ScriptedCheck, ScriptedExchange, perform
-
-Rows = tuple[tuple[str, str, str], ...]
+from tests.unit.connectors.minimal_responses import cases_of
+from tests.unit.connectors.scripted_exchanges import ScriptedExchange, perform
 
 URI = "https://acme-h.cyclr.com/connector/callback"
-HOST_OF = (f"host of {URI}", "accepted", "accepted")
-HOST = ("a host that is not registered", "refused", "refused")
-PATH = "another path on acme-h.cyclr.com"
-NEEDED = ("ads_management", "ads_read", "business_management", "pages_manage_ads")
-DEPENDENCIES = (*NEEDED, "pages_read_engagement", "pages_show_list")
-GRANTED = (("public_profile", "granted", "granted"), ("leads_retrieval", "granted", "granted"))
-DECLINED = (GRANTED[0], ("leads_retrieval", "granted", "declined"))
-CODE_REFUSED = '"message": "Invalid verification code format.", "code": 100'
-SCOPES = "pages_messaging, pages_show_list"
-
-
-def live(*names: str) -> Rows:
-    return tuple((name, "live", "live") for name in names)
-
-
-def sign_in(client_id: str = APP_ID, uri: str = URI) -> Rows:
-    return (("Client ID", APP_ID, client_id), ("Redirect URI", URI, uri))
-
-
-def page(found: str) -> Rows:
-    return (("page (page-1)", "subscribed", found),)
-
-
-AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
-    "app-is-registered": ((("App ID", APP_ID, APP_ID),),),
-    "app-name-matches": ((("App Display Name", "Acme Lead Sync", "Acme Lead Sync"),),),
-    "redirect-uri-is-accepted": (
-        (HOST_OF, HOST),
-        (
-            (f"host and path of {URI}", "accepted", "accepted"),
-            HOST,
-            (PATH, "refused", "refused"),
-        ),
+HOST = "a host that is not registered"
+HOST_IS_COMPARED = {f"host of {URI}": "accepted", HOST: "refused"}
+GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
+LIVE = dict.fromkeys(
+    (
+        "leads_retrieval",
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
     ),
-    "public-profile-is-live": (live("public_profile"),),
-    "permissions-are-requested": (live("leads_retrieval", *DEPENDENCIES),),
-    "review-is-approved": (live("public_profile", "leads_retrieval", *DEPENDENCIES),),
-    "connector-is-in-library": ((("Connector",) + ("Facebook Marketing API",) * 2,),),
-    "console-holds-app-id": (sign_in(),),
+    "live",
+)
+# Check → the expected values of each way in which it verifies, by name.
+EXPECTED: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    "app-is-registered": ({"App ID": APP_ID},),
+    "app-name-matches": ({"App Display Name": "Acme Lead Sync"},),
+    "redirect-uri-is-accepted": (
+        HOST_IS_COMPARED,
+        {
+            f"host and path of {URI}": "accepted",
+            HOST: "refused",
+            "another path on acme-h.cyclr.com": "refused",
+        },
+    ),
+    "public-profile-is-live": ({"public_profile": "live"},),
+    "permissions-are-requested": (LIVE,),
+    "review-is-approved": ({"public_profile": "live", **LIVE},),
+    "connector-is-in-library": ({"Connector": "Facebook Marketing API"},),
+    "console-holds-app-id": ({"Client ID": APP_ID, "Redirect URI": URI},),
     "permissions-are-seen-through-cyclr": (GRANTED,),
     "user-token-is-valid": (GRANTED,),
     "customer-consents-without-role": (GRANTED,),
-    "page-is-subscribed": (page("subscribed"),),
-    "scopes-are-asked-for": ((("Scopes", SCOPES, SCOPES),),),
+    "page-is-subscribed": ({"page (page-1)": "subscribed"},),
+    "scopes-are-asked-for": ({"Scopes": "pages_messaging, pages_show_list"},),
 }
-IS_DECLINED = (
-    '"leads_retrieval", "status": "granted"',
-    '"leads_retrieval", "status": "declined"',
-    DECLINED,
-)
-IS_NO_SCOPE = (
-    '"scopes": ["public_profile", "leads_retrieval"]',
-    '"scopes": ["public_profile"]',
-    (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
-)
-NO_LEADS = (("leads_retrieval", "live", "not listed"), *live(*DEPENDENCIES))
-NO_PROFILE = (
-    ("public_profile", "live", "not listed"),
-    *live("leads_retrieval", *DEPENDENCIES),
-)
-# Changed answers: the text of an answer, another one, and the actual value then.
-OTHERWISE: list[tuple[str, str, str, Rows]] = [
+IS_DECLINED = ('retrieval", "status": "granted"', 'retrieval", "status": "declined"')
+IS_NO_SCOPE = ('"scopes": ["public_profile", "leads_retrieval"]', '"scopes": ["public_profile"]')
+# A check, the text of a response, another text, and the actual values that then differ.
+CHANGED: list[tuple[str, str, str, Mapping[str, str]]] = [
+    ("app-name-matches", "Acme Lead Sync", "Acme", {"App Display Name": "Acme"}),
+    ("public-profile-is-live", "live", "expired", {"public_profile": "expired"}),
+    ("permissions-are-requested", "leads_retrieval", "email", {"leads_retrieval": "not listed"}),
+    ("review-is-approved", "public_profile", "email", {"public_profile": "not listed"}),
+    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=77", {"Client ID": "77"}),
+    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=", {"Client ID": "(none)"}),
     (
-        "app-name-matches",
-        "Acme Lead Sync",
-        "Acme",
-        (("App Display Name", "Acme Lead Sync", "Acme"),),
+        "console-holds-app-id",
+        "callback",
+        "back",
+        {"Redirect URI": URI.replace("callback", "back")},
     ),
+    ("permissions-are-seen-through-cyclr", *IS_DECLINED, {"leads_retrieval": "declined"}),
+    ("user-token-is-valid", *IS_DECLINED, {"leads_retrieval": "declined"}),
+    ("user-token-is-valid", *IS_NO_SCOPE, {"leads_retrieval": "not listed"}),
+    ("customer-consents-without-role", *IS_NO_SCOPE, {"leads_retrieval": "not listed"}),
     (
-        "redirect-uri-is-accepted",
-        CODE_REFUSED,
-        '"code": 191',
-        ((URI, "accepted", "refused"),),
+        "page-is-subscribed",
+        f'"id": "{APP_ID}"',
+        '"id": "77"',
+        {"page (page-1)": "not subscribed"},
     ),
-    ("public-profile-is-live", "live", "expired", (("public_profile", "live", "expired"),)),
-    ("permissions-are-requested", "leads_retrieval", "email", NO_LEADS),
-    ("review-is-approved", "public_profile", "email", NO_PROFILE),
-    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=77", sign_in("77")),
-    ("console-holds-app-id", "callback", "back", sign_in(uri=URI.replace("callback", "back"))),
-    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=", sign_in("(none)")),
-    ("permissions-are-seen-through-cyclr", *IS_DECLINED),
-    ("user-token-is-valid", *IS_DECLINED),
-    ("user-token-is-valid", *IS_NO_SCOPE),
-    ("customer-consents-without-role", *IS_NO_SCOPE),
-    ("page-is-subscribed", f'"id": "{APP_ID}"', '"id": "77"', page("not subscribed")),
-    (
-        "scopes-are-asked-for",
-        "%20pages_messaging",
-        "",
-        (("Scopes", SCOPES, "pages_show_list"),),
-    ),
+    ("scopes-are-asked-for", "%20pages_messaging", "", {"Scopes": "pages_show_list"}),
 ]
 
 
-def performed(name: str, minimal: ScriptedCheck) -> Finding:
-    (check,) = (check for check in CHECKS if check.id == name)
-    return perform(check, minimal)
-
-
-def rows_of(finding: Finding) -> Rows:
-    """Return the rows of the finding's only table, whose columns are always the same."""
+def compares(
+    finding: Finding, expected: Mapping[str, str], differing: Mapping[str, str] | None = None
+) -> bool:
+    """Return whether the finding's only table has the expected values beside the actual ones."""
     (table,) = finding.tables
-    assert table.columns == ("Compared", "Expected", "Found")
-    return table.rows  # type: ignore[return-value]
+    actual = {**expected, **(differing or {})}
+    rows = tuple((name, value, actual[name]) for name, value in expected.items())
+    return table.columns == ("Compared", "Expected", "Found") and table.rows == rows
 
 
-def otherwise(answer: ScriptedExchange, old: str, new: str) -> ScriptedExchange:
-    """Return an answer, its body and its headers, with another text."""
-    headers = {name: text.replace(old, new) for name, text in answer.headers.items()}
-    return replace(
-        answer, body=json.loads(json.dumps(answer.body).replace(old, new)), headers=headers
-    )
+def with_text(exchange: ScriptedExchange, old: str, new: str) -> ScriptedExchange:
+    """Return an exchange whose body and headers have another text."""
+    headers = {name: text.replace(old, new) for name, text in exchange.headers.items()}
+    return replace(exchange, body=json.dumps(exchange.body).replace(old, new), headers=headers)
 
 
-@pytest.mark.parametrize("name", AS_EXPECTED)
-def test_verified_values_are_compared(name: str) -> None:
+@pytest.mark.parametrize("check", EXPECTED)
+def test_verified_values_are_compared(check: str) -> None:
     """A check that compares values shows both beside each other where they are the same."""
-    for minimal, rows in zip(MINIMAL[name], AS_EXPECTED[name], strict=True):
-        finding = performed(name, minimal)
+    for case, expected in zip(cases_of(check), EXPECTED[check], strict=True):
+        finding = perform(case)
 
         assert finding.outcome is Outcome.VERIFIED
-        assert rows_of(finding) == rows
+        assert compares(finding, expected)
 
 
-@pytest.mark.parametrize(("name", "old", "new", "rows"), OTHERWISE)
-def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows) -> None:
+@pytest.mark.parametrize(("check", "old", "new", "differing"), CHANGED)
+def test_different_values_are_compared(
+    check: str, old: str, new: str, differing: Mapping[str, str]
+) -> None:
     """If they differ, the table has the actual value beside the expected one."""
-    minimal = MINIMAL[name][0]
-    exchanges = tuple(otherwise(answer, old, new) for answer in minimal.exchanges)
-    # Requests that a check sends only if something is missing.
-    second_source = ScriptedExchange("/v26.0/me/permissions", statuses(public_profile="granted"))
-    finding = performed(name, replace(minimal, exchanges=(*exchanges, second_source)))
+    case = cases_of(check)[0]
+    exchanges = [with_text(exchange, old, new) for exchange in case.exchanges]
+    # A request that a check sends only if something is missing.
+    exchanges.append(ScriptedExchange("/v26.0/me/permissions", statuses(public_profile="granted")))
+    finding = perform(replace(case, exchanges=tuple(exchanges)))
 
     assert finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
-    assert rows_of(finding) == rows
+    assert compares(finding, EXPECTED[check][0], differing)
 
 
-def test_a_control_that_is_not_refused_is_compared() -> None:
-    """If Facebook takes any host, the table shows that the control was not refused."""
-    (minimal, _) = MINIMAL["redirect-uri-is-accepted"]
-    token, real, control, *others = minimal.exchanges
-    control = replace(control, body=real.body)
-    finding = performed(
-        "redirect-uri-is-accepted", replace(minimal, exchanges=(token, real, control, *others))
-    )
+def test_a_refused_redirect_uri_is_compared() -> None:
+    """The table shows that Facebook refuses the URI, or that it takes any host."""
+    case = cases_of("redirect-uri-is-accepted")[0]
+    _, real, other_host, _ = case.exchanges
+    refused = case.with_exchange(1, replace(real, body=other_host.body))
+    any_host = case.with_exchange(2, replace(other_host, body=real.body))
 
-    assert rows_of(finding) == (HOST_OF, (*HOST[:2], "not refused"))
+    assert compares(perform(refused), {URI: "accepted"}, {URI: "refused"})
+    assert compares(perform(any_host), HOST_IS_COMPARED, {HOST: "not refused"})
 
 
 @pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])
 def test_the_version_that_answered_is_compared(served: str) -> None:
     """The pinned Graph version stands beside the one that Graph names, if it names one."""
-    (minimal,) = MINIMAL["missing-sections-are-filled"]
+    case = cases_of("missing-sections-are-filled")[0]
     headers = {"facebook-api-version": served} if served else {}
-    exchanges = tuple(replace(answer, headers=headers) for answer in minimal.exchanges)
-    finding = performed("missing-sections-are-filled", replace(minimal, exchanges=exchanges))
+    exchanges = tuple(replace(exchange, headers=headers) for exchange in case.exchanges)
+    finding = perform(replace(case, exchanges=exchanges))
 
     if served:
-        assert rows_of(finding) == (("Graph API version", "v26.0", served),)
+        version = "Graph API version"
+        assert compares(finding, {version: "v26.0"}, {version: served})
     else:
         assert finding.tables == ()

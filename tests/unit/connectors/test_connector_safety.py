@@ -1,9 +1,8 @@
 """
 Every check with every change of its responses: no wrong *verified*, no unproved *failed*.
 
-`minimal_responses` lists each check with the responses that verify it, `responses` the changes,
-and `tests.support.expected_outcomes` the cells where *failed*, *verified* or *not_run* may stand;
-every other cell is inconclusive. `make responses` prints the counts.
+`minimal_responses` is the table of checks, `responses` the list of changes; every outcome that does
+not stand in the table is inconclusive. `make responses` prints the counts.
 """
 
 from __future__ import annotations
@@ -12,131 +11,124 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from random import Random
+from typing import Any
 
 import httpx
 import pytest
 
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.core.model import Outcome
-from tests.support.expected_outcomes import CELLS, GENERATED, expected, find_cell
 from tests.unit.connectors.minimal_responses import (
-    CHECKS,
-    CONTROLS,
+    BY_STATUS,
+    CASES,
     MADE_UP_APP,
-    MINIMAL,
     NO_SUCH_APP,
     REFUSALS,
-    Control,
+    cases_of,
 )
 from tests.unit.connectors.responses import (
     ALL_AT_ONCE,
     OTHER_NAMES,
-    changed_scripts,
+    changed_cases,
+    changed_documents,
+    edited,
     extended,
-    places,
     reordered,
     responses_in_place_of,
 )
 from tests.unit.connectors.scripted_exchanges import (
-    Asks,
+    CHECKS,
+    Case,
     ScriptedRemote,
     perform,
     perform_whole,
 )
 
-BY_ID = {check.id: check for check in CHECKS}
-SCRIPTS = [(name, number) for name in MINIMAL for number in range(len(MINIMAL[name]))]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.check)
 ROWS = [
-    (name, number, place)
-    for name, number in SCRIPTS
-    for place in (*range(len(MINIMAL[name][number].exchanges)), ALL_AT_ONCE)
+    pytest.param(case, place, id=f"{case.check}-{place}")
+    for case in CASES
+    for place in (*range(len(case.exchanges)), ALL_AT_ONCE)
 ]
-every_script = pytest.mark.parametrize(("name", "number"), SCRIPTS)
-
 # Two bytes in hexadecimal digits, as `made_up` repeats them, or the made-up app.
 MADE_UP = re.compile(rf"(c[0-9])\1{{3}}|{MADE_UP_APP}")
-NOT_CONTROLS: Mapping[str, set[int]] = {
-    "redirect-uri-is-accepted": {4},  # another path only sets the limit
-    "webhook-takes-verify-token": {0},  # the challenge is made up, not the Verify Token
+NOT_CONTROLS: Mapping[str, int] = {
+    "redirect-uri-is-accepted": 4,  # another path only sets the limit
+    "webhook-takes-verify-token": 0,  # the challenge is made up, not the Verify Token
 }
 # Runs of each check with several wrong responses.
 RUNS = 140
-MOST_WRONG = 3
-# Controls that count only beside another response: two alike, or one that differs from the true
-# one. What they lead to alone says nothing about several wrong ones.
-COMPARED_CONTROLS: Mapping[str, tuple[int, ...]] = {
-    "service-domain-answers": (1,),
-    "connector-is-authenticated": (2, 3),
-    "connector-is-installed": (2, 3, 4, 5),
-}
+# Checks whose controls count only beside another response: two alike, or one that differs from the
+# true one. What they lead to alone says nothing about several wrong ones.
+COMPARING = ("service-domain-answers", "connector-is-authenticated", "connector-is-installed")
 
 
-def test_every_check_is_in_each_table() -> None:
+def controls_of(case: Case) -> list[list[int]]:
+    """Return the places of what is made up: together if only a status refuses it, else each."""
+    groups = defaultdict(list)
+    for place, exchange in enumerate(case.exchanges):
+        if exchange.proved_by:
+            groups[-1 if exchange.proved_by == BY_STATUS else place].append(place)
+    return list(groups.values())
+
+
+def paths(body: Any) -> set[str]:
+    """Return the path of every field and every item in a document."""
+    names = [name for name, _ in changed_documents(body)]
+    return {name.removeprefix("left out ") for name in names if name.startswith("left out ")}
+
+
+def test_every_check_is_in_the_table() -> None:
     """No check is left out, and only those that read pages have no JSON to change."""
-    without_json = {
-        name
-        for name, number in SCRIPTS
-        if not any(list(places(exchange.body)) for exchange in MINIMAL[name][number].exchanges)
-    }
+    with_json = {case.check for case in CASES for one in case.exchanges if paths(one.body)}
 
-    assert MINIMAL.keys() == CELLS.keys() == BY_ID.keys()
-    assert without_json == {"service-domain-answers", "webhook-takes-verify-token"}
+    assert {case.check for case in CASES} == CHECKS.keys()
+    assert CHECKS.keys() - with_json == {"service-domain-answers", "webhook-takes-verify-token"}
 
 
-@every_script
-def test_the_minimal_responses_verify(name: str, number: int) -> None:
+@every_case
+def test_the_minimal_responses_verify(case: Case) -> None:
     """They are sufficient, in any order and with unknown fields; the code is in a `codes.toml`."""
-    script = MINIMAL[name][number]
-    finding = perform(BY_ID[name], script)
+    finding = perform(case)
 
     assert finding.outcome is Outcome.VERIFIED, finding.reason
     assert meaning_of(finding.code)
-    for change in (reordered, extended):
-        exchanges = tuple(replace(one, body=change(one.body)) for one in script.exchanges)
-        other = perform(BY_ID[name], replace(script, exchanges=exchanges))
+    for edit in (reordered, extended):
+        exchanges = tuple(replace(one, body=edited(one.body, edit)) for one in case.exchanges)
+        other = perform(replace(case, exchanges=exchanges))
         assert (other.outcome, other.reason) == (finding.outcome, finding.reason)
 
 
-@every_script
-def test_the_record_keeps_all_of_the_minimal_responses(name: str, number: int) -> None:
+@every_case
+def test_the_record_keeps_all_of_the_minimal_responses(case: Case) -> None:
     """Each field on which a check rests is in the record, since its client declares it."""
     recorded = defaultdict(set)
-    for seen in perform_whole(BY_ID[name], MINIMAL[name][number]).seen:
-        exchange = seen.redacted()
-        recorded[httpx.URL(exchange.url).path].update(places(exchange.response))
-    for scripted in MINIMAL[name][number].exchanges:
-        assert set(places(scripted.body)) <= recorded[scripted.path]
+    for exchange in (seen.redacted() for seen in perform_whole(case).seen):
+        recorded[httpx.URL(exchange.url).path].update(paths(exchange.response))
+    for scripted in case.exchanges:
+        assert paths(scripted.body) <= recorded[scripted.path]
 
 
 @pytest.mark.matrix(30)
-@pytest.mark.parametrize(("name", "number", "place"), ROWS)
-def test_each_cell_has_its_outcome(name: str, number: int, place: int) -> None:
-    """Only the cells in the table say failed, verified or not_run; none is a defect."""
+@pytest.mark.parametrize(("case", "place"), ROWS)
+def test_each_change_has_its_outcome(case: Case, place: int) -> None:
+    """Only the changes in the table say failed, verified or not_run; none is stale, or a defect."""
+    table = case if place == ALL_AT_ONCE else case.exchanges[place]
+    reached = {Outcome.VERIFIED}
     wrong = []
-    for response, script in changed_scripts(MINIMAL[name][number], place):
-        finding = perform(BY_ID[name], script)
-        outcome = expected(name, number, place, response)
-        if finding.outcome is not outcome:
-            wrong.append((response, finding.outcome.value, outcome.value, finding.reason))
+    for name, changed in changed_cases(case, place):
+        finding = perform(changed)
+        reached.add(finding.outcome)
+        if finding.outcome is not table.outcome_of(name):
+            wrong.append((name, finding.outcome.value, finding.reason))
     assert wrong == []
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_every_cell_is_about_a_response(name: str) -> None:
-    """A cell of the table that matches no response is stale."""
-    keys = {
-        find_cell(name, number, place, response)
-        for check, number, place in ROWS
-        if check == name
-        for response in (GENERATED, *dict(changed_scripts(MINIMAL[name][number], place)))
-    }
-
-    assert [cell for cell in CELLS[name] if cell not in keys] == []
+    assert reached >= {one for one in (Outcome.FAILED, Outcome.NOT_RUN) if getattr(table, one)}
 
 
 @pytest.mark.matrix
-@every_script
+@every_case
 @pytest.mark.parametrize(
     "response",
     [
@@ -146,9 +138,7 @@ def test_every_cell_is_about_a_response(name: str) -> None:
     ],
     ids=repr,
 )
-def test_one_response_to_everything_verifies_nothing(
-    name: str, number: int, response: int | Exception
-) -> None:
+def test_one_response_to_everything_verifies_nothing(case: Case, response: int | Exception) -> None:
     """One page at every address, as from a parked domain, or a broken connection proves nothing."""
 
     def respond(_request: httpx.Request) -> httpx.Response:
@@ -157,122 +147,114 @@ def test_one_response_to_everything_verifies_nothing(
         page = f"<html>App {' '.join(OTHER_NAMES)} is fine.</html>"
         return httpx.Response(response, text=page, headers={"content-type": "text/html"})
 
-    finding = perform(BY_ID[name], MINIMAL[name][number], httpx.MockTransport(respond))
+    finding = perform(case, httpx.MockTransport(respond))
 
     assert finding.outcome not in (Outcome.VERIFIED, Outcome.FAILED), finding.reason
 
 
 @pytest.mark.matrix(30)
 @pytest.mark.parametrize("part", range(4))
-@pytest.mark.parametrize("name", MINIMAL)
-def test_wrong_responses_together_decide_nothing(name: str, part: int) -> None:
+@pytest.mark.parametrize("check", CHECKS)
+def test_wrong_responses_together_decide_nothing(check: str, part: int) -> None:
     """
     A check fails, or is not done, only if one of the responses says so by itself.
 
     It is verified only if none of them takes the verdict away.
     """
     for seed in range(part, RUNS, 4):
-        dice = Random(f"{name} {seed}")
-        number = dice.randrange(len(MINIMAL[name]))
-        script = MINIMAL[name][number]
-        all_places = range(len(script.exchanges))
-        alone = set()
-        responses = []
-        for place in dice.sample(all_places, min(dice.randint(1, MOST_WRONG), len(all_places))):
-            response, other = dice.choice(list(responses_in_place_of(script.exchanges[place])))
-            script = script.with_exchange(place, other)
-            is_compared = place in COMPARED_CONTROLS.get(name, ())
-            outcome = expected(name, number, place, response)
-            alone.add(Outcome.VERIFIED if is_compared else outcome)
-            responses.append((place, response))
-        finding = perform(BY_ID[name], script)
+        dice = Random(f"{check} {seed}")
+        case = dice.choice(cases_of(check))
+        places = range(len(case.exchanges))
+        names, alone = [], set()
+        for place in dice.sample(places, min(dice.randint(1, 3), len(places))):
+            exchange = case.exchanges[place]
+            name, other = dice.choice(list(responses_in_place_of(exchange)))
+            case = case.with_exchange(place, other)
+            is_compared = exchange.proved_by and check in COMPARING
+            names.append((place, name))
+            alone.add(Outcome.VERIFIED if is_compared else exchange.outcome_of(name))
+        finding = perform(case)
         if finding.outcome is Outcome.VERIFIED:
-            assert alone == {Outcome.VERIFIED}, (responses, finding.reason)
+            assert alone == {Outcome.VERIFIED}, (names, finding.reason)
         elif finding.outcome is not Outcome.INCONCLUSIVE:
-            assert finding.outcome in alone, (responses, finding.reason)
-
-
-# --- controls ----------------------------------------------------------------------------------
+            assert finding.outcome in alone, (names, finding.reason)
 
 
 def test_every_check_has_a_control_or_names_its_object() -> None:
     """A check verifies by a response that names the object, or that differs from a control."""
-    named = {
-        name
-        for name, number, place in ROWS
-        for response, _ in changed_scripts(MINIMAL[name][number], place)
-        if "of another" in response
-        and expected(name, number, place, response) is not Outcome.VERIFIED
+    safe = {
+        case.check
+        for case in CASES
+        for exchange in case.exchanges
+        for name, _ in responses_in_place_of(exchange)
+        if exchange.proved_by
+        or ("of another" in name and exchange.outcome_of(name) is not Outcome.VERIFIED)
     }
     # Any ad account that the token reads will do.
-    assert BY_ID.keys() - named - {control.check for control in CONTROLS} == {
-        "marketing-data-is-readable"
-    }
+    assert CHECKS.keys() - safe == {"marketing-data-is-readable"}
 
 
-@every_script
-def test_every_control_is_listed(name: str, number: int) -> None:
-    """A request that names something made up is one of `CONTROLS`."""
-    remote = ScriptedRemote(MINIMAL[name][number].exchanges)
-    perform(BY_ID[name], MINIMAL[name][number], remote)
-    sent = {
+@every_case
+def test_every_control_is_in_the_table(case: Case) -> None:
+    """A request that names something made up is a control: the table says what it proves."""
+    remote = ScriptedRemote(case.exchanges)
+    perform(case, remote)
+    made_up = {
         place
         for place, request in remote.requests
         if MADE_UP.search(f"{request.url} {request.headers} {request.content.decode()}")
     }
-    listed = [one.places for one in CONTROLS if (one.check, one.number) == (name, number)]
+    controls = {place for place, exchange in enumerate(case.exchanges) if exchange.proved_by}
 
-    assert sent - NOT_CONTROLS.get(name, set()) == {place for group in listed for place in group}
+    assert made_up - {NOT_CONTROLS.get(case.check)} == controls
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize(
+    ("case", "places"), [(case, places) for case in CASES for places in controls_of(case)]
+)
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_only_a_refusal_of_what_is_made_up_proves_something(control: Control, refusal: str) -> None:
-    """Any other refusal leaves the step inconclusive, and the reason has Facebook's own words."""
+def test_only_a_refusal_of_what_is_made_up_proves_something(
+    case: Case, places: list[int], refusal: str
+) -> None:
+    """Any other refusal leaves the step inconclusive; an app's is quoted in the reason."""
     status, body = REFUSALS[refusal]
-    script = MINIMAL[control.check][control.number]
-    finding = perform(
-        BY_ID[control.check], script.changed(*control.places, status=status, body=body)
-    )
+    proved_by = case.exchanges[places[0]].proved_by
+    finding = perform(case.changed(partial(replace, status=status, body=body), *places))
 
-    if refusal in control.proves:
+    if refusal in proved_by:
         assert finding.outcome is Outcome.VERIFIED
     else:
         assert finding.outcome is Outcome.INCONCLUSIVE
-        if "error" in body and control.proves is NO_SUCH_APP:
+        if proved_by == NO_SUCH_APP and "error" in body:
             assert f"code {body['error']['code']}" in finding.reason
             assert body["error"]["message"] in finding.reason
 
 
-@pytest.mark.parametrize("control", [one for one in CONTROLS if one.true_exchange is not None])
+@pytest.mark.parametrize(
+    "case", [one for one in CASES if one.true_exchange >= 0], ids=lambda case: case.check
+)
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 @pytest.mark.parametrize("later", [None, 401, 403, 404])
 def test_a_control_refused_with_an_ended_token_proves_nothing(
-    control: Control, status: int, later: int | None
+    case: Case, status: int, later: int | None
 ) -> None:
     """
     A control's 401 or 403 counts only if the true object is still answered afterwards.
 
     It is read once more then, however many controls got one; after another refusal it is not.
     """
-    assert control.true_exchange is not None
-    script = MINIMAL[control.check][control.number].changed(*control.places, status=status)
-    true = script.exchanges[control.true_exchange]
+    controls = controls_of(case)[0]
+    true, first = case.exchanges[case.true_exchange], iter([True])
     last = replace(true, status=later, body={"Message": "Denied."}) if later else true
-    script = script.with_exchange(control.true_exchange, replace(true, asks=once(true.asks)))
-    remote = ScriptedRemote((*script.exchanges, last))
-    finding = perform(BY_ID[control.check], script, remote)
+    once = replace(true, asks=lambda request: true.asks(request) and next(first, False))
+    changed = case.changed(partial(replace, status=status), *controls)
+    remote = ScriptedRemote((*changed.with_exchange(case.true_exchange, once).exchanges, last))
+    finding = perform(case, remote)
     sent = Counter(place for place, _ in remote.requests)
     is_read_again = status in (401, 403)
 
-    assert sent[control.true_exchange] == 1
-    assert sent[len(script.exchanges)] == is_read_again
-    assert [sent[place] for place in control.places] == [1] * len(control.places)
+    assert sent[case.true_exchange] == 1
+    assert sent[len(case.exchanges)] == is_read_again
+    assert {sent[place] for place in controls} == {1}
     is_open = is_read_again and later is not None
     assert finding.outcome is (Outcome.INCONCLUSIVE if is_open else Outcome.VERIFIED)
-
-
-def once(asks: Asks) -> Asks:
-    """Return the same condition, which holds only for the first such request."""
-    first = iter([True])
-    return lambda request: asks(request) and next(first, False)

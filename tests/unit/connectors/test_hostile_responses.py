@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,13 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.remote.http_messages import parse_body
-from tests.support.expected_outcomes import GENERATED, expected
-from tests.unit.connectors.minimal_responses import CHECKS, MINIMAL
-from tests.unit.connectors.responses import DOCUMENTS, MALFORMED_TEXTS, OTHER_APP_ID
-from tests.unit.connectors.scripted_exchanges import perform
-
-pytestmark = pytest.mark.matrix
+from tests.unit.connectors.minimal_responses import CASES, GENERATED
+from tests.unit.connectors.responses import (
+    ALL_AT_ONCE,
+    DOCUMENTS,
+    MALFORMED_TEXTS,
+    OTHER_APP_ID,
+)
+from tests.unit.connectors.scripted_exchanges import Case, perform
 
 NAMES = (
     "id",
@@ -83,55 +84,32 @@ texts = st.sampled_from(MALFORMED_TEXTS) | st.builds(
 headers = st.just({}) | st.sampled_from(BAD_HEADERS)
 
 
-BY_ID = {check.id: check for check in CHECKS}
-# Each exchange of each check, unless it decides nothing whatever its status.
-EXCHANGES = [
-    (name, number, place)
-    for name, scripts in MINIMAL.items()
-    for number, script in enumerate(scripts)
-    for place in range(len(script.exchanges))
-    if expected(name, number, place, "html 500") is not Outcome.VERIFIED
+# Each exchange of each check, unless it decides nothing whatever its status; and all at once.
+ROWS = [
+    pytest.param(case, place, id=f"{case.check}-{place}")
+    for case in CASES
+    for place in (*range(len(case.exchanges)), ALL_AT_ONCE)
+    if place == ALL_AT_ONCE or case.exchanges[place].outcome_of("html 500") is not Outcome.VERIFIED
 ]
 
 
-@pytest.mark.matrix(12)
-@pytest.mark.parametrize("name", MINIMAL)
-@settings(max_examples=60)
+@pytest.mark.matrix(24)
+@pytest.mark.parametrize(("case", "place"), ROWS)
+@settings(max_examples=40)
 @given(text=texts, status=st.sampled_from(STATUSES), more=headers)
 @example(text="{}", status=200, more={})
 @example(text='{"data":[]}', status=200, more={})
-def test_one_response_to_everything_verifies_nothing(
-    name: str, text: str, status: int, more: dict[str, str]
+def test_generated_responses_verify_nothing(
+    case: Case, place: int, text: str, status: int, more: dict[str, str]
 ) -> None:
-    """The same empty, foreign or false response to everything verifies nothing; it is no defect."""
-    remote = httpx.MockTransport(lambda _: httpx.Response(status, text=text, headers=more))
-    finding = perform(BY_ID[name], MINIMAL[name][0], remote)
-
-    assert finding.outcome is not Outcome.VERIFIED
-
-
-@pytest.mark.matrix(12)
-@pytest.mark.parametrize(("name", "number", "place"), EXCHANGES)
-@settings(max_examples=25)
-@given(text=texts, status=st.sampled_from(STATUSES), more=headers)
-def test_one_wrong_response_among_right_ones_verifies_nothing(
-    name: str, number: int, place: int, text: str, status: int, more: dict[str, str]
-) -> None:
-    """One wrong response verifies nothing, even if all others are right."""
-    script = MINIMAL[name][number]
-    if expected(name, number, place, GENERATED) is Outcome.VERIFIED:
-        status = 500  # any document is valid there
-    is_right = is_like(text, script.exchanges[place].body)
-    if is_right and status == script.exchanges[place].status:
+    """An empty, foreign or false response verifies nothing, to one request or to everything."""
+    if place == ALL_AT_ONCE:
+        remote = httpx.MockTransport(lambda _: httpx.Response(status, text=text, headers=more))
+        assert perform(case, remote).outcome is not Outcome.VERIFIED
         return
-    wrong = script.changed(place, body=text, status=status, headers=more)
-
-    assert perform(BY_ID[name], wrong).outcome is not Outcome.VERIFIED
-
-
-def is_like(text: str, body: Any) -> bool:
-    """Return whether the text is the right answer."""
-    try:
-        return bool(parse_body(text) == body)
-    except (ValueError, RecursionError):
-        return False
+    exchange = case.exchanges[place]
+    if exchange.outcome_of(GENERATED) is Outcome.VERIFIED:
+        status = 500  # any document is valid there
+    if (text, status) != (exchange.text, exchange.status):
+        wrong = replace(exchange, body=text, status=status, headers=more)
+        assert perform(case.with_exchange(place, wrong)).outcome is not Outcome.VERIFIED
