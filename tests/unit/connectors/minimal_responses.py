@@ -242,8 +242,15 @@ _OTHER_PAGES = tuple(
         404,
         proved_by=BY_STATUS,
         verified=(
-            *("status [23]0?", "status 40[013]", "status 410", "status 422", "redirect"),
-            *("error * 200", "error * 40?", "html [24]0?", "empty [24]0?"),
+            "status [23]0?",
+            "status 40[013]",
+            "status 410",
+            "status 422",
+            "redirect",
+            "error * 200",
+            "error * 40?",
+            "html [24]0?",
+            "empty [24]0?",
             *_ANY_BODY,
         ),
     )

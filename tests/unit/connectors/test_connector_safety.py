@@ -165,7 +165,8 @@ def test_wrong_responses_together_decide_nothing(check: str, part: int) -> None:
         dice = Random(f"{check} {seed}")
         case = dice.choice(cases_of(check))
         places = range(len(case.exchanges))
-        names, alone = [], set()
+        names = []
+        alone = set()
         for place in dice.sample(places, min(dice.randint(1, 3), len(places))):
             exchange = case.exchanges[place]
             name, other = dice.choice(list(responses_in_place_of(exchange)))
@@ -244,7 +245,8 @@ def test_a_control_refused_with_an_ended_token_proves_nothing(
     It is read once more then, however many controls got one; after another refusal it is not.
     """
     controls = controls_of(case)[0]
-    true, first = case.exchanges[case.true_exchange], iter([True])
+    true = case.exchanges[case.true_exchange]
+    first = iter([True])
     last = replace(true, status=later, body={"Message": "Denied."}) if later else true
     once = replace(true, asks=lambda request: true.asks(request) and next(first, False))
     changed = case.changed(partial(replace, status=status), *controls)
