@@ -112,7 +112,18 @@ CHALLENGE = "<html><title>Just a moment</title><p>" + "Checking your browser. " 
 _LONG = 10_000
 # Bodies that say nothing, that have another type than expected, or that are about something else.
 DOCUMENTS: tuple[Any, ...] = (
-    *({}, [], None, True, 7, "", "text", "yes", [[]], [{}], ["a"], [None]),
+    {},
+    [],
+    None,
+    True,
+    7,
+    "",
+    "text",
+    "yes",
+    [[]],
+    [{}],
+    ["a"],
+    [None],
     *({"data": value} for value in ({}, [], None, "text", ["a"], [{}], [[]], [None], 7)),
     *({"error": value} for value in (None, "text", [], {}, 7, {"code": []}, {"code": {}})),
     {"paging": {}},

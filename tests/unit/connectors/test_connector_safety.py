@@ -132,7 +132,17 @@ def test_each_change_has_its_outcome(case: Case, place: int) -> None:
 @pytest.mark.parametrize(
     "response",
     [
-        *(200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 503),
+        200,
+        201,
+        204,
+        302,
+        400,
+        401,
+        403,
+        404,
+        429,
+        500,
+        503,
         httpx.ReadTimeout("broken"),
         httpx.RemoteProtocolError("broken"),
     ],
