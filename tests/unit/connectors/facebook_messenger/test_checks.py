@@ -310,16 +310,6 @@ TAKES_A_MADE_UP_ONE = wording("findings.made-up-verify-token-accepted")
             for status in (400, 401, 403, 404, 410)
             for text in ("", "no", "<html>")
         ),
-        # A refusal of the Verify Token after made-up ones tells nothing about it.
-        *(
-            (
-                (return_challenge, *[responds("", status)] * 2, responds("", after)),
-                INCONCLUSIVE,
-                wording("findings.verify-token-answers-differ", status=status, after=after),
-            )
-            for status in (401, 403)
-            for after in (401, 403, 404)
-        ),
         # A single accepted made-up token proves nothing.
         (
             (return_challenge, return_challenge, responds("", 403)),
