@@ -8,7 +8,7 @@ import click
 
 from runbook_lib.core.model import Outcome
 from tests.unit.connectors.minimal_responses import CASES
-from tests.unit.connectors.responses import ALL_AT_ONCE, changed_cases
+from tests.unit.connectors.responses import changed_cases
 from tests.unit.connectors.scripted_exchanges import CHECKS, perform
 
 _SHOWN = (Outcome.VERIFIED, Outcome.FAILED, Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
@@ -18,7 +18,7 @@ def main() -> None:
     """Print a row for each check, and the sum."""
     counts: Counter[tuple[str, str]] = Counter()
     for case in CASES:
-        for place in (*range(len(case.exchanges)), ALL_AT_ONCE):
+        for place in case.places:
             outcomes = [perform(changed).outcome for _, changed in changed_cases(case, place)]
             counts.update((check, outcome) for outcome in outcomes for check in (case.check, "all"))
     click.echo(f"{'check':36}" + "".join(f"{outcome:>14}" for outcome in _SHOWN))

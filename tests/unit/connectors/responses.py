@@ -17,10 +17,13 @@ from typing import Any
 
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.conftest import VALUES
-from tests.unit.connectors.scripted_exchanges import Case, Change, ScriptedExchange
+from tests.unit.connectors.scripted_exchanges import (
+    ALL_AT_ONCE,
+    Case,
+    Change,
+    ScriptedExchange,
+)
 
-# In place of an exchange's number: a change of all responses at once.
-ALL_AT_ONCE = -1
 # The id of an app that no setting names.
 OTHER_APP_ID = "999999999999999"
 # Names of an app, a person, a page, a form, a business, a host or a connector, each with another.
@@ -159,7 +162,7 @@ _OTHER_VALUES: Mapping[str, Any] = {
     "null": None,
     "number": 7,
     "text": "x",
-    "digits": "7",
+    "text digits": "7",
     "list": ["x"],
     "object": {"x": 1},
     "float": 1.5,
@@ -283,7 +286,8 @@ def changed_documents(content: Any, above: str = "") -> Iterator[tuple[str, Any]
         others = {
             **{f"{kind} {path}": other for kind, other in _OTHER_VALUES.items()},
             f"empty {path}": type(value)(),
-            f"other {path}": "other" if isinstance(value, str) else not value,
+            f"text other {path}": "other",
+            f"opposite {path}": not value,
             f"next {path}": value + 1 if isinstance(value, int) else None,
             f"listed {path}": [value],
             f"wrapped {path}": {"value": value},
@@ -329,7 +333,7 @@ def changed_cases(case: Case, place: int) -> Iterator[tuple[str, Case]]:
     """Yield the case with each change of one response, or of all of them, by the change's name."""
     if place == ALL_AT_ONCE:
         for name, change in _EVERYWHERE.items():
-            changed = case.changed(change, *range(len(case.exchanges)))
+            changed = case.changed(change, *case.places)
             if changed != case:
                 yield f"all {name}", changed
         return

@@ -29,6 +29,8 @@ from tests.unit.fake_remote import fields
 Asks = Callable[[httpx.Request], bool]
 Patterns = tuple[str, ...]
 
+# In place of an exchange's number: all of them.
+ALL_AT_ONCE = -1
 # Connectors share checks: each once, by its id.
 CHECKS = {
     check.id: check
@@ -104,6 +106,11 @@ class Case(_Outcomes):
 
     true_exchange: int = -1
     """Number of the exchange that is read once more after a control's 401 or 403."""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The numbers of the exchanges, and `ALL_AT_ONCE`."""
+        return (*range(len(self.exchanges)), ALL_AT_ONCE)
 
     def changed(self, change: Change, *places: int) -> Case:
         """Return the case with a change of the exchanges at these places."""

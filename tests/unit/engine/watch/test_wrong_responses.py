@@ -16,7 +16,14 @@ from tests.unit.connectors.scripted_exchanges import perform_whole
 from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk
 
 _DECIDING = (Outcome.FAILED, Outcome.NOT_RUN)
-_STATED = ("app-deactivated", "permission-not-live")
+# Codes of definite refusals, whatever the check's outcome is (`test_definite_answers`).
+_REFUSALS = (
+    "app-deactivated",
+    "app-id-not-recognised",
+    "app-secret-refused",
+    "cyclr-credentials-refused",
+    "permission-not-live",
+)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -36,7 +43,7 @@ def test_a_day_of_wrong_responses_sends_nothing(
             name, other = dice.choice(list(responses_in_place_of(exchange)))
             result = perform_whole(case.with_exchange(place, other))
             # A response that states a refusal is no fault of the response.
-            is_stated = exchange.outcome_of(name) in _DECIDING or result.finding.code in _STATED
+            is_stated = exchange.outcome_of(name) in _DECIDING or result.finding.code in _REFUSALS
             if not is_stated:
                 break
         return result
