@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from io import BufferedRWPair
 from multiprocessing.context import ForkServerProcess
 from threading import Thread, Timer
@@ -199,6 +200,34 @@ def run_elsewhere(
     can be started.
     """
     running = running or RunningProcesses()
+    run_once = partial(
+        _run_once,
+        secrets=secrets,
+        start=start,
+        withheld=withheld,
+        seconds=seconds,
+        running=running,
+        on_wait=on_wait,
+    )
+    end = run_once(document)
+    if not end.is_lost or not document["fleet_run"] or running.is_ended:
+        return end
+    reason = {"reason": end.message, "next_step": end.next_step}
+    sealed = run_once({**document, "not_run": reason})
+    return structs.replace(sealed, is_lost=True) if sealed.bundle else end
+
+
+def _run_once(
+    document: Mapping[str, Any],
+    *,
+    secrets: Mapping[str, str],
+    start: Start,
+    withheld: Collection[str],
+    seconds: float | None,
+    running: RunningProcesses,
+    on_wait: Callable[[str], None],
+) -> RunEnd:
+    """Run the request in a new process like `run_elsewhere`, and seal nothing that is lost."""
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rwb") as stream:
         with theirs:
@@ -236,19 +265,7 @@ def run_elsewhere(
     elif end is None:
         why = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = RunEnd(message=f"Its process ended ({why}).", next_step=_AGAIN, is_lost=True)
-    end = structs.replace(end, seconds=round(took, 3))
-    if not end.is_lost or document["not_run"] or not document["fleet_run"] or running.is_ended:
-        return end
-    reason = {"reason": end.message, "next_step": end.next_step}
-    sealed = run_elsewhere(
-        {**document, "not_run": reason},
-        secrets,
-        start=start,
-        withheld=withheld,
-        seconds=seconds,
-        running=running,
-    )
-    return structs.replace(sealed, is_lost=True) if sealed.bundle else end
+    return structs.replace(end, seconds=round(took, 3))
 
 
 def _read_end(stream: BufferedRWPair, on_wait: Callable[[str], None]) -> RunEnd | None:

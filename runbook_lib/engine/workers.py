@@ -1,5 +1,5 @@
 """
-The workers of a fleet: threads of this machine, each of which waits for a tenant's own process.
+The workers of a fleet are threads of this machine. Each waits for a tenant's own process.
 
 A fork server starts that process. It has loaded everything and never sees a request.
 """

@@ -9,9 +9,9 @@ from typing import Any
 
 from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses
 from runbook_lib.engine.fleet import Fleet, FleetRequest, prepare_fleet
-from tests.unit.engine.sealed_fleets import Asked, sealed
+from tests.unit.engine.sealed_fleets import TenantRequest, sealed
 
-Act = Callable[[Asked], RunEnd]
+Act = Callable[[TenantRequest], RunEnd]
 ENVIRON = {"PATH": "/bin"}
 
 
@@ -23,7 +23,7 @@ class Processes:
         # The tenants whose process cannot be started, and why.
         self.refusals: dict[str, Exception] = {}
         self.withheld: Collection[str] = ()
-        self.requests: list[Asked] = []
+        self.requests: list[TenantRequest] = []
         self.limits: set[float] = set()
         self.stopped = threading.Event()
 
@@ -43,7 +43,7 @@ class Processes:
         **_: Any,
     ) -> RunEnd:
         """Do the work of a tenant's process."""
-        asked = Asked.of(document, variables)
+        asked = TenantRequest.of(document, variables)
         running.add(self)  # type: ignore[arg-type]
         self.withheld = withheld
         self.limits.add(seconds)

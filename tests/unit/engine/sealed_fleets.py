@@ -27,7 +27,7 @@ EVIDENCE = Path("evidence")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class TenantRequest:
     """A run that a fleet asks for, and the variables that its process gets."""
 
     connector: str
@@ -52,7 +52,7 @@ class Asked:
     """Variables of its process alone."""
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], variables: Mapping[str, str]) -> Asked:
+    def of(cls, document: Mapping[str, Any], variables: Mapping[str, str]) -> TenantRequest:
         """Return the run that a request asks for."""
         names = cls.__dataclass_fields__.keys() & document.keys()
         run = convert(document["fleet_run"], FleetRun | None)
@@ -61,7 +61,7 @@ class Asked:
 
 
 def sealed(
-    request: Asked,
+    request: TenantRequest,
     *,
     is_complete: bool = True,
     not_run: str = "",

@@ -186,7 +186,7 @@ def test_a_lost_workers_run_is_not_repeated_automatically(
 
 
 def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
-    """Whoever stops ends what runs of this fleet, not of another; what waited is not begun."""
+    """Stopping ends the runs of this fleet, not of another, and begins nothing else."""
     other = workers_of(address, tmp_path)
     results = ends(workers_of(address, tmp_path), "a stuck later")
     assert next(results)[0] == "a"

@@ -39,7 +39,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.fleets import ABC, Act, Processes, fleet, table
 from tests.support.wording import refused, wording
-from tests.unit.engine.sealed_fleets import Asked, fail, sealed
+from tests.unit.engine.sealed_fleets import TenantRequest, fail, sealed
 
 
 def refused_end(code: int) -> RunEnd:
@@ -123,14 +123,14 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     running: list[str] = []
     seen: list[list[str]] = []
 
-    def act(request: Asked) -> RunEnd:
+    def act(request: TenantRequest) -> RunEnd:
         running.append(request.tenant)
         is_met = others.wait(20)
         seen.append([*running])
         running.remove(request.tenant)
         return sealed(request) if is_met else refused_end(3)
 
-    def other(request: Asked) -> RunEnd:
+    def other(request: TenantRequest) -> RunEnd:
         others.set()
         return sealed(request)
 
@@ -166,7 +166,7 @@ def other_key() -> SigningKey:
     return open_key("other.pem", is_sandbox=False)
 
 
-def altered(request: Asked) -> RunEnd:
+def altered(request: TenantRequest) -> RunEnd:
     """Seal a run, and alter its record before the fleet sees it."""
     end = sealed(request)
     path = Path(end.bundle, "record.json")
@@ -174,7 +174,7 @@ def altered(request: Asked) -> RunEnd:
     return end
 
 
-def crash(_: Asked) -> RunEnd:
+def crash(_: TenantRequest) -> RunEnd:
     return RunEnd(message="Its process ended (signal 9).", next_step="Again.", is_lost=True)
 
 
@@ -228,7 +228,7 @@ def test_the_others_go_on(
 def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -> None:
     """A bundle that a tenant's process has sealed counts, whoever seals after it meanwhile."""
 
-    def followed(request: Asked) -> RunEnd:
+    def followed(request: TenantRequest) -> RunEnd:
         end = sealed(request)
         sealed(replace(request, fleet_run=None), is_complete=False)
         return end
@@ -280,7 +280,7 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
     """Every request names run, number and list of the selected tenants, and the own entry."""
     noted: list[dict[str, Any]] = []
 
-    def act(request: Asked) -> RunEnd:
+    def act(request: TenantRequest) -> RunEnd:
         noted.append(written())
         return sealed(request)
 
@@ -324,7 +324,7 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     """Ctrl-C, or a closed output, ends the runs; `resumes` runs the tenants that are not sealed."""
     begun = threading.Event()
 
-    def wait(_: Asked) -> RunEnd:
+    def wait(_: TenantRequest) -> RunEnd:
         begun.set()
         assert processes.stopped.wait(20)
         return refused_end(3)

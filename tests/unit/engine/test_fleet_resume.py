@@ -24,7 +24,7 @@ from tests.support.attestations import attested
 from tests.support.commands import runbook
 from tests.support.fleets import ABC, Processes, fleet, table
 from tests.support.wording import refused, wording
-from tests.unit.engine.sealed_fleets import Asked, refused_bundles, sealed
+from tests.unit.engine.sealed_fleets import TenantRequest, refused_bundles, sealed
 
 HOME = "facebook_marketing"
 KEYS = ("--trusted-keys", "evidence/keys")
@@ -123,7 +123,9 @@ def fleet_run(fleet_result: FleetResult) -> FleetRun:
 def again(own: FleetRun | None, **options: Any) -> Path:
     """Seal another bundle of `a` for a fleet's run, or outside of any, and return its folder."""
     given = {"service_domain": "a.cyclr.com", "app_id": "10000097"}
-    request = Asked(connector=HOME, tenant="a", evidence="evidence", given=given, fleet_run=own)
+    request = TenantRequest(
+        connector=HOME, tenant="a", evidence="evidence", given=given, fleet_run=own
+    )
     return Path(sealed(request, **options).bundle)
 
 
@@ -288,7 +290,7 @@ def test_a_killed_fleet_is_resumed(
 def test_a_bundle_of_a_lost_process_counts(processes: Processes) -> None:
     """A process that is lost after it has sealed has left its result in the bundle."""
 
-    def lost(request: Asked) -> RunEnd:
+    def lost(request: TenantRequest) -> RunEnd:
         sealed(request)
         return RunEnd(message="Lost.", next_step="Again.")
 

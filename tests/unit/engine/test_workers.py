@@ -165,7 +165,7 @@ def test_the_others_of_a_fleet_go_on(
 def test_workers_that_are_stopped_end_what_runs(
     lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What runs is interrupted, and killed if it does not hear; what waited does not begin."""
+    """Stopping interrupts what runs, kills it if it does not hear, and begins nothing else."""
     monkeypatch.setattr(module, "_STOP_SECONDS", 1 if lines is DEAF else PATIENCE_SECONDS)
     # Both runs are other processes, so this one polls.
     waiting = performing("while not Path('begun').exists(): time.sleep(0.02)", tenant="first")

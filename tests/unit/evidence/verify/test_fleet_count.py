@@ -24,7 +24,7 @@ from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
 from tests.support.wording import wording
-from tests.unit.engine.sealed_fleets import Asked, sealed
+from tests.unit.engine.sealed_fleets import TenantRequest, sealed
 
 CONNECTOR = "facebook_marketing"
 EVIDENCE = Path("evidence")
@@ -43,7 +43,7 @@ def run_fleet(evidence: Path = EVIDENCE, **more: Any) -> FleetResult:
 def alone(evidence: Path) -> Path:
     """Seal a run of the tenant `b` outside of any fleet, and return its bundle."""
     given = {"service_domain": "b.cyclr.com", "app_id": "10000098"}
-    request = Asked(
+    request = TenantRequest(
         connector=CONNECTOR,
         tenant="b",
         evidence=str(evidence.absolute()),
@@ -137,7 +137,7 @@ def by_another_key(_: TwoRuns, fleet: FleetResult) -> None:
     key = open_key("other.pem", is_sandbox=False)
     fleet_run = fleet_run_of(fleet)
     given = {"service_domain": "b.cyclr.com", "app_id": "10000098"}
-    request = Asked(
+    request = TenantRequest(
         connector=CONNECTOR,
         tenant="b",
         evidence=str(Path("forged").absolute()),
@@ -437,7 +437,7 @@ def pluralize(*bundles: Path, trusted: Path = Path("trusted")) -> list[FleetVerd
 def seal_for(tenant: str, fleet_run: FleetRun, **more: Any) -> Path:
     """Seal a run of a tenant for a fleet's run, in a folder of its own."""
     given = {"service_domain": f"{tenant}.cyclr.com", "app_id": "10000098"}
-    request = Asked(
+    request = TenantRequest(
         connector=CONNECTOR,
         tenant=tenant,
         evidence=str(Path("more").absolute()),
