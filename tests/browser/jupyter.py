@@ -472,11 +472,17 @@ class Walk:
             # NOTE: an open step is looked at by itself, which may move the button to the menu.
             with contextlib.suppress(PatienceError):
                 self.action(step, name).click(timeout=5_000)
-                break
+                return
+        self.action(step, name).click()
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
+        was_open = self.panel(step).locator(".rb-heading").count()
         panel = self.card(step)
+        if not was_open:
+            # NOTE: a step that opens is looked at by itself, whose end is not the end of the press.
+            self.page.wait_for_timeout(500)
+        expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
         with self.work(step):
             has_check = panel.locator('[data-action="check"]').count()
             before = panel.get_attribute("data-finished") or ""
