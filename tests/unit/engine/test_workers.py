@@ -170,7 +170,7 @@ def test_workers_that_are_stopped_end_what_runs(
     # Both runs are other processes, so this one polls.
     waiting = performing("while not Path('begun').exists(): time.sleep(0.02)", tenant="first")
     later = performing("Path('later').touch()")
-    with closing(ends([performing(*lines), later], [waiting], [later], limit=2)) as done:  # type: ignore[type-var]
+    with closing(ends([performing(*lines), later], [waiting], limit=2)) as done:  # type: ignore[type-var]
         assert next(done)[0] == "first"
 
     pid = int(soon(Path("begun")).split()[0])
