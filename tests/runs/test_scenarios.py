@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from runbook_lib.cli.main import main
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.index import JournalIndex
 from runbook_lib.core.journal import JournalLine, LineRef, utc_now
@@ -24,7 +25,10 @@ from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.poll import key_of, open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import open_state
 from runbook_lib.evidence.record import Record
+from runbook_lib.run import fold as next_format
+from runbook_lib.run.state import StepState
 from tests.runs.conftest import outcomes, step_of
+from tests.support.converted_lines import converted_lines
 from tests.support.journals import chained, lines_of
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.support.scenario_table import UPDATE, expected, has_fixed_codes, scenarios, seen, update
@@ -132,6 +136,32 @@ def test_steps_that_only_a_person_can_confirm_are_left_to_one(practice_run: Prac
         "fb-12-submit-review": True,
         "cy-02-client-id": False,
     }
+
+
+@pytest.mark.parametrize("connector", [MARKETING, MESSENGER])
+def test_the_fold_of_the_next_format_says_the_same(
+    connector: str, practice_run: PractiseOnce
+) -> None:
+    """Every step of every scenario has its outcome, its reason and its days in both folds."""
+    procedure = find_procedure(connector)
+    for scenario in scenarios(connector):
+        run = practice_run(scenario, connector)
+        lines = converted_lines(run.entries, procedure)
+        state = next_format.fold(lines, run.record["run_id"])
+
+        assert state.outcome == run.record["outcome"]
+        assert [told(step) for step in state.steps] == [
+            tuple(step[name] for name in TOLD) for step in run.record["steps"]
+        ]
+
+
+# What both folds say about a step, by the names of the record.
+TOLD = ("id", "number", "title", "outcome", "reason", "code", "needs_person", "verified_on")
+
+
+def told(step: StepState) -> tuple[object, ...]:
+    """Return the same about a step of the next format's state."""
+    return tuple(getattr(step, name) for name in TOLD)
 
 
 def folded(entries: list[JournalEntry]) -> RunState:

@@ -13,6 +13,7 @@ LAYERS = (
     "core",
     "config",
     "remote",
+    "run",
     "evidence",
     "connectors",
     "engine",

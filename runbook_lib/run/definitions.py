@@ -1,0 +1,40 @@
+"""The steps of a procedure, as a run records them: all that its outcome depends on."""
+
+from __future__ import annotations
+
+from runbook_lib.core.procedure import Procedure, Step
+from runbook_lib.run.events import AnswerDefinition, CheckDefinition, StepDefinition
+
+
+def define_steps(procedure: Procedure) -> tuple[StepDefinition, ...]:
+    """Return the definitions of the steps, in the documented order."""
+    return tuple(_define_step(step, procedure) for step in procedure.steps)
+
+
+def _define_step(step: Step, procedure: Procedure) -> StepDefinition:
+    return StepDefinition(
+        id=step.id,
+        number=procedure.numbers[step.id],
+        title=step.heading,
+        kind=step.kind,
+        sentence=step.sentence,
+        answers=tuple(
+            AnswerDefinition(
+                label=answer.label, sentence=answer.sentence, valid_days=answer.valid_days
+            )
+            for answer in step.answers
+        ),
+        subject=step.subject,
+        inputs=tuple(item.name for item in step.inputs),
+        checks=tuple(
+            CheckDefinition(
+                id=check.id,
+                confirm=check.needs_confirmation,
+                needs_human_only=check.needs_human_only,
+            )
+            for check in step.checks
+        ),
+        requires=step.requires,
+        valid_days=step.valid_days,
+        usual_days=step.usual_days,
+    )

@@ -1,0 +1,198 @@
+"""The journal of format 15: one chain, whatever is killed, altered or withheld."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from runbook_lib.core.model import Exchange
+from runbook_lib.errors import ChainError, FormatError, JournalError
+from runbook_lib.run.events import FORMAT, JournalRepaired, Note, RunFinished
+from runbook_lib.run.journal import LONGEST_LINE, Journal, Line
+from tests.support.run_events import AT, exchange, started
+
+NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """Return a journal with three lines."""
+    journal = Journal(tmp_path / "acme" / "journal.jsonl", clock=lambda: NOW)
+    journal.append(started(), run="0a1b2c3d")
+    journal.append(exchange(), run="0a1b2c3d")
+    journal.append(Note(by="Ann", at=AT, note="Hm"), run="0a1b2c3d", step="fb-01-log-in")
+    return journal
+
+
+def again(journal: Journal) -> Journal:
+    """Return the journal of another process."""
+    return Journal(journal.path, clock=lambda: NOW)
+
+
+def test_lines_are_read_as_they_were_written(journal: Journal) -> None:
+    """Another reader gets the same events in the same order, and only new lines later."""
+    reader = again(journal)
+    lines = reader.read()
+    journal.append(RunFinished(), run="0a1b2c3d")
+
+    assert [line.head.seq for line in reader.read()] == [1, 2, 3, 4]
+    assert [line.event for line in lines] == [line.event for line in journal.read()[:3]]
+    assert lines[2].event.note == "Hm"
+    assert (lines[2].head.run, lines[2].head.step) == ("0a1b2c3d", "fb-01-log-in")
+
+
+def test_a_missing_journal_has_no_lines(tmp_path: Path) -> None:
+    """Nothing is written to read it."""
+    assert list(Journal(tmp_path / "acme" / "journal.jsonl").read()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_half_line_is_removed_and_recorded(journal: Journal) -> None:
+    """Wherever a process was killed in its last line, the whole ones before it stay."""
+    content = journal.path.read_bytes()
+    start = content.rindex(b"\n", 0, -1) + 1
+    for end in range(start + 1, len(content)):
+        journal.path.write_bytes(content[:end])
+        killed = again(journal)
+
+        assert len(killed.read()) == 2
+        assert killed.append(RunFinished()) == 4
+        repaired = again(journal).read()[2].event
+        assert isinstance(repaired, JournalRepaired)
+        assert repaired.bytes == end - start
+        assert repaired.text.encode() == content[start:end]
+
+
+def test_an_altered_byte_is_refused(journal: Journal) -> None:
+    """No byte of a line that another one follows can be another one, nor any of the data."""
+    content = journal.path.read_bytes()
+    last = content.rindex(b"\n", 0, -1) + 1
+    data = range(content.index(b'"data":', last) + 7, len(content) - 2)
+    for place in (*range(last), *data):
+        altered = bytearray(content)
+        altered[place] ^= 1
+        journal.path.write_bytes(altered)
+        with pytest.raises((ChainError, FormatError)):
+            again(journal).read()
+
+
+@pytest.mark.parametrize("order", [(1, 2), (0, 2), (1, 0, 2), (0, 1, 1, 2), (0, 2, 1)])
+def test_a_removed_or_moved_line_is_refused(journal: Journal, order: tuple[int, ...]) -> None:
+    """The lines are those that were written, in their order."""
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join(lines[number] for number in order))
+
+    with pytest.raises(ChainError):
+        again(journal).read()
+
+
+def test_a_withheld_line_keeps_the_chain(journal: Journal) -> None:
+    """Its data is gone, and the lines after it still follow it."""
+    first, second, third = journal.read()
+    journal.path.write_bytes(first.text + second.withheld.text + third.text)
+    lines = again(journal).read()
+
+    assert lines[1].event is None
+    assert lines[2].event == third.event
+    assert b"graph.facebook.com" not in journal.path.read_bytes()
+
+
+def test_a_withheld_line_cannot_get_other_data(journal: Journal) -> None:
+    """The head of a line names its data."""
+    first, second, third = journal.read()
+    other = Line(second.head, b"{}")
+    journal.path.write_bytes(first.text + other.text + third.text)
+
+    with pytest.raises(ChainError):
+        again(journal).read()
+
+
+def test_an_older_journal_is_refused(journal: Journal) -> None:
+    """A process that has read more than the file has now writes nothing to it."""
+    content = journal.path.read_bytes()
+    shorter = content[: content.rindex(b"\n", 0, -1) + 1]
+    journal.path.write_bytes(shorter)
+
+    with pytest.raises(ChainError):
+        journal.append(RunFinished())
+    assert journal.path.read_bytes() == shorter
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    """The error names both formats."""
+    other = Journal(tmp_path / "journal.jsonl", clock=lambda: NOW)
+    other.append(structs.replace(started(), format=FORMAT + 1))
+
+    with pytest.raises(FormatError, match=str(FORMAT + 1)):
+        again(other).read()
+
+
+def test_a_line_that_is_too_long_is_neither_written_nor_read(journal: Journal) -> None:
+    """No line takes more than 4 MiB of memory."""
+    content = journal.path.read_bytes()
+    with pytest.raises(JournalError):
+        journal.append(Note(by="Ann", at=AT, note="x" * LONGEST_LINE))
+    assert journal.path.read_bytes() == content
+
+    journal.path.write_bytes(content + b"x" * (LONGEST_LINE + 2) + b"\n")
+    with pytest.raises(ChainError):
+        again(journal).read()
+
+
+def test_an_event_that_could_not_be_read_is_not_written(journal: Journal) -> None:
+    """A field of another type is refused before anything is on disk."""
+    content = journal.path.read_bytes()
+    with pytest.raises(JournalError):
+        journal.append(Note(by="Ann", at="yesterday"))
+    assert journal.path.read_bytes() == content
+
+
+def test_half_a_surrogate_pair_can_be_written(journal: Journal) -> None:
+    """A remote system may send one; U+FFFD or `?` stands for it."""
+    journal.append(structs.replace(exchange(), response={"name": "\ud83d"}))
+
+    assert again(journal).read()[-1].event.response == {"name": "?"}
+
+
+def test_a_failed_write_changes_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the file stays as it was, and the next line follows."""
+    content = journal.path.read_bytes()
+
+    def write_half(file: int, text: bytes) -> int:
+        os.pwrite(file, text[:10], len(content))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_half)
+        with pytest.raises(JournalError):
+            journal.append(RunFinished())
+    assert journal.path.read_bytes() == content
+    assert journal.append(RunFinished()) == 4
+
+
+def _write_many(path: Path) -> None:
+    journal = Journal(path)
+    for _ in range(20):
+        journal.append(Note(by="Ann", at=AT, note="Hm"))
+
+
+def test_several_processes_write_one_chain(journal: Journal) -> None:
+    """Each line follows the one before it, whoever wrote that."""
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_many, args=[journal.path]) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [line.head.seq for line in again(journal).read()] == [*range(1, 64)]
+
+
+def test_exchanges_are_the_models(journal: Journal) -> None:
+    """An exchange is written as the recorder made it."""
+    assert isinstance(journal.read()[1].event, Exchange)
