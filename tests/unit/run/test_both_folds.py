@@ -45,7 +45,7 @@ from tests.support.converted_lines import converted_lines
 
 MARKETING = find_procedure("facebook_marketing")
 # `RUNBOOK_TEST_STATES=5000` tries as many.
-CASES = int(os.environ.get("RUNBOOK_TEST_STATES", "500"))
+CASES = int(os.environ.get("RUNBOOK_TEST_STATES", "2000"))
 APPS = ("1111111111111111", "2222222222222222")
 DOMAINS = ("a.example.com", "b.example.com")
 PEOPLE = ("Ann", "ann ", "Ben", "Cleo")

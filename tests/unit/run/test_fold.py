@@ -12,11 +12,13 @@ from runbook_lib.core.model import AttestationKind, Finding, ModelStruct, Outcom
 from runbook_lib.errors import ChainError
 from runbook_lib.run.events import (
     Attestation,
+    Binding,
     EarlierResult,
     Note,
     RunFinished,
     StepChecked,
     ValuesGiven,
+    ValuesJudged,
 )
 from runbook_lib.run.fold import fold, lines_of
 from runbook_lib.run.journal import Line
@@ -202,3 +204,50 @@ def test_an_automatic_check_is_no_work() -> None:
 
     assert not fold(by_itself, FIRST).step(STEP.id).is_worked_on
     assert fold(asked, FIRST).step(STEP.id).is_worked_on
+
+
+def about(app: str | None) -> Binding:
+    """Return the binding to an app; `None` if it was unknown."""
+    return structs.replace(BINDING, subject={"app_id": app})
+
+
+def test_an_attestation_is_about_the_first_accepted_value() -> None:
+    """A value that was unknown becomes the first one that the remote system names as its own."""
+    step = structs.replace(STEP, subject=("app_id",))
+    begun = structs.replace(started(), steps=(step,))
+    word = structs.replace(attested(), binding=about(None))
+    first = ValuesJudged(accepted={"app_id": "111"})
+    known = lines((FIRST, begun), (FIRST, word), (FIRST, first))
+
+    def outcome(app: str) -> Outcome:
+        given = ValuesGiven(values={"app_id": app})
+        later = lines(*((FIRST, line.event) for line in known), (FIRST, given))
+        return fold(later, FIRST).step(STEP.id).outcome
+
+    assert outcome("111") is Outcome.ATTESTED
+    assert outcome("222") is Outcome.NOT_RUN
+
+
+def test_a_refused_value_voids_attestations_until_it_is_accepted() -> None:
+    """Attestations of the step that takes the value do not count meanwhile."""
+    step = structs.replace(STEP, subject=("app_id",), inputs=("app_id",))
+    begun = structs.replace(started(), steps=(step,), values={"app_id": "222"})
+    word = structs.replace(attested(), binding=about("222"))
+    refused = ValuesJudged(refused={"app_id": "222"}, before={"app_id": "111"})
+    accepted = ValuesJudged(accepted={"app_id": "222"})
+    known = [(FIRST, begun), (FIRST, word), (FIRST, refused)]
+
+    assert fold(lines(*known), FIRST).step(STEP.id).outcome is Outcome.NOT_RUN
+    later = lines(*known, (FIRST, accepted))
+    assert fold(later, FIRST).step(STEP.id).outcome is Outcome.ATTESTED
+
+
+def test_an_earlier_result_that_was_not_verified_does_not_count() -> None:
+    """A run cannot count a failure, or anything but a verified result, again."""
+    earlier = {"log-in": EarlierResult(line=2, until="2026-12-30")}
+    known = lines(
+        (FIRST, started()),
+        (FIRST, checked("failed")),
+        (SECOND, structs.replace(started(), earlier=earlier)),
+    )
+    assert fold(known, SECOND).step(STEP.id).outcome is Outcome.NOT_RUN
