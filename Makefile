@@ -24,10 +24,8 @@ units-of-engine: PART = tests/unit/engine
 units-of-odd-files: PART = tests/unit/odd
 units-of-evidence: PART = tests/unit/evidence tests/unit/cli tests/unit/remote tests/sandbox
 units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine evidence cli remote odd)
-# Tests kill processes, and never the machine: without waiting for the disk they take a fifth less.
-PYTHON_OF_TESTS = $(shell command -v eatmydata) $(BIN)/python
 # What runs them, and what more it is given.
-RUN = $(PYTHON_OF_TESTS)
+RUN = $(BIN)/python
 MORE =
 # They run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
@@ -73,10 +71,10 @@ architecture: $(VENV)/.installed-tests  ## who imports whom, and what no class s
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 walks: $(VENV)/.installed-tests programs  ## a run of each scenario, a walk in a browser, one client
-	$(PYTHON_OF_TESTS) -m pytest $(WALKS) $(AS_WRITTEN)
+	$(BIN)/python -m pytest $(WALKS) $(AS_WRITTEN)
 
 others: $(VENV)/.installed-tests programs  ## every test beside the unit tests
-	$(PYTHON_OF_TESTS) -m pytest $(OTHERS) $(SELECTED) $(SLOWEST)
+	$(BIN)/python -m pytest $(OTHERS) $(SELECTED) $(SLOWEST)
 
 # Every command with every odd file, every client with every hostile answer, every point of a kill.
 matrices: $(VENV)/.installed-tests programs  ## the whole of what other runs only sample
@@ -86,7 +84,7 @@ unit-matrices: $(VENV)/.installed-tests
 	@$(SIDE_BY_SIDE) $(PARTS) MORE="--matrices $(SLOWEST)"
 
 other-matrices: $(VENV)/.installed-tests programs
-	$(PYTHON_OF_TESTS) -m pytest $(OTHERS) --matrices $(SLOWEST)
+	$(BIN)/python -m pytest $(OTHERS) --matrices $(SLOWEST)
 
 # Tracing doubles the time of these tests, so CI does not measure it.
 coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's, with the branches that they cover; before a release

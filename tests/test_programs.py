@@ -14,7 +14,7 @@ from tests.support.programs import problems
 from tests.support.wording import wording
 
 ROOT = Path(__file__).parents[1]
-LISTED = ("chromium", "eatmydata", "git", "node", "npm", "openssl", "softhsm2-util", "unshare")
+LISTED = ("chromium", "git", "node", "npm", "openssl", "softhsm2-util", "unshare")
 TESTS = """\
 from tests.support.programs import needs
 import pytest
