@@ -11,30 +11,28 @@ import gc
 import json
 import multiprocessing
 import os
-import select
 import signal
-import socket
-import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from runbook_lib.errors import SettingsError, reason_of
+from runbook_lib.remote.threads import run_in_thread
 
 _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
 # Seconds for a cell that took too long to show where it was.
 _GRACE_SECONDS = 3
-# A message is its length in bytes, and UTF-16 of JSON. `shell` bounds the outputs of a cell; this
-# limit is for a cell that writes to the socket itself.
-_LENGTH = struct.Struct("!Q")
+# A message is UTF-16 of JSON. `shell` bounds the outputs of a cell; this limit is for a cell that
+# writes to the pipe itself.
 _MAX_MESSAGE_BYTES = 64 << 20
-_BLOCK_BYTES = 1 << 20
 
 
 class CellOutput(NamedTuple):
@@ -72,15 +70,12 @@ class CellProcess:
         context: Any = multiprocessing.get_context(
             "fork" if threading.active_count() == 1 else "spawn"
         )
-        self._socket, theirs = socket.socketpair()
-        # For a process that reads nothing; what arrives is read without waiting.
-        self._socket.settimeout(_CELL_SECONDS)
-        self._arrived = bytearray()
+        self._connection, theirs = multiprocessing.Pipe()
         self._process = context.Process(target=_live, args=[theirs])
         try:
             self._process.start()
         except OSError as error:
-            self._socket.close()
+            self._connection.close()
             raise SettingsError(
                 f"No process can be started for the notebook: {reason_of(error)}.",
                 next_step="Free memory or processes, and run again.",
@@ -100,25 +95,26 @@ class CellProcess:
         Calls `on_tick` about twenty times a second meanwhile.
         """
         end = time.monotonic() + _CELL_SECONDS
-        self._send(source)
+        # NOTE: a cell that writes half a message keeps its reader waiting.
+        reply = run_in_thread(partial(self._ask, source), "cell")
         try:
-            while (shown := self._read_output(_TICK_SECONDS)) is None:
+            while not wait([reply], _TICK_SECONDS).done:
                 on_tick()
-                # NOTE: a cell's own processes may keep the socket open after this process has died.
-                if self._has_died() and not self._is_readable(0):
+                # NOTE: a cell's own processes may keep the pipe open after this process has died.
+                if self._has_died() and not wait([reply], _TICK_SECONDS).done:
                     raise EOFError
                 if time.monotonic() > end:
-                    return self._late()
-            return shown
-        except (EOFError, OSError):
+                    return self._late(reply)
+            return reply.result()
+        except (EOFError, ConnectionError):
             return _failed(CellOutput(None, []), "DeadKernelError", "Kernel died")
-        except _InvalidMessageError:
+        except (_InvalidMessageError, OSError):  # an OSError for one that is too long
             text = "A cell wrote to the connection of its own process"
             return _failed(CellOutput(None, []), "InvalidMessageError", text)
 
     def close(self) -> None:
         """Kill the process, with all that its cells started."""
-        if self._socket.fileno() < 0:
+        if self._connection.closed:
             return
         # NOTE: kill it before it is reaped, while no other process can have its number.
         with suppress(OSError):  # it may not lead its session yet
@@ -126,7 +122,7 @@ class CellProcess:
         self._process.kill()
         self._process.join()
         self._process.close()
-        self._socket.close()
+        self._connection.close()
 
     def _has_died(self) -> bool:
         """Return whether the process has ended; it is not reaped, so its number stays its own."""
@@ -135,44 +131,19 @@ class CellProcess:
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # it has died, as its reply will show
-            self._socket.sendall(_packed(value))
+            self._connection.send_bytes(_packed(value))
 
-    def _is_readable(self, seconds: float) -> bool:
-        """Return whether something has arrived, or arrives within `seconds`."""
-        return bool(select.select([self._socket], [], [], seconds)[0])
+    def _ask(self, source: str) -> CellOutput:
+        """Send a cell and wait for its output; raises `_InvalidMessageError` for something else."""
+        self._send(source)
+        return _cell_output(self._connection.recv_bytes(_MAX_MESSAGE_BYTES))
 
-    def _read_output(self, seconds: float) -> CellOutput | None:
-        """
-        Read the bytes that arrive within `seconds`; return a cell's output once it is complete.
-
-        Raises `EOFError` at the end of the stream.
-        """
-        if not self._is_readable(seconds):
-            return None
-        block = self._socket.recv(_BLOCK_BYTES)
-        if not block:
-            raise EOFError
-        self._arrived += block
-        if len(self._arrived) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._arrived)
-        if length > _MAX_MESSAGE_BYTES or len(self._arrived) > _LENGTH.size + length:
-            raise _InvalidMessageError
-        if len(self._arrived) < _LENGTH.size + length:
-            return None
-        message = bytes(self._arrived[_LENGTH.size :])
-        self._arrived.clear()
-        return _cell_output(message)
-
-    def _late(self) -> CellOutput:
+    def _late(self, reply: Future[CellOutput]) -> CellOutput:
         """Interrupt the cell, so that it shows where it was."""
         os.killpg(self.pid, signal.SIGINT)
-        end = time.monotonic() + _GRACE_SECONDS
-        shown = None
-        while shown is None and (left := end - time.monotonic()) > 0:
-            shown = self._read_output(left)
+        has_replied = bool(wait([reply], _GRACE_SECONDS).done)
         return _failed(
-            shown or CellOutput(None, []),
+            reply.result() if has_replied else CellOutput(None, []),
             "CellTimeoutError",
             f"A cell took more than {_CELL_SECONDS} s",
         )
@@ -184,8 +155,7 @@ def _failed(shown: CellOutput, name: str, text: str) -> CellOutput:
 
 
 def _packed(value: object) -> bytes:
-    content = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
-    return _LENGTH.pack(len(content)) + content
+    return json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
 
 
 def _unpacked(data: bytes) -> Any:
@@ -206,7 +176,7 @@ def _cell_output(message: bytes) -> CellOutput:
     return CellOutput(number, shown, error)
 
 
-def _live(end: socket.socket) -> None:
+def _live(end: Connection) -> None:
     """Run the cells that come over `end`, in the new process."""
     _part_from_parent(end.fileno())
     from runbook_lib.engine.shell import make_shell  # noqa: PLC0415  (loads IPython)
@@ -214,33 +184,17 @@ def _live(end: socket.socket) -> None:
     pid = os.getpid()
     with suppress(EOFError):
         os.environ.clear()
-        os.environ.update(_received(end))
+        os.environ.update(_unpacked(end.recv_bytes()))
         time.tzset()
         shell = make_shell()
         while True:
-            source = _received(end)
+            source = _unpacked(end.recv_bytes())
             signal.signal(signal.SIGINT, signal.default_int_handler)
             shown = shell.perform(source)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             if os.getpid() != pid:  # a cell forked, and its child came here as well
                 os._exit(0)
-            end.sendall(_packed(shown))
-
-
-def _received(end: socket.socket) -> Any:
-    """Return the parent's next message; raises `EOFError` at the end of the stream."""
-    (length,) = _LENGTH.unpack(_received_bytes(end, _LENGTH.size))
-    return _unpacked(_received_bytes(end, length))
-
-
-def _received_bytes(end: socket.socket, number: int) -> bytes:
-    content = bytearray()
-    while len(content) < number:
-        block = end.recv(min(number - len(content), _BLOCK_BYTES))
-        if not block:
-            raise EOFError
-        content += block
-    return bytes(content)
+            end.send_bytes(_packed(shown))
 
 
 def _part_from_parent(end: int) -> None:
@@ -265,5 +219,5 @@ def _part_from_parent(end: int) -> None:
     fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, os.O_ASYNC)
-    if wait([parent.sentinel], 0):
+    if multiprocessing.connection.wait([parent.sentinel], 0):
         os._exit(1)

@@ -391,13 +391,14 @@ while True:
     ("message", "error"),
     [
         ('b"\\0\\0"', "CellTimeoutError"),
-        ('struct.pack("!Q", 1000) + b"x" * 10', "CellTimeoutError"),
-        ('struct.pack("!Q", 1 << 62)', "InvalidMessageError"),
-        ('struct.pack("!Q", 2 << 30) + b"x"', "InvalidMessageError"),
-        ('struct.pack("!Q", 4) + b"nope"', "InvalidMessageError"),
-        ('struct.pack("!Q", 4) + "{}".encode("utf-16")[2:]', "InvalidMessageError"),
-        ('struct.pack("!Q", 22) + "[1,[3],\'\']".encode("utf-16")', "InvalidMessageError"),
-        ('struct.pack("!Q", 2) + b"too much"', "InvalidMessageError"),
+        ('struct.pack("!i", 1000) + b"x" * 10', "CellTimeoutError"),
+        ('struct.pack("!iQ", -1, 1 << 62)', "InvalidMessageError"),
+        ('struct.pack("!i", (1 << 31) - 1) + b"x"', "InvalidMessageError"),
+        ('struct.pack("!i", -7)', "InvalidMessageError"),
+        ('struct.pack("!i", 4) + b"nope"', "InvalidMessageError"),
+        ('struct.pack("!i", 4) + "{}".encode("utf-16")[2:]', "InvalidMessageError"),
+        ('struct.pack("!i", 22) + "[1,[3],\'\']".encode("utf-16")', "InvalidMessageError"),
+        ('struct.pack("!i", 2) + b"too much"', "InvalidMessageError"),
     ],
 )  # fmt: skip
 def test_half_a_message_is_bounded_in_size_and_time(
