@@ -8,12 +8,12 @@ value ends it.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from runbook_lib.core.attestation_rules import days_after, days_between, person_key
 from runbook_lib.core.model import AttestationKind, Value
 from runbook_lib.run.events import Attestation, Binding, StepDefinition
 from runbook_lib.run.state import VoidAttestation
@@ -102,17 +102,6 @@ def is_same_value(value: Value | None, other: Value | None) -> bool:
     return value == other
 
 
-def person_key(name: str) -> str:
-    """
-    Return a key that is equal for two spellings of one person's name.
-
-    It ignores differences of compatible characters (NFKC), case, blanks and invisible characters.
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    shown = (char for char in folded if unicodedata.category(char) != "Cf")
-    return " ".join("".join(shown).split())
-
-
 def last_day(attestation: Attestation, step: StepDefinition, most_days: int = 0) -> str:
     """
     Return the last day on which `attestation` counts for `step`; empty if it has no end.
@@ -125,17 +114,6 @@ def last_day(attestation: Attestation, step: StepDefinition, most_days: int = 0)
     days = days_of_answer.get(attestation.sentence, step.valid_days)
     ends = days_after(attestation.at, min(days, most_days or days)) if days else ""
     return min(filter(None, (attestation.until, ends)), default="")
-
-
-def days_after(moment: str, days: int) -> str:
-    """Return the day that is `days` after `moment`."""
-    day = datetime.fromisoformat(moment).date()
-    return (day + min(timedelta(days), date.max - day)).isoformat()
-
-
-def days_between(moment: str, day: str) -> int:
-    """Return the number of days from `moment` to `day`."""
-    return (date.fromisoformat(day) - datetime.fromisoformat(moment).date()).days
 
 
 def select_current(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from runbook_lib.core.attestation_rules import days_between
 from runbook_lib.core.model import (
     AttestationKind,
     Exchange,
@@ -30,7 +31,6 @@ from runbook_lib.errors import ChainError
 from runbook_lib.run.attestations import (
     Selection,
     Subject,
-    days_between,
     last_day,
     mismatch,
     select_current,
