@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbook_lib.core.procedure import Procedure, Step
-from runbook_lib.run.events import AnswerDefinition, CheckDefinition, StepDefinition
+from runbook_lib.run.events import AnswerOption, CheckDefinition, StepDefinition
 
 
 def define_steps(procedure: Procedure) -> tuple[StepDefinition, ...]:
@@ -19,9 +19,7 @@ def _define_step(step: Step, procedure: Procedure) -> StepDefinition:
         kind=step.kind,
         sentence=step.sentence,
         answers=tuple(
-            AnswerDefinition(
-                label=answer.label, sentence=answer.sentence, valid_days=answer.valid_days
-            )
+            AnswerOption(label=answer.label, sentence=answer.sentence, valid_days=answer.valid_days)
             for answer in step.answers
         ),
         subject=step.subject,

@@ -40,7 +40,7 @@ FORMAT = 15
 BoundValue = Annotated[Value, Meta(extra={"mask": "subject"})]
 
 
-class AnswerDefinition(ModelStruct):
+class AnswerOption(ModelStruct):
     """An answer that a person can confirm instead of a step's sentence."""
 
     label: Name
@@ -79,7 +79,7 @@ class StepDefinition(ModelStruct):
     sentence: Name
     """The sentence that a person confirms."""
 
-    answers: tuple[AnswerDefinition, ...]
+    answers: tuple[AnswerOption, ...]
     """Answers that a person may confirm instead of the sentence."""
 
     subject: tuple[Name, ...]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from typing import NamedTuple
 
 from msgspec import structs
@@ -110,8 +111,8 @@ class _History:
     calls: Counter[str] = field(default_factory=Counter)
     """Number of responses of each host."""
 
-    def read(self, line: Line) -> None:
-        """Take in a line."""
+    def add_line(self, line: Line) -> None:
+        """Add the content of a line."""
         head = line.head
         event = line.event
         is_own = not self.run or head.run == self.run
@@ -126,7 +127,7 @@ class _History:
             case ValuesGiven():
                 self.values |= {**event.values, **event.fingerprints}
             case ValuesJudged():
-                self._judge(event)
+                self._apply_verdicts(event)
             case Attestation():
                 self.attestations.setdefault(head.step, []).append(event)
                 self.worked_on.add(head.step)
@@ -141,10 +142,14 @@ class _History:
             case _ if head.type == "step.checked":
                 self.all_checks[head.seq] = line
                 if is_own:
-                    self._read_check(line)
+                    self._add_check(line)
 
-    def _judge(self, event: ValuesJudged) -> None:
-        """Take in verdicts; attestations that lacked a value are about the first accepted one."""
+    def _apply_verdicts(self, event: ValuesJudged) -> None:
+        """
+        Note accepted and refused values.
+
+        Attestations that lacked a value are about the first accepted one.
+        """
         for name, value in event.refused.items():
             if name in event.before:
                 self.refused[name, value] = event.before[name]
@@ -153,7 +158,7 @@ class _History:
         for attestations in self.attestations.values():
             attestations[:] = [_with_late_values(item, event.accepted) for item in attestations]
 
-    def _read_check(self, line: Line) -> None:
+    def _add_check(self, line: Line) -> None:
         step = line.head.step
         self.checked[step] = line
         event: StepChecked | None = line.event
@@ -204,7 +209,7 @@ def fold(
     """
     history = _History(run)
     for line in lines_of(lines, run) if run else lines:
-        history.read(line)
+        history.add_line(line)
     if history.started is None:
         raise ChainError(f"The journal has no beginning of the run {run or 'of this tenant'}.")
     started: RunStarted = history.started.event
@@ -215,8 +220,8 @@ def fold(
     states: dict[str, StepState] = {}
     for step in steps or started.steps:
         states[step.id] = _step_state(step, history, subject, states)
-    findings = [finding for state in states.values() for finding in state.findings]
-    numbers: set[int] = set().union(*(finding.exchanges for finding in findings))
+    findings = chain.from_iterable(state.findings for state in states.values())
+    numbers = set(chain.from_iterable(finding.exchanges for finding in findings))
     lacking = sorted(numbers - history.exchanges.keys())
     if lacking:
         raise ChainError(f"A finding rests on line {lacking[0]}, which is not an exchange here.")

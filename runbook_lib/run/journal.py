@@ -98,7 +98,7 @@ class Line:
         return digest_of(_encode(self.head))
 
     @property
-    def text(self) -> bytes:
+    def encoded(self) -> bytes:
         """The line as it is written."""
         head = _encode(self.head)
         return head[:-1] + b',"data":' + self.data + b"}\n" if self.data else head + b"\n"
@@ -138,7 +138,7 @@ def parse_line(text: bytes, place: str) -> Line:
         fields = {name: getattr(written, name) for name in LineHead.__struct_fields__}
         line = Line(LineHead(**fields), b"" if written.data is UNSET else bytes(written.data))
         is_same = not line.data or digest_of(line.data) == line.head.sha256
-        if line.head.type not in EVENTS or line.text != text or not is_same:
+        if line.head.type not in EVENTS or line.encoded != text or not is_same:
             raise ChainError(f"{place} was altered.", next_step=_NOT_UNDERSTOOD)
         event = line.event
     except ValidationError as error:
@@ -191,7 +191,7 @@ class Journal:
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.RLock()
 
-    def read(self) -> Sequence[Line]:
+    def read_all(self) -> Sequence[Line]:
         """
         Return all lines, oldest first; only those that are new are read.
 
@@ -218,7 +218,7 @@ class Journal:
         Raises `JournalError`, with the file unchanged, if one is invalid or cannot be written.
         """
         with self.locked(), self.path.open("a+b", buffering=0) as file:
-            self.read()
+            self.read_all()
             torn = file.seek(0, os.SEEK_END) - self._end
             if torn:  # by a process that was killed
                 file.seek(self._end)
@@ -229,7 +229,7 @@ class Journal:
                 lines.append(self._next_line(event, lines[-1] if lines else self._last, run, step))
             file.truncate(self._end)
             try:
-                _write_whole(file.fileno(), b"".join(line.text for line in lines))
+                _write_whole(file.fileno(), b"".join(line.encoded for line in lines))
             except OSError:
                 file.truncate(self._end)
                 raise
@@ -268,7 +268,7 @@ class Journal:
 
     def _keep(self, line: Line) -> None:
         self._lines.append(line)
-        self._end += len(line.text)
+        self._end += len(line.encoded)
 
     def _next_line(self, event: ModelStruct, last: Line | None, run: str, step: str) -> Line:
         """Return the line of `event` after the line `last`; raises `JournalError`."""

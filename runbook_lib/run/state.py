@@ -7,6 +7,7 @@ Its JSON is the record in a bundle, a program's answer, a panel's content and a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -26,7 +27,7 @@ from runbook_lib.core.model import (
     Value,
     WaitsFor,
 )
-from runbook_lib.run.events import FORMAT, AnswerDefinition, Attestation, KnownErrorText, Note
+from runbook_lib.run.events import FORMAT, AnswerOption, Attestation, KnownErrorText, Note
 
 # The verb phrase of each kind of attestation, for the sentence that it no longer counts.
 _ACTS = {
@@ -84,7 +85,7 @@ class StepState(ModelStruct):
     sentence: str
     """The sentence that a person confirms."""
 
-    answers: tuple[AnswerDefinition, ...]
+    answers: tuple[AnswerOption, ...]
     """Answers that a person may confirm instead."""
 
     code: Code | Literal[""] = ""
@@ -169,7 +170,7 @@ class StepState(ModelStruct):
 
     def gather(self, name: str) -> list[Any]:
         """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of its findings."""
-        return [item for finding in self.findings for item in getattr(finding, name)]
+        return list(chain.from_iterable(getattr(finding, name) for finding in self.findings))
 
 
 class RunState(ModelStruct):
@@ -239,5 +240,7 @@ class RunState(ModelStruct):
     @property
     def facts(self) -> dict[str, Value]:
         """The facts that checks found; later ones win."""
-        findings = [finding for step in self.steps for finding in step.findings]
-        return {name: value for finding in findings for name, value in finding.facts.items()}
+        facts: dict[str, Value] = {}
+        for finding in chain.from_iterable(step.findings for step in self.steps):
+            facts |= finding.facts
+        return facts

@@ -108,10 +108,16 @@ class RandomJournal:
         elif kind < 0.72:
             self.note(step)
         elif kind < 0.82:
-            name, values = self.random.choice((("app_id", APPS), ("service_domain", DOMAINS)))
-            self.write("input.given", InputGiven(name=name, value=self.random.choice(values)))
+            self.give()
         elif step.checks:
             self.check(step)
+
+    def give(self) -> None:
+        """Add a value."""
+        values = {"app_id": APPS, "service_domain": DOMAINS}
+        name = self.random.choice(tuple(values))
+        value = self.random.choice(values[name])
+        self.write("input.given", InputGiven(name=name, value=value))
 
     def attest(self, step: Step) -> None:
         """Add a person's attestation."""

@@ -83,7 +83,7 @@ def test_a_state_is_one_json_document() -> None:
 
 
 def test_lines_after_the_end_of_a_run_do_not_count() -> None:
-    """What is added later changes no record."""
+    """Later lines change no record."""
     known = lines((FIRST, started()), (FIRST, RunFinished()))
     later = [*known, *lines((FIRST, attested()), (FIRST, checked("failed")))]
 
@@ -143,7 +143,7 @@ def test_an_earlier_result_counts_again() -> None:
 
 
 def test_a_check_of_the_run_itself_decides_before_an_earlier_one() -> None:
-    """What was checked again is not taken from before."""
+    """A new result replaces the earlier one."""
     earlier = {"log-in": EarlierResult(line=3, until="2026-12-30")}
     known = lines(
         (FIRST, started()),
