@@ -107,12 +107,14 @@ class Journal:
         lock_seconds: float = _LOCK_SECONDS,
     ) -> None:
         self.path = path
+        # A check that ends late writes where it began, whatever the working folder is by then.
+        self._file = path.absolute()
         self._clock = clock
         self._lock_seconds = lock_seconds
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.Lock()
         self._held: BinaryIO | None = None
-        self._lock_path = path.with_suffix(".lock")
+        self._lock_path = self._file.with_suffix(".lock")
 
     def entries(self) -> list[JournalEntry]:
         """Return every complete line, oldest first; raises the errors of `read_lines`."""
@@ -170,9 +172,9 @@ class Journal:
         written.
         """
         with self.locked():
-            is_new = not self.path.exists()
+            is_new = not self._file.exists()
             # NOTE: unbuffered: lines reach the kernel whole, and a failure is seen here.
-            with self.path.open("a+b", buffering=0) as file:
+            with self._file.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
                 last = _line_before(file, size)
                 # NOTE: a killed process may have left a part of a line.
@@ -192,7 +194,7 @@ class Journal:
                 file.truncate(end)
                 _write_whole(file, content)
             if is_new:
-                sync_folder(self.path.parent)
+                sync_folder(self._file.parent)
         return first
 
     @contextmanager
@@ -206,13 +208,13 @@ class Journal:
             f"Another process has locked the journal {self.path} for over {self._lock_seconds} s."
         )
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            check_place(self.path)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            check_place(self._file)
             lock = hold_lock(self._lock_path, seconds=self._lock_seconds, busy=busy)
             with self._turns, lock:
                 yield
         except OSError as error:
-            place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
+            place = f" ({error.filename})" if error.filename not in (None, str(self._file)) else ""
             raise JournalError(
                 f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
             ) from error

@@ -32,6 +32,7 @@ from runbook_lib.core.model import (
     Exchange,
     Finding,
     JournalEntry,
+    NotebookFinished,
     Outcome,
     StepChecked,
     StepStarted,
@@ -664,3 +665,16 @@ def test_reading_from_several_threads_at_once_sees_one_chain(path: Path) -> None
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(read, range(8))) == [300] * 8
+
+
+def test_a_late_line_goes_where_the_journal_was_opened(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that ends after its process has gone to another folder writes nothing there."""
+    journal = Journal(Path("evidence/acme/journal.jsonl"))
+    other = tmp_path_factory.mktemp("other")
+    monkeypatch.chdir(other)
+    journal.append("notebook.finished", NotebookFinished())
+
+    assert (folder / "evidence/acme/journal.jsonl").is_file()
+    assert list(other.iterdir()) == []
