@@ -36,7 +36,7 @@ from runbook_lib.evidence.journal_excerpt import (
     copy_excerpt,
     report_entries,
 )
-from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks
+from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks, remote_texts_in
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
@@ -158,15 +158,17 @@ def seal_bundle(
     keys = keys_beside(reader.journal.path.parent)
     with chain_end(reader) as (link, after):
         record = write_record(folder, state, reader, after)
-        content = _files(folder)
-        remote_words = RemoteHexStrings([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
+        content = files_in(folder)
+        remote_words = RemoteHexStrings(
+            remote_texts_in(folder / name for name in (JOURNAL_NAME, CARRIED_NAME))
+        )
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
         keep_public_key(seal_with.key)
         _write_statement(folder, record, seal_with, link)
-        unstamped = _stamp(folder, seal_with)
-        refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)
-        for path in _files(folder):
+        unstamped = stamp_statement(folder, seal_with)
+        refuse_leaks(set(files_in(folder)) - set(content), redactor, remote_words)
+        for path in files_in(folder):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
@@ -223,20 +225,20 @@ def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainL
     key = seal_with.key
     authority = seal_with.timestamp_authority
     made = provenance_predicate(record, materials=seal_with.materials)
-    envelope = sign_statement(key, _resources(folder), PROVENANCE, made)
+    envelope = sign_statement(key, describe_files(folder), PROVENANCE, made)
     (folder / PROVENANCE_NAME).write_bytes(envelope)
     text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)
     _write(folder / INSTRUCTIONS_NAME, text)
-    _write(folder / SUMS_NAME, checksum_text(_resources(folder)))
+    _write(folder / SUMS_NAME, checksum_text(describe_files(folder)))
     predicate = result_predicate(
         record, link=link, configuration=seal_with.materials, timestamp_authority=authority
     )
-    envelope = sign_statement(key, _resources(folder), TEST_RESULT, predicate)
+    envelope = sign_statement(key, describe_files(folder), TEST_RESULT, predicate)
     (folder / STATEMENT_NAME).write_bytes(envelope)
     (folder / SIGSTORE_NAME).write_bytes(sigstore_bundle(envelope))
 
 
-def _stamp(folder: Path, seal_with: Seal) -> str:
+def stamp_statement(folder: Path, seal_with: Seal) -> str:
     """Request a time-stamp of the statement, if wanted; return the reason for a missing one."""
     if seal_with.stamp is None or not seal_with.timestamp_authority:
         return ""
@@ -249,12 +251,14 @@ def _stamp(folder: Path, seal_with: Seal) -> str:
     return ""
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """Return every file under `folder`, by name."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _resources(folder: Path) -> list[Resource]:
-    return [describe_file(path, path.relative_to(folder).as_posix()) for path in _files(folder)]
+def describe_files(folder: Path) -> list[Resource]:
+    """Return digest and size of every file under `folder`, by name."""
+    return [describe_file(path, path.relative_to(folder).as_posix()) for path in files_in(folder)]
 
 
 def _write(path: Path, text: str) -> None:

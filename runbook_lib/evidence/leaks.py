@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -34,14 +34,14 @@ _ANOTHER_FILE = (
 
 class RemoteHexStrings(Container[str]):
     """
-    The words of 32 hexadecimal digits that a remote system said in these journal `files`.
+    The words of 32 hexadecimal digits in `texts`, which a remote system said.
 
-    They are request ids, MD5s or ETags, and look like a client secret. Read on demand,
-    since most evidence has none.
+    They are request ids, MD5s or ETags, and look like a client secret. The texts are read on
+    demand, since most evidence has no such word.
     """
 
-    def __init__(self, files: Iterable[Path]) -> None:
-        self._files = tuple(files)
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = texts
 
     def __contains__(self, word: object) -> bool:
         return word in self._words
@@ -55,12 +55,18 @@ class RemoteHexStrings(Container[str]):
             return -1
 
         search = SecretSearch(collect)
-        for path in self._files:
-            for line in path.read_bytes().splitlines() if path.exists() else ():
-                entry = parse_line(line)
-                if entry is not None and isinstance(entry.data, StepChecked | Exchange):
-                    search.is_leak(write_json(to_builtins(entry.data)))
+        for text in self._texts:
+            search.is_leak(text)
         return frozenset(words)
+
+
+def remote_texts_in(files: Iterable[Path]) -> Iterator[str]:
+    """Yield what remote systems said in these journal `files`."""
+    for path in files:
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            entry = parse_line(line)
+            if entry is not None and isinstance(entry.data, StepChecked | Exchange):
+                yield write_json(to_builtins(entry.data))
 
 
 def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:

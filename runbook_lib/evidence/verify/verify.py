@@ -173,7 +173,7 @@ def verify_record(folder: Path, trust: TrustAnchors) -> tuple[VerifiedBundle, Re
     present, envelope, signed, contents = read_signed(
         folder, trust, TEST_RESULT, **names, check_form=check_run_form
     )
-    with _reading(PROVENANCE_NAME):
+    with in_file(PROVENANCE_NAME):
         made = open_envelope(contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
         check_build_form(made)
     _check_listing(present, contents, envelope, signed, made)
@@ -182,7 +182,7 @@ def verify_record(folder: Path, trust: TrustAnchors) -> tuple[VerifiedBundle, Re
     withheld = _check_lines(folder, present, record)
     place = place_of(signed, envelope)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
-    stamped_on, note = _timestamp(present, envelope, authority, trust)
+    stamped_on, note = check_timestamp(present, envelope, authority, trust)
     verified = VerifiedBundle(
         run=place.run,
         link=place.link,
@@ -206,7 +206,7 @@ def verify_record(folder: Path, trust: TrustAnchors) -> tuple[VerifiedBundle, Re
 
 def place_of(signed: SignedStatement, envelope: bytes) -> StatementClaims:
     """Return the claims of a statement about its run and its place in a chain."""
-    with _reading(STATEMENT_NAME):
+    with in_file(STATEMENT_NAME):
         link = read_link(signed)
     return StatementClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
 
@@ -219,20 +219,22 @@ def read_signed(
     needed: Collection[str],
     looked_into: Collection[str],
     check_form: Callable[[SignedStatement], None] = lambda _: None,
+    unsigned: Collection[str] = UNSIGNED,
 ) -> tuple[Mapping[str, Path], bytes, SignedStatement, Mapping[str, bytes]]:
     """
     Verify the statement of the type `kind` over the files in `folder`.
 
     It returns the files, the statement's envelope, the statement, and the contents of the files in
-    `looked_into`. The statement must name the files `needed`. Raises an `EvidenceError`, with the
-    file and the reason, or `OSError`.
+    `looked_into`. The statement must name the files `needed`, and may leave out the files
+    `unsigned`. Raises an `EvidenceError`, with the file and the reason, or `OSError`.
     """
     present = _present(folder)
     envelope = _read(present, STATEMENT_NAME)
-    with _reading(STATEMENT_NAME):
+    with in_file(STATEMENT_NAME):
         signed = open_envelope(envelope, trust.keys, kind)
         check_form(signed)
-    contents = _contents(present, signed.subjects, needed, looked_into)
+    signed_files = {name: path for name, path in present.items() if name not in unsigned}
+    contents = _contents(signed_files, signed.subjects, needed, looked_into)
     return present, envelope, signed, contents
 
 
@@ -287,7 +289,7 @@ def _digest(path: Path, most: int) -> str:
 
 
 @contextmanager
-def _reading(file: str) -> Iterator[None]:
+def in_file(file: str) -> Iterator[None]:
     """Name `file` in errors that name none."""
     try:
         yield
@@ -311,7 +313,7 @@ def _contents(
         if name not in names:
             raise ContentError(f"It does not name {name}.", file=STATEMENT_NAME)
     for name in present:
-        if name not in names and name not in UNSIGNED:
+        if name not in names:
             raise ContentError("It was added: the statement does not name it.", file=name)
     contents: dict[str, bytes] = {}
     for subject in subjects:
@@ -398,7 +400,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
             (CARRIED_NAME, carried_lines(folder, carried)),
             (JOURNAL_NAME, excerpt_lines(folder, record.journal)),
         ):
-            with _reading(file):
+            with in_file(file):
                 for line in found:
                     if line.entry.withheld:
                         withheld.append(line.ref.seq)
@@ -408,7 +410,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     return tuple(withheld)
 
 
-def _timestamp(
+def check_timestamp(
     present: Mapping[str, Path], envelope: bytes, authority: str, trust: TrustAnchors
 ) -> tuple[str, str]:
     """
@@ -425,7 +427,7 @@ def _timestamp(
     if not authority:
         raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)
     token = _read(present, TIMESTAMP_NAME)
-    with _reading(TIMESTAMP_NAME):
+    with in_file(TIMESTAMP_NAME):
         if trust.authorities:
             return timestamp(stamped_at(token, envelope, trust.authorities)), ""
         check_imprint(token, envelope)

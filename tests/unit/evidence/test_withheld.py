@@ -30,7 +30,7 @@ from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, ExitCode, LeakError
 from runbook_lib.evidence.chain import check_restored
-from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks
+from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks, remote_texts_in
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify import verify_chain
@@ -145,7 +145,7 @@ def test_nothing_that_a_remote_says_stops_the_sealing(
         folder = tmp_path / str(number)
         folder.mkdir()
         path = written(redactor, folder, **{part: place(text) for part, place in case.items()})
-        refuse_leaks([path], redactor, RemoteHexStrings([path]))
+        refuse_leaks([path], redactor, RemoteHexStrings(remote_texts_in([path])))
         assert not (known and secret in path.read_text()), number
 
 
@@ -241,7 +241,7 @@ def test_an_attestation_is_not_excused_by_a_remotes_text(tmp_path: Path) -> None
     other.write_text(f"print({APP_SECRET!r}) {MD5}")
 
     with pytest.raises(LeakError):
-        refuse_leaks([other], Redactor(), RemoteHexStrings([journal]))
+        refuse_leaks([other], Redactor(), RemoteHexStrings(remote_texts_in([journal])))
 
 
 # --- a journal that already holds such a line -----------------------------------------------
