@@ -168,6 +168,11 @@ class StepState(ModelStruct):
         is_blocked = self.outcome is Outcome.SKIPPED and not self.by_person
         return is_blocked or self.outcome is Outcome.FAILED
 
+    @property
+    def counted_attestations(self) -> tuple[Attestation, ...]:
+        """The attestations that count: other people's, then the one that decides."""
+        return (*self.confirmed_by, *((self.attestation,) if self.attestation else ()))
+
     def gather(self, name: str) -> list[Any]:
         """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of its findings."""
         return list(chain.from_iterable(getattr(finding, name) for finding in self.findings))
