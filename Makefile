@@ -40,7 +40,7 @@ NODE := tests/support/node
 NODE_MODULES := $(NODE)/node_modules/.package-lock.json
 # `make lock UPGRADE=--upgrade` takes the newest releases that pyproject.toml allows.
 UPGRADE =
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate $(UPGRADE)
+LOCK = $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --no-header --no-annotate $(UPGRADE)
 # What is installed is a wheel whose hash is in a lock: nothing is built from source on the way.
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 COUNT = grep -c '^[a-z].*=='

@@ -17,6 +17,7 @@ PACKAGES = (ROOT / "runbook_lib", ROOT / "facebook_cyclr_sandbox")
 NOT_IMPORTED = {
     "ipykernel": "the kernel in JupyterLab, started by name",
     "ipywidgets": "the base of anywidget's widgets, in the version that JupyterLab 4 shows",
+    "jsonschema": "nbformat loads it, in a version that does not build parsers at import",
     "jupyterlab-widgets": "shows panels in the browser, in a version that waits for them",
     "python-multipart": "Starlette reads the sandbox's forms with it",
     "voila": "`runbook lab --app` loads it as a server extension, by name",

@@ -48,10 +48,6 @@ from runbook_lib.errors import (
 )
 from runbook_lib.text import one_line
 
-# NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
-# rfc3987_syntax, which builds dozens of parsers when it is imported, 2.4 s of each run
-# (https://github.com/willynilly/rfc3987-syntax); jsonschema copes with its absence.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 # NOTE: imports make thousands of objects that live on; looking through them takes 0.1 s of a run.
 gc.set_threshold(50_000, 20, 100)
 

@@ -7,18 +7,16 @@ Templates are compiled here, once for all of them.
 from __future__ import annotations
 
 import gc
-import sys
 from contextlib import suppress
 from importlib import import_module
+
+import nbformat
 
 from runbook_lib.connectors.registry import load_texts, working_procedures
 from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.registrable_domains import parent_domain
-
-# NOTE: see `cli.main`; before nbformat is loaded.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NAMES = (
     "runbook_lib.notebook.session",
@@ -32,7 +30,6 @@ NAMES = (
     "cryptography.hazmat.primitives.asymmetric.ec",
     "filelock",
     "httpx",
-    "nbformat",
     "papermill",
     "publicsuffixlist",
     "runbook_lib.engine.workers",
@@ -58,6 +55,5 @@ for _name in ("runbook_lib.evidence.reports.renderer", "runbook_lib.notebook.ren
 parent_domain("www.example.com")  # reads the Public Suffix List
 without_headers("")  # compiles its pattern
 # The schema of a notebook is compiled when the first one is validated.
-_nbformat = sys.modules["nbformat"]
-_nbformat.validate(_nbformat.v4.new_notebook())
+nbformat.validate(nbformat.v4.new_notebook())  # type: ignore[no-untyped-call]
 gc.freeze()
