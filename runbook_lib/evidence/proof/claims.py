@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from runbook_lib.core.model import (
+    FleetRun,
     Name,
     Number,
     Outcome,
@@ -65,6 +66,9 @@ class RunClaims(Struct, frozen=True, kw_only=True):
     finished_on: str
     """Time of its end; empty if it was interrupted."""
 
+    fleet_run: FleetRun | None
+    """The fleet's run that requested it; `None` outside of a fleet."""
+
     journal: JournalExcerpt
     """The lines that the bundle copied."""
 
@@ -106,6 +110,7 @@ def claims_of(
         outcome=record.outcome,
         started_on=record.started_on,
         finished_on=record.finished_on,
+        fleet_run=record.fleet_run,
         journal=excerpt,
     )
     return {
@@ -117,7 +122,6 @@ def claims_of(
         "runbook_run": {
             **to_builtins(claims),
             "mode": record.mode,
-            "fleet_run": to_builtins(record.fleet_run),
             "not_run": to_builtins(record.not_run),
             "outcomes": to_builtins(outcomes),
             "verified_on": earlier,
@@ -137,7 +141,7 @@ def check_format(signed: SignedStatement) -> None:
 def read_claims(signed: SignedStatement) -> RunClaims:
     """Return what a statement says about its run; raises `EnvelopeError` if it says it not."""
     try:
-        return convert(signed.predicate["runbook_run"], RunClaims)
+        return convert(signed.predicate.get("runbook_run"), RunClaims)
     except ValidationError as error:
         reason = describe_invalid_field(error, "")
         raise EnvelopeError(f"Its claims about the run are invalid: {reason}.") from None

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from runbook_lib.core.model import AttestationKind, Finding, ModelStruct, Outcome
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.evidence.bundle import Seal, SealedBundle, draft_bundle
+from runbook_lib.evidence.bundle import (
+    Seal,
+    SealedBundle,
+    checksum_text,
+    describe_file,
+    draft_bundle,
+)
+from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.proof.sealing import seal_run
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.signing.statement import ChainLink
+from runbook_lib.evidence.signing.statement import (
+    TEST_RESULT,
+    ChainLink,
+    Resource,
+    sign_statement,
+)
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.run.events import Attestation, Note, RunFinished, StepChecked
 from runbook_lib.run.journal import Journal
@@ -46,7 +61,9 @@ def perform(journal: Journal, run: str, *, outcome: str = "failed", said: str = 
     def write(event: ModelStruct, step: str = "") -> int:
         return journal.append(event, run=run, step=step)
 
-    write(structs.replace(started(), environment={"facebook-marketing-runbook": "0.1.0"}))
+    environment = {"facebook-marketing-runbook": "0.1.0"}
+    tenant = journal.path.parents[1].name
+    write(structs.replace(started(), tenant=tenant, environment=environment))
     number = write(exchange())
     finding = Finding(
         outcome=Outcome(outcome),
@@ -101,6 +118,28 @@ def sealed_home(folder: Path, key: SigningKey) -> Path:
     return home
 
 
+def resign(
+    bundle: Path,
+    key: SigningKey,
+    change: Callable[[Any], Any] = lambda claims: None,
+    sums: str = "",
+) -> None:
+    """Sign a bundle again as it is now, as whoever has the key can, with changed claims."""
+    document = json.loads((bundle / STATEMENT_NAME).read_bytes())
+    statement = json.loads(base64.b64decode(document["payload"]))
+    change(statement["predicate"])
+    names = sorted(
+        path.relative_to(bundle).as_posix()
+        for path in bundle.rglob("*")
+        if path.is_file() and path.name not in (STATEMENT_NAME, "SHA256SUMS")
+    )
+    files = [describe_file(bundle / name, name) for name in names]
+    (bundle / "SHA256SUMS").write_text(sums or checksum_text(files))
+    listed: list[Resource] = [describe_file(bundle / "SHA256SUMS", "SHA256SUMS"), *files]
+    envelope = sign_statement(key, listed, TEST_RESULT, statement["predicate"])
+    (bundle / STATEMENT_NAME).write_bytes(envelope)
+
+
 @pytest.fixture(scope="session")
 def key(keys_home: Path) -> SigningKey:
     """Return a signing key, the same for every test."""
@@ -122,6 +161,5 @@ def master(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
 @pytest.fixture
 def home(master: Path, tmp_path: Path) -> Path:
     """Return a copy of that tenant, to alter."""
-    copy = tmp_path / "acme" / "p"
-    shutil.copytree(master, copy)
-    return copy
+    shutil.copytree(master.parents[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "acme" / "p"

@@ -15,24 +15,20 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.errors import ContentError, FormatError
-from runbook_lib.evidence.bundle import checksum_text, describe_file
 from runbook_lib.evidence.proof.claims import claims_of
 from runbook_lib.evidence.proof.sealing import record_bytes
 from runbook_lib.evidence.proof.verification import ProofVerdict, verdict_on, verify_home
 from runbook_lib.evidence.record import JournalExcerpt
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
-    TEST_RESULT,
     ChainLink,
-    Resource,
-    sign_statement,
 )
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.run.fold import fold
 from runbook_lib.run.journal import Line, digest_of, parse_line
 from runbook_lib.run.state import RunState
 from tests.unit.evidence.conftest import MATERIALS
-from tests.unit.evidence.proof.conftest import RUNS
+from tests.unit.evidence.proof.conftest import RUNS, resign
 
 STATEMENT = "statement.dsse.json"
 LINES = "journal.jsonl"
@@ -248,28 +244,6 @@ def test_altered_evidence_is_refused(home: Path, trust: TrustAnchors, name: str)
 
     (place,) = home.parents[1].glob("*/p")
     assert refusals(place, trust)
-
-
-def resign(
-    bundle: Path,
-    key: SigningKey,
-    change: Callable[[Any], Any] = lambda claims: None,
-    sums: str = "",
-) -> None:
-    """Sign a bundle again as it is now, as whoever has the key can, with changed claims."""
-    document = json.loads((bundle / STATEMENT).read_bytes())
-    statement = json.loads(base64.b64decode(document["payload"]))
-    change(statement["predicate"])
-    names = sorted(
-        path.relative_to(bundle).as_posix()
-        for path in bundle.rglob("*")
-        if path.is_file() and path.name not in (STATEMENT, "SHA256SUMS")
-    )
-    files = [describe_file(bundle / name, name) for name in names]
-    (bundle / "SHA256SUMS").write_text(sums or checksum_text(files))
-    listed: list[Resource] = [describe_file(bundle / "SHA256SUMS", "SHA256SUMS"), *files]
-    envelope = sign_statement(key, listed, TEST_RESULT, statement["predicate"])
-    (bundle / STATEMENT).write_bytes(envelope)
 
 
 def change_step(**fields: Any) -> Forgery:

@@ -1,0 +1,177 @@
+"""
+A journal of format 15 that was lost, or replaced by an older one.
+
+Verified bundles have its lines. A journal that does not announce a bundle beside it is refused
+before anything is written: the chain could not be verified any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from shlex import quote
+
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.errors import (
+    ChainError,
+    ContentError,
+    EvidenceError,
+    FormatError,
+    SettingsError,
+)
+from runbook_lib.evidence.bundle import bundle_name
+from runbook_lib.evidence.chain import SEALED_PREFIX, lock_sealing, statements_in
+from runbook_lib.evidence.proof.claims import check_format, read_claims
+from runbook_lib.evidence.proof.sealing import LINES_NAME, finish_sealing
+from runbook_lib.evidence.proof.verification import ProvenBundle, verdict_on
+from runbook_lib.evidence.rebuild import RebuiltJournal
+from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
+from runbook_lib.evidence.signing.statement import (
+    LARGEST_ENVELOPE,
+    TEST_RESULT,
+    digest,
+    open_envelope,
+)
+from runbook_lib.evidence.verify.discovery import bundles_in
+from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.run.events import BundleSealed
+from runbook_lib.run.journal import GENESIS, Journal, Line
+
+_KEPT = (
+    "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
+    "journal` again. Lines that only that journal has will not be part of the chain."
+)
+
+
+def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
+    """
+    Rebuild or complete the journal in `home` from the bundles beside it.
+
+    It announces again the bundles that the journal does not announce. Before it writes anything, it
+    raises `ChainError` if the existing journal is another one or is damaged, `ContentError` if no
+    bundle verifies, and `SettingsError` without any bundle.
+    """
+    if not home.is_dir():
+        raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
+    unused: dict[str, str] = {}
+    with lock_sealing(home):
+        bundles = _proven_bundles(home, trust, unused)
+        journal = Journal(home / LINES_NAME)
+        with journal.locked():
+            before = journal.read_all()
+            lines = list(before)
+            for folder, bundle in bundles:
+                first = bundle.claims.journal.first
+                if first > len(lines) + 1:
+                    gap = f"{len(lines) + 1} to {first - 1}"
+                    unused[folder.name] = f"The lines before its own ({gap}) are missing."
+                else:
+                    _add_lines(lines, bundle, folder)
+            if len(lines) > len(before):
+                write_whole(journal.path, b"".join(line.encoded for line in lines))
+        journal = Journal(journal.path)
+        _announce(journal, (bundle for folder, bundle in bundles if folder.name not in unused))
+        finish_sealing(journal)
+    until = lines[-1].head.at
+    return RebuiltJournal(len(lines), until, len(lines) - len(before), unused)
+
+
+def _proven_bundles(
+    home: Path, trust: TrustAnchors, unused: dict[str, str]
+) -> list[tuple[Path, ProvenBundle]]:
+    """Return the bundles that verify, ordered by their lines; add why others do not to `unused`."""
+    bundles: list[tuple[Path, ProvenBundle]] = []
+    # NOTE: only the lost journal knew whether a bundle without its name was announced; it is
+    # complete, so its lines count.
+    for folder in (*bundles_in(home), *sorted(home.glob(f"{SEALED_PREFIX}*"))):
+        verdict = verdict_on(folder, trust)
+        bundle = verdict.bundle
+        if bundle is None or verdict.error:
+            unused[folder.name] = str(verdict.error)
+        elif (bundle.claims.tenant, bundle.claims.procedure.id) != home.parts[-2:]:
+            unused[folder.name] = f"It belongs to the tenant {bundle.claims.tenant}."
+        else:
+            bundles.append((folder, bundle))
+    if not bundles and not unused:
+        raise SettingsError(
+            f"There is no bundle in {home}.",
+            next_step="Fetch the bundles from an archive or a backup.",
+        )
+    if not bundles:
+        name = min(unused)
+        message = f"No bundle here verifies with these keys: {unused[name]}"
+        raise ContentError(message, file=name)
+    return sorted(bundles, key=lambda item: item[1].link.sequence)
+
+
+def _add_lines(lines: list[Line], bundle: ProvenBundle, folder: Path) -> None:
+    """Add the bundle's own lines to `lines`; raises `ChainError` if those there differ."""
+    for line in bundle.own:
+        number = line.head.seq
+        before = lines[number - 2].digest if number > 1 else GENESIS
+        is_same = number > len(lines) or lines[number - 1].digest == line.digest
+        if not is_same or line.head.prev != before:
+            raise ChainError(
+                f"Line {number} differs from the one that {folder.name} copied.",
+                file=LINES_NAME,
+                next_step=_KEPT,
+            )
+        if number > len(lines):
+            lines.append(line)
+
+
+def _announce(journal: Journal, bundles: Iterable[ProvenBundle]) -> None:
+    """Announce the bundles that the journal does not announce."""
+    events = [line.event for line in journal.read_all()]
+    known = {event.statement for event in events if isinstance(event, BundleSealed)}
+    for bundle in bundles:
+        claims = bundle.claims
+        sealed = BundleSealed(
+            bundle=bundle_name(claims.started_on, claims.run_id),
+            sequence=bundle.link.sequence,
+            statement=bundle.statement,
+            last=claims.journal.lines,
+            fleet_run=claims.fleet_run.id if claims.fleet_run else "",
+        )
+        if bundle.statement not in known:
+            journal.append(sealed, run=claims.run_id)
+
+
+def require_whole_journal(journal: Journal) -> None:
+    """
+    Raise `ChainError` if the journal does not announce a bundle of this tenant beside it.
+
+    Such a journal is an older one that was put back. Whether the bundle's key is to be trusted is
+    the verifier's decision; here it only shows that nobody made up a statement to stop the runs.
+    """
+    home = journal.path.parent
+    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
+    statements = statements_in(home)
+    events = [line.event for line in journal.read_all()]
+    announced = {event.statement for event in events if isinstance(event, BundleSealed)}
+    names = {event.bundle for event in events if isinstance(event, BundleSealed)}
+    keys = exported_keys(keys_beside(home))
+    tenant, connector = home.parts[-2:]
+    for path in statements:
+        if path.parent.name in names or path.parent.is_symlink():
+            continue
+        try:
+            content = read_plain(path, LARGEST_ENVELOPE)
+            signed = open_envelope(content, keys, TEST_RESULT)
+            check_format(signed)
+            claims = read_claims(signed)
+        except FormatError as error:
+            raise error.of(f"{path.parent.name}/{path.name}") from None
+        except (EvidenceError, OSError):
+            continue
+        is_own = (claims.tenant, claims.procedure.id) == (tenant, connector)
+        if is_own and digest(content) not in announced:
+            raise ChainError(
+                f"It does not announce {path.parent.name}: an older journal replaced it.",
+                file=LINES_NAME,
+                next_step=f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
+                f"--connector {connector} --evidence {quote(str(home.parents[1]))} "
+                f"--trusted-keys {quote(str(own_public_keys()))}`; then run again. A bundle that "
+                "is not used there belongs elsewhere: move its folder away, and keep it.",
+            )
