@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from runbook_lib.core.model import (
     AttestationKind,
-    Code,
     Exchange,
     Finding,
     FleetRun,
@@ -88,7 +87,7 @@ class StepState(ModelStruct):
     answers: tuple[AnswerOption, ...]
     """Answers that a person may confirm instead."""
 
-    code: Code | Literal[""] = ""
+    code: str = ""
     """Code of the finding that decided; empty if no check did."""
 
     is_settled: bool = False

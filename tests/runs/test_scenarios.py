@@ -20,13 +20,20 @@ from runbook_lib.core.index import JournalIndex
 from runbook_lib.core.journal import JournalLine, LineRef, utc_now
 from runbook_lib.core.model import AttestationDetails, EventType, JournalEntry, Outcome, StepChecked
 from runbook_lib.core.procedure import Step
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.poll import key_of, open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import open_state
+from runbook_lib.evidence.bundle import Seal, draft_bundle
+from runbook_lib.evidence.proof.sealing import LINES_NAME, seal_run
+from runbook_lib.evidence.proof.verification import verify_home
 from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.signing.keys import create_key, open_key
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.run import fold as next_format
+from runbook_lib.run.journal import Journal as NextJournal
 from runbook_lib.run.state import StepState
 from tests.runs.conftest import outcomes, step_of
 from tests.support.converted_lines import converted_lines
@@ -154,6 +161,40 @@ def test_the_fold_of_the_next_format_says_the_same(
         assert [told(step) for step in state.steps] == [
             *map(itemgetter(*TOLD), run.record["steps"])
         ]
+
+
+@pytest.mark.parametrize("connector", [MARKETING, MESSENGER])
+def test_the_proof_of_the_next_format_holds(
+    connector: str, practice_run: PractiseOnce, tmp_path: Path
+) -> None:
+    """The lines of every scenario are sealed, verified and folded to the state of its run."""
+    procedure = find_procedure(connector)
+    key_file = tmp_path / "key.pem"
+    create_key(key_file)
+    key = open_key(str(key_file), is_sandbox=True)
+    trust = TrustAnchors({key.key_id: key.public})
+    for scenario in scenarios(connector):
+        run = practice_run(scenario, connector)
+        record = run.record
+        lines = converted_lines(run.entries, procedure)
+        home = tmp_path / scenario / record["tenant"] / connector
+        home.mkdir(parents=True)
+        (home / LINES_NAME).write_bytes(b"".join(line.encoded for line in lines))
+        with draft_bundle(home, record["run_id"]) as folder:
+            seal_run(
+                folder,
+                NextJournal(home / LINES_NAME),
+                record["run_id"],
+                Redactor(),
+                Seal(key, ()),
+                make_pages=lambda record, link: {},
+            )
+
+        verdicts = list(verify_home(home, trust))
+        assert [verdict.error for verdict in verdicts] == [None, None]
+        (bundle,) = [verdict.bundle for verdict in verdicts if verdict.bundle]
+        assert bundle.record == next_format.fold(lines, record["run_id"])
+        assert not [line for line in bundle.own if not line.data]
 
 
 # Fields of a step that both folds have, by the names of the record.
