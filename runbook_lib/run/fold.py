@@ -36,6 +36,7 @@ from runbook_lib.run.attestations import (
     mismatch,
     select_current,
 )
+from runbook_lib.run.earlier import contradiction
 from runbook_lib.run.events import (
     FORMAT,
     LASTING,
@@ -69,6 +70,9 @@ class _History:
     run: str
     """Id of the run of the state; empty for all runs together."""
 
+    steps: Sequence[StepDefinition] = ()
+    """The steps, as the run defined them or as the reader has them."""
+
     started: Line | None = None
     """The line that began the run; of all runs together, the newest one."""
 
@@ -96,8 +100,8 @@ class _History:
     earlier: Mapping[str, EarlierResult] = field(default_factory=dict)
     """Id of a check → the earlier result that the run counts again."""
 
-    all_checks: dict[int, Line] = field(default_factory=dict)
-    """Every check by the number of its line, also those of earlier runs."""
+    results: dict[int, Line] = field(default_factory=dict)
+    """Every check and every verdict on values by the number of its line, of all runs."""
 
     exchanges: dict[int, Exchange] = field(default_factory=dict)
     """Every exchange by the number of its line."""
@@ -127,6 +131,7 @@ class _History:
             case ValuesGiven():
                 self.values |= {**event.values, **event.fingerprints}
             case ValuesJudged():
+                self.results[head.seq] = line
                 self._apply_verdicts(event)
             case Attestation():
                 self.attestations.setdefault(head.step, []).append(event)
@@ -140,7 +145,7 @@ class _History:
                 if is_own and event.status is not None and host_in(event.url):
                     self.calls[host_in(event.url)] += 1
             case _ if head.type == "step.checked":
-                self.all_checks[head.seq] = line
+                self.results[head.seq] = line
                 if is_own:
                     self._add_check(line)
 
@@ -218,7 +223,8 @@ def fold(
     finished_on = ended.head.at if ended else ""
     subject = _subject(history, started, values or {}, finished_on[:10] or today)
     states: dict[str, StepState] = {}
-    for step in steps or started.steps:
+    history.steps = steps or started.steps
+    for step in history.steps:
         states[step.id] = _step_state(step, history, subject, states)
     findings = chain.from_iterable(state.findings for state in states.values())
     numbers = set(chain.from_iterable(finding.exchanges for finding in findings))
@@ -337,7 +343,7 @@ def _step_state(
     )
     checks = _checks_of(step, history, subject)
     if not (obstacle or checks.outdated):
-        checks = _with_earlier(checks, step, history)
+        checks = _with_earlier(checks, step, history, subject)
     selection = select_current(history.attestations.get(step.id, ()), step, subject)
     demanded = history.values.get(FOUR_EYES, ())
     needs_two = isinstance(demanded, tuple) and not {EVERY_STEP, step.id}.isdisjoint(demanded)
@@ -391,11 +397,14 @@ def _checks_of(step: StepDefinition, history: _History, subject: Subject) -> _Ch
     return _Checks(event.findings, line.head.at, unchecked=event.unchecked)
 
 
-def _with_earlier(checks: _Checks, step: StepDefinition, history: _History) -> _Checks:
+def _with_earlier(
+    checks: _Checks, step: StepDefinition, history: _History, subject: Subject
+) -> _Checks:
     """
     Return the checks with the earlier results that the run counts again.
 
-    Raises `ChainError` if the line of one is missing.
+    If one of them has ended since, none counts, and the reason is said. Raises `ChainError` if the
+    line of one is missing.
     """
     made = {finding.check for finding in checks.findings}
     lines: dict[str, int] = {}
@@ -406,21 +415,21 @@ def _with_earlier(checks: _Checks, step: StepDefinition, history: _History) -> _
         earlier = history.earlier.get(check.id)
         if earlier is None or check.id in made:
             continue
-        line = history.all_checks.get(earlier.line)
+        line = history.results.get(earlier.line)
         if line is None:
             raise ChainError(f"Line {earlier.line}, on which {step.id} rests, is missing.")
-        findings = line.event.findings if line.event else ()
-        for finding in findings:
-            if finding.check == check.id and finding.outcome is Outcome.VERIFIED:
-                counted.append(finding)
-                lines[check.id] = earlier.line
-                day = line.head.at[:10]
-                days.append(day)
-                run = f" in run {line.head.run}" if line.head.run else ""
-                sentences.append(
-                    f"Verified on {day}{run}, and not checked again in this run; it counts until "
-                    f"{earlier.until}."
-                )
+        day = line.head.at[:10]
+        if why := _why_ended(earlier, check.id, step, history, subject):
+            reason = f"Verified on {day}, {why}."
+            return checks._replace(unchecked=f"{reason} {checks.unchecked}".strip())
+        lines[check.id] = earlier.line
+        counted += [finding for finding in line.event.findings if finding.check == check.id]
+        days.append(day)
+        run = f" in run {line.head.run}" if line.head.run else ""
+        sentences.append(
+            f"Verified on {day}{run}, and not checked again in this run; it counts until "
+            f"{earlier.until}."
+        )
     if not counted:
         return checks
     earlier_checks = checks._replace(
@@ -432,6 +441,25 @@ def _with_earlier(checks: _Checks, step: StepDefinition, history: _History) -> _
     # NOTE: a run that only counts earlier results has checked nothing.
     is_checked = bool(checks.findings)
     return earlier_checks if is_checked else earlier_checks._replace(checked_on="", unchecked="")
+
+
+def _why_ended(
+    earlier: EarlierResult, check: str, step: StepDefinition, history: _History, subject: Subject
+) -> str:
+    """Return why an earlier result of `check` no longer counts; empty if it does."""
+    line = history.results[earlier.line]
+    event: StepChecked | None = line.event
+    findings = event.findings if event else ()
+    outcomes = {finding.outcome for finding in findings if finding.check == check}
+    if event is None or outcomes != {Outcome.VERIFIED}:
+        return "but its line is withheld, or has no such result"
+    if subject.today > earlier.until:
+        return f"which counted until {earlier.until}"
+    if difference := mismatch(event.binding, step, subject):
+        return f"but {difference}"
+    known = history.results.values()
+    later = contradiction(line, check, known, history.steps, subject.labels)
+    return f"but {later}" if later else ""
 
 
 class _Decision(NamedTuple):
