@@ -147,27 +147,14 @@ def test_steps_that_only_a_person_can_confirm_are_left_to_one(practice_run: Prac
 
 
 @pytest.mark.parametrize("connector", [MARKETING, MESSENGER])
-def test_the_fold_of_the_next_format_says_the_same(
-    connector: str, practice_run: PractiseOnce
-) -> None:
-    """Every step of every scenario has its outcome, its reason and its days in both folds."""
-    procedure = find_procedure(connector)
-    for scenario in scenarios(connector):
-        run = practice_run(scenario, connector)
-        lines = converted_lines(run.entries, procedure)
-        state = next_format.fold(lines, run.record["run_id"])
-
-        assert state.outcome == run.record["outcome"]
-        assert [told(step) for step in state.steps] == [
-            *map(itemgetter(*TOLD), run.record["steps"])
-        ]
-
-
-@pytest.mark.parametrize("connector", [MARKETING, MESSENGER])
-def test_the_proof_of_the_next_format_holds(
+def test_the_next_format_says_the_same_and_proves_it(
     connector: str, practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
-    """The lines of every scenario are sealed, verified and folded to the state of its run."""
+    """
+    Every step of every scenario has its outcome, its reason and its days in both folds.
+
+    The lines of the run are sealed, verified and folded to the same state.
+    """
     procedure = find_procedure(connector)
     key_file = tmp_path / "key.pem"
     create_key(key_file)
@@ -177,6 +164,11 @@ def test_the_proof_of_the_next_format_holds(
         run = practice_run(scenario, connector)
         record = run.record
         lines = converted_lines(run.entries, procedure)
+        state = next_format.fold(lines, record["run_id"])
+
+        assert state.outcome == record["outcome"]
+        assert [told(step) for step in state.steps] == [*map(itemgetter(*TOLD), record["steps"])]
+
         home = tmp_path / scenario / record["tenant"] / connector
         home.mkdir(parents=True)
         (home / LINES_NAME).write_bytes(b"".join(line.encoded for line in lines))
@@ -189,11 +181,10 @@ def test_the_proof_of_the_next_format_holds(
                 Seal(key, ()),
                 make_pages=lambda record, link: {},
             )
-
         verdicts = list(verify_home(home, trust))
         assert [verdict.error for verdict in verdicts] == [None, None]
         (bundle,) = [verdict.bundle for verdict in verdicts if verdict.bundle]
-        assert bundle.record == next_format.fold(lines, record["run_id"])
+        assert bundle.record == state
         assert not [line for line in bundle.own if not line.data]
 
 

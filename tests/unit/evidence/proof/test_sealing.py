@@ -201,7 +201,6 @@ def seal_and_die(home: Path, key: SigningKey, at: int) -> None:
     seal(open_journal(home), RUNS[0], key)
 
 
-@pytest.mark.costly("kills a process at each of about forty points of sealing")
 def test_sealing_is_killed_at_every_change(
     tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
