@@ -45,8 +45,7 @@ from runbook_lib.engine.watch.problems import UNUSABLE_CHECK, judge_unusable, op
 from runbook_lib.engine.watch.send import (
     AddressBook,
     Sender,
-    receivers_that_refused,
-    terminal_receiver,
+    deliveries_by_problem,
 )
 from runbook_lib.engine.watch.watch_state import (
     RECORD_UNREADABLE,
@@ -55,6 +54,7 @@ from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Problem,
     ProblemKind,
+    WatchReceiver,
     WatchState,
     WatchStateError,
     has_passed,
@@ -226,7 +226,8 @@ class WatchCycle:
             return
         now = self._now()
         state = self._state
-        terminal, deliveries = terminal_receiver(state, now)
+        terminal = WatchReceiver("", "", "", first_on=timestamp(now))
+        deliveries = deliveries_by_problem(state, "")
         problems = self._problems()
         to_report = due_problems(terminal, problems, deliveries, now)
         to_report.pop(ProblemPhase.FAILING, None)
@@ -265,7 +266,7 @@ class WatchCycle:
         for line in self._tried(partial(sender.send_due, self.folder)):
             self._codes.add(ExitCode.INCOMPLETE)
             yield line
-        if any(self._tried(self._find_refusals)):
+        if sender.has_refusals:
             self._codes.add(ExitCode.INCOMPLETE)
 
     def ping(self) -> Iterator[str]:
@@ -287,9 +288,6 @@ class WatchCycle:
             with self.state.transaction():
                 self.state.forget_old(self._now())
         return ()
-
-    def _find_refusals(self) -> list[str]:
-        return [reason for _, reason in receivers_that_refused(self._state, self._book)]
 
     @property
     def _state(self) -> WatchState:

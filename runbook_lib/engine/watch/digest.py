@@ -312,8 +312,6 @@ def compose_digest(
     return Digest(
         id=identify(receiver.receiver, on, *reported, *ended),
         receiver=receiver.receiver,
-        channel=receiver.channel,
-        server=receiver.server,
         subject=one_line(f"{'SANDBOX ' if is_sandbox else ''}{subject}")[:_MAX_SUBJECT],
         text="\n".join(one_line(line) for line in lines).strip(),
         created_on=on,
@@ -334,7 +332,6 @@ def compose_digest(
         person=next((p.person for part in due.values() for p in part), ""),
         reported=reported,
         ended=ended,
-        is_introduction=is_first,
     )
 
 

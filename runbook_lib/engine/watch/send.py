@@ -7,7 +7,6 @@ after a kill, keeps its id and text. Nothing is sent that could not be saved.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from runbook_lib.core.files import hold_lock
-from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
@@ -51,25 +50,25 @@ class AddressBook:
     """The receivers and their problems, by the settings of the tenants of this cycle."""
 
     def __init__(self) -> None:
-        self._people: dict[str, Callable[[str], Mapping[str, WatchReceiver]]] = {}
+        self._people: dict[str, dict[str, Mapping[str, WatchReceiver]]] = {}
         self.views: dict[str, WatchedView] = {}
 
     def add(self, run: Run, key: str, people: Sequence[str], now: datetime) -> None:
         """Note to whom the tenant's problems go: to each of these people, or else its address."""
         on = timestamp(now)
-        known = {person: receivers_of(run, person, on) for person in {"", *people}}
-        self._people[key] = lambda person: known.get(person, known[""])
+        self._people[key] = {person: receivers_of(run, person, on) for person in {"", *people}}
         self.views[key] = WatchedView(
             key, run.tenant, run.procedure.id, run.procedure.title, run.is_sandbox
         )
 
     def knows(self, key: str) -> bool:
         """Return whether the tenant is in this cycle."""
-        return key in self._people
+        return key in self.views
 
     def receivers(self, key: str, person: str = "") -> Mapping[str, WatchReceiver]:
         """Return the receivers of a tenant's problems that this person has, by channel."""
-        return self._people[key](person)
+        known = self._people[key]
+        return known.get(person, known[""])
 
     def addressees(self, problems: Sequence[Problem]) -> dict[str, Addressee]:
         """Return each receiver with its own tenants and problems, in the order of tenants."""
@@ -119,6 +118,7 @@ class Sender:
         self._clock = clock
         self._fleet = fleet
         self._silent: set[str] = set()
+        self.has_refusals = False
 
     def send_due(self, folder: Path) -> Iterator[str]:
         """
@@ -138,7 +138,9 @@ class Sender:
             addressees = self.book.addressees(problems)
             self._withdraw(addressees)
             for addressee in addressees.values():
-                yield from self._serve(addressee)
+                row = self._receiver(addressee)
+                yield from self._serve(addressee, row)
+                self.has_refusals |= bool(row.refusal)
 
     def _withdraw(self, addressees: Mapping[str, Addressee]) -> None:
         """
@@ -172,85 +174,77 @@ class Sender:
         )
         return not own <= known
 
-    def _serve(self, addressee: Addressee) -> Iterator[str]:
+    def _serve(self, addressee: Addressee, row: WatchReceiver) -> Iterator[str]:
         """Send one receiver its digest, if one is due."""
         now = self._clock()
-        digest = self._freeze(addressee, now)
-        if digest is None or digest.server in self._silent or not _is_due(digest, now):
-            return
-        was_uncertain = digest.is_uncertain
-        digest.is_uncertain = True
-        digest.tries += 1
-        digest.tried_on = timestamp(now)
         with self.state.transaction():
-            self.state.digests.write([digest])
-        refused = self._send(digest)
-        row = self._receiver(addressee)
+            digest = None
+            pending = None
+            if not row.gone_on and row.server not in self._silent and _is_due(row, now):
+                earlier = self.state.digests.read(receiver=row.receiver)
+                self.state.digests.delete(old for old in earlier if not old.is_uncertain)
+                pending = self._pending(row)
+                digest = pending or self._compose(addressee, row, now)
+            if digest:
+                row.tries += 1
+                row.tried_on = timestamp(now)
+                self.state.digests.write([digest])
+            self.state.receivers.write([row])
+        if digest is None:
+            return
+        refused = self._send(digest, row)
         with self.state.transaction():
             if refused is None:
                 self._accept(digest, row)
             else:
-                digest.is_uncertain = was_uncertain or refused.may_be_there
-                self._note_refusal(digest, row, refused)
+                self._note_refusal(row, refused)
+            if refused is None or refused.is_gone:
+                self.state.digests.delete([digest])
+            elif not (pending or refused.may_be_there):
+                digest.is_uncertain = False
+                self.state.digests.write([digest])
+            self.state.receivers.write([row])
         if refused:
             yield str(refused)
 
-    def _freeze(self, addressee: Addressee, now: datetime) -> Digest | None:
-        """Return the pending digest of a receiver, or a new one, which is saved first."""
-        row = self._receiver(addressee)
-        with self.state.transaction():
-            self.state.receivers.write([row])
-            pending = self._pending(addressee, now)
-            if row.gone_on:
-                return None
-            is_refused = pending and pending.tries and not pending.is_uncertain
-            if pending and not (is_refused and _is_due(pending, now)):
-                return pending
-            deliveries = deliveries_by_problem(self.state, row.receiver)
-            waiting = {
-                ident
-                for digest in self.state.digests.read(receiver=row.receiver)
-                if digest != pending
-                for ident in (*digest.reported, *digest.ended)
-            }
-            problems = [p for p in addressee.problems if p.id not in waiting]
-            notices = [
+    def _pending(self, row: WatchReceiver) -> Digest | None:
+        """Return the oldest digest that a receiver may have accepted; `None` without one."""
+        digests = [
+            digest
+            for digest in self.state.digests.read(receiver=row.receiver)
+            if any(map(self.book.knows, digest.tenants))
+        ]
+        return min(digests, key=lambda digest: (digest.created_on, digest.id), default=None)
+
+    def _compose(self, addressee: Addressee, row: WatchReceiver, now: datetime) -> Digest | None:
+        """Return a new digest of what no other digest of the receiver says; `None` for nothing."""
+        waiting = {
+            ident
+            for digest in self.state.digests.read(receiver=row.receiver)
+            for ident in (*digest.reported, *digest.ended)
+        }
+        return compose_digest(
+            row,
+            [problem for problem in addressee.problems if problem.id not in waiting],
+            addressee.views,
+            deliveries_by_problem(self.state, row.receiver),
+            now,
+            notices=[
                 notice
                 for notice in self.state.notices.read()
                 if not row.introduced_on or notice.on > row.introduced_on
-            ]
-            digest = compose_digest(
-                row, problems, addressee.views, deliveries, now, notices=notices
-            )
-            if pending:
-                self.state.digests.delete([pending])
-            if digest:
-                if pending:
-                    digest.tries = pending.tries
-                    digest.tried_on = pending.tried_on
-                    digest.is_final = pending.is_final
-                self.state.digests.write([digest])
-            return digest
-
-    def _pending(self, addressee: Addressee, now: datetime) -> Digest | None:
-        """Return the frozen digest of a receiver that is due first; `None` if it has none."""
-        digests = [
-            digest
-            for digest in self.state.digests.read(receiver=addressee.row.receiver)
-            if any(map(self.book.knows, digest.tenants))
-        ]
-        digests.sort(key=lambda digest: (not _is_due(digest, now), digest.created_on, digest.id))
-        return next(iter(digests), None)
+            ],
+        )
 
     def _receiver(self, addressee: Addressee) -> WatchReceiver:
         rows = self.state.receivers.read(receiver=addressee.row.receiver)
         return rows[0] if rows else addressee.row
 
-    def _send(self, digest: Digest) -> NotSentError | None:
+    def _send(self, digest: Digest, row: WatchReceiver) -> NotSentError | None:
         """Send a digest with the settings of one of its tenants; return why it was refused."""
         try:
             with self._open_run(next(filter(self.book.knows, digest.tenants))) as run:
-                send(run, CHANNELS[digest.channel], digest)
+                send(run, CHANNELS[row.channel], digest)
         except NotSentError as error:
             return error
         except Exception as error:  # noqa: BLE001  (one tenant's settings stop no other)
@@ -258,45 +252,26 @@ class Sender:
         return None
 
     def _accept(self, digest: Digest, row: WatchReceiver) -> None:
-        """
-        Note the receiver's deliveries; other receivers of its server need not wait any longer.
-        """
+        """Note the receiver's deliveries; others at its server need not wait any longer."""
         now = self._clock()
         state = self.state
         deliveries = deliveries_by_problem(state, row.receiver)
         state.deliveries.write(accepted_deliveries(digest, deliveries, now))
         row.introduced_on = timestamp(now)
         row.refusal = ""
-        state.receivers.write([row])
-        state.digests.delete([digest])
-        woken = [other for other in state.digests.read(server=digest.server) if not other.is_final]
+        row.tries = 0
+        woken = [other for other in state.receivers.read(server=row.server) if not other.is_final]
         for other in woken:
             other.tried_on = ""
-        state.digests.write(woken)
+        state.receivers.write(woken)
 
-    def _note_refusal(self, digest: Digest, row: WatchReceiver, refused: NotSentError) -> None:
-        digest.is_final = refused.is_final
+    def _note_refusal(self, row: WatchReceiver, refused: NotSentError) -> None:
+        row.is_final = refused.is_final
         row.refusal = str(refused)
         if refused.is_gone:
             row.gone_on = timestamp(self._clock())
-            self.state.digests.delete([digest])
-        else:
-            self.state.digests.write([digest])
-        self.state.receivers.write([row])
         if refused.is_silent or refused.is_gone:
-            self._silent.add(digest.server)
-
-
-def receivers_that_refused(state: WatchState, book: AddressBook) -> list[tuple[list[str], str]]:
-    """Return the receivers of this cycle that did not accept their last digest, and why."""
-    refused_tenants: dict[str, tuple[list[str], str]] = defaultdict(lambda: ([], ""))
-    known = {row.receiver: row for row in state.receivers.read() if row.refusal}
-    for key, view in book.views.items():
-        for receiver in book.receivers(key).values():
-            if row := known.get(receiver.receiver):
-                tenants, _ = refused_tenants[row.receiver]
-                refused_tenants[row.receiver] = ([*tenants, view.tenant], row.refusal)
-    return [*refused_tenants.values()]
+            self._silent.add(row.server)
 
 
 def deliveries_by_problem(state: WatchState, receiver: str) -> dict[str, Delivery]:
@@ -304,17 +279,9 @@ def deliveries_by_problem(state: WatchState, receiver: str) -> dict[str, Deliver
     return {delivery.problem: delivery for delivery in state.deliveries.read(receiver=receiver)}
 
 
-def terminal_receiver(
-    state: WatchState, now: datetime
-) -> tuple[WatchReceiver, dict[str, Delivery]]:
-    """Return the terminal as a receiver, and its deliveries."""
-    terminal = WatchReceiver("", "", "", first_on=not_later("", timestamp(now)))
-    return terminal, deliveries_by_problem(state, "")
-
-
-def _is_due(digest: Digest, now: datetime) -> bool:
-    """Return whether a digest may be sent now: at once, then after doubling waits."""
-    wait = _FIRST_WAIT * 2 ** min(max(digest.tries - 1, 0), _MAX_DOUBLINGS)
-    if digest.is_final:
+def _is_due(row: WatchReceiver, now: datetime) -> bool:
+    """Return whether a receiver may get a digest now: at once, then after doubling waits."""
+    wait = _FIRST_WAIT * 2 ** min(max(row.tries - 1, 0), _MAX_DOUBLINGS)
+    if row.is_final:
         wait = _LONGEST_WAIT
-    return not digest.tries or has_passed(min(wait, _LONGEST_WAIT), digest.tried_on, now)
+    return not row.tries or has_passed(min(wait, _LONGEST_WAIT), row.tried_on, now)

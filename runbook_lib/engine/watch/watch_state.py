@@ -40,7 +40,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of problems with customers.
 CUSTOMERS_STEP = "customers"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 
@@ -260,19 +260,21 @@ class WatchReceiver(Struct):
     """The time at which its server said that it takes no more messages (HTTP 410)."""
     refusal: str = ""
     """The reason why it did not accept the last digest; empty if it did."""
+    tries: int = 0
+    """The number of tries since it last accepted a digest."""
+    tried_on: str = ""
+    """The time of the last try; empty if it need not wait."""
+    is_final: bool = False
+    """The server refused the last digest for good, so it is tried once a day."""
 
 
 class Digest(Struct):
-    """One message to one receiver; it is frozen while nobody knows whether it was accepted."""
+    """One message to one receiver; it is kept until it is accepted."""
 
     id: str
     """The id of the message, the same after each try."""
     receiver: str
     """A digest of the receiver's address."""
-    channel: str
-    """The channel's name."""
-    server: str
-    """A digest of the server's address."""
     subject: str
     """The subject line."""
     text: str
@@ -291,16 +293,8 @@ class Digest(Struct):
     """Problem id → the entry that reports it as new or still failing."""
     ended: list[str] = []
     """Ids of the problems whose end it reports."""
-    is_introduction: bool = False
-    """Whether it is the first digest, which lists the watched tenants."""
-    tries: int = 0
-    """The number of tries so far."""
-    tried_on: str = ""
-    """The time of the last try; empty if there was none."""
-    is_uncertain: bool = False
+    is_uncertain: bool = True
     """Whether the server may have taken it, so that its id and text stay."""
-    is_final: bool = False
-    """The server refused it for good, so it is tried once a day."""
 
 
 class WatchedCustomer(Struct):

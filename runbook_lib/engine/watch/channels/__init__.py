@@ -84,13 +84,13 @@ def try_channels(run: Run, tried: dict[tuple[str, ...], str] | None = None) -> l
     for name, address in known.items():
         other = tried.get((name, *address))
         if other is None:
-            send(run, CHANNELS[name], _trial(run, name))
+            send(run, CHANNELS[name], _trial(run))
             tried[name, *address] = run.tenant
         accepted.append(f"{name}, as {other}" if other else name)
     return accepted
 
 
-def _trial(run: Run, channel: str) -> Digest:
+def _trial(run: Run) -> Digest:
     """Return a test message."""
     mark = "SANDBOX " if run.is_sandbox else ""
     about = f"{mark}{run.tenant}"
@@ -98,8 +98,6 @@ def _trial(run: Run, channel: str) -> Digest:
     return Digest(
         id=f"test{new_run_id()}",
         receiver="",
-        channel=channel,
-        server="",
         subject=f"{about}: test message",
         text=text,
         created_on=timestamp(run.clock()),

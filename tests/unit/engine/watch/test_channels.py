@@ -125,15 +125,15 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
             thread.join(timeout=10.0)
 
 
-def made_digest(run: Run, channel: str, **more: Any) -> Digest:
+def made_digest(run: Run, **more: Any) -> Digest:
     """Return a test message."""
-    return structs.replace(channels._trial(run, channel), **{"id": "m1", **more})
+    return structs.replace(channels._trial(run), **{"id": "m1", **more})
 
 
 def sent(run: Run, channel: str, **more: Any) -> NotSentError | None:
     """Send a test message; return why it was not accepted."""
     try:
-        send(run, CHANNELS[channel], made_digest(run, channel, **more))
+        send(run, CHANNELS[channel], made_digest(run, **more))
     except NotSentError as error:
         return error
     return None
@@ -259,7 +259,7 @@ def test_a_name_given_by_a_stranger_is_one_line_in_a_header(opened: Opened) -> N
     """CR and LF in a name neither begin a header nor stay in one."""
     title = "x\r\nBcc: all@evil.example\r\n\r\nbody \u202e"
     run = opened()
-    mail_message = mail_of(run, made_digest(run, "mail", subject=title, thread=["m0"]))
+    mail_message = mail_of(run, made_digest(run, subject=title, thread=["m0"]))
 
     assert isinstance(mail_message, EmailMessage)
     assert "Bcc" not in mail_message

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,12 @@ from runbook_lib.engine.watch.watch_state import (
     PolledCheck,
     Problem,
     ProblemKind,
+    StateTable,
     WatchedCustomer,
     WatchedStep,
     WatchedTenant,
+    WatchReceiver,
+    WatchState,
     WatchStateError,
     last_polled_on,
     open_state,
@@ -61,25 +65,33 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
         Digest(
             id="1",
             receiver="r",
-            channel="mail",
-            server="s",
             subject="S",
             text="T",
             created_on="",
             tenants=["c/t"],
             document={"a": [1]},
-            is_final=True,
-            tries=3,
         ),
+        WatchReceiver("r", "mail", "s", AT, tries=3, is_final=True),
         WatchedCustomer("c/t", "a", "", KnownAccount("a", "A \x00 ü", in_doubt_since=AT)),
     )
+
+    def tables_of(state: WatchState) -> tuple[StateTable[Any], ...]:
+        return (
+            state.tenants,
+            state.steps,
+            state.problems,
+            state.digests,
+            state.receivers,
+            state.customers,
+        )
+
     with open_state(tmp_path, NOON) as state, state.transaction():
-        tables = (state.tenants, state.steps, state.problems, state.digests, state.customers)
+        tables = tables_of(state)
         for table, row in zip(tables, rows, strict=True):
-            table.write([row])  # type: ignore[attr-defined]
+            table.write([row])
     with open_state(tmp_path, NOON) as state:
-        tables = (state.tenants, state.steps, state.problems, state.digests, state.customers)
-        assert tuple(table.read()[0] for table in tables) == rows  # type: ignore[attr-defined]
+        tables = tables_of(state)
+        assert tuple(table.read()[0] for table in tables) == rows
 
 
 def test_a_transaction_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -166,8 +178,8 @@ DAMAGES = {
     "number": "UPDATE problem SET reason = 7",
     "bytes": "UPDATE problem SET reason = x'41'",
     "kind": "UPDATE problem SET kind = 'other'",
-    "count": "UPDATE digest SET tries = 'many'",
-    "truth": "UPDATE digest SET is_final = 7",
+    "count": "UPDATE watchreceiver SET tries = 'many'",
+    "truth": "UPDATE watchreceiver SET is_final = 7",
     "text": "UPDATE watchedtenant SET unusable = CAST(x'ff41' AS TEXT)",
     "key": "UPDATE watchedtenant SET tenant = CAST(x'ff41' AS TEXT)",
     "time": "UPDATE watchedtenant SET last_polled_on = 'yesterday'",
