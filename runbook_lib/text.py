@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
 # A cell that begins with one of these is a formula, or leads to one (OWASP: CSV Injection).
 _FORMULA = ("=", "+", "-", "\u2212", "@", "|", "%0d", "%0a", "%09")
@@ -51,6 +52,13 @@ def csv_cell(text: str) -> str:
 def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Return `1 step`, `2 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def list_some(names: Sequence[str], most: int) -> str:
+    """Return the names with commas; of more than `most` only the first ones, and how many more."""
+    more = len(names) - most
+    shown = ", ".join(names[:most])
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def split_first_sentence(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import click
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE
 from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.errors import SettingsError
-from runbook_lib.text import pluralize
+from runbook_lib.text import list_some, pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsOverview
@@ -176,7 +176,7 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
     from runbook_lib.evidence.reports.phrases import bounded, day, with_times
 
     item = row.first
-    whose = _named(row.tenants)
+    whose = list_some(row.tenants, _MAX_NAMES)
     if has_connectors:
         whose += f" ({', '.join(row.connectors)})"
     mark = "SANDBOX " if row.is_practice else ""
@@ -195,16 +195,9 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
         item.link,
         f"Then: {row.command}" if row.command and not item.is_about_customers else row.command,
         row.known_to,
-        f"Customers: {_named(row.customers)}" if len(row.customers) > 1 else "",
+        f"Customers: {list_some(row.customers, _MAX_NAMES)}" if len(row.customers) > 1 else "",
         f"Steps: {', '.join(row.steps)}" if row.steps and row.steps != [item.title] else "",
         bounded(item.reason, _MAX_REASON_CHARS) if is_verbose or item.stops_checks else "",
     ]
     for text in filter(None, lines):
         show_paragraph(with_times(text), indent="    ")
-
-
-def _named(names: Sequence[str]) -> str:
-    """Return the names with commas; of many names only the first ones."""
-    more = len(names) - _MAX_NAMES
-    shown = ", ".join(names[:_MAX_NAMES])
-    return f"{shown} and {more:,} more" if more > 0 else shown

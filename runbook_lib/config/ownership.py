@@ -26,13 +26,12 @@ def require_own(path: Path, subject: str) -> None:
     `subject` begins the message. The advice is the command that sets it right. A missing file is
     accepted.
     """
-    if not os.path.lexists(path):
-        return
-    is_link = path.is_symlink()
-    commands = _corrections(path, path.lstat(), is_link=is_link)
-    # NOTE: `exists` of a path raises for a target whose name is too long.
-    if is_link and os.path.exists(path):  # noqa: PTH110
-        commands += _corrections(Path(os.path.realpath(path)), path.stat(), is_link=False)
+    places = [path, Path(os.path.realpath(path))] if path.is_symlink() else [path]
+    commands = []
+    for place in places:
+        # NOTE: of a link to nowhere only the link is there.
+        if os.path.lexists(place):
+            commands += _corrections(place)
     if commands:
         raise SettingsError(
             f"{subject} {path} was not read: another user owns it or can change it.",
@@ -40,10 +39,10 @@ def require_own(path: Path, subject: str) -> None:
         )
 
 
-def _corrections(path: Path, status: os.stat_result, *, is_link: bool) -> list[str]:
+def _corrections(path: Path) -> list[str]:
     """Return the commands after which only this user and root can write the file at `path`."""
-    if not (is_link or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        return []  # A device or a pipe is neither read nor executed.
+    status = path.lstat()
+    is_link = stat.S_ISLNK(status.st_mode)
     me = os.geteuid()
     # Root works in a folder that is mounted from another machine: its files have its owner.
     mine = [me, Path.cwd().stat().st_uid] if me == _ROOT else [me]

@@ -20,6 +20,7 @@ from runbook_lib.connectors.registry import connector_names
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.errors import SettingsError
+from runbook_lib.text import list_some
 
 # A fleet has thousands.
 _MOST_LISTED = 10
@@ -46,9 +47,8 @@ def tenant_names(evidence: str = "") -> list[str]:
 
 def list_some_names(names: Sequence[str]) -> str:
     """Return the names as text; of many only the first."""
-    more = len(names) - _MOST_LISTED
-    shown = ", ".join(names[:_MOST_LISTED])
-    return f"{shown} and {more:,} more (`runbook status`)" if more > 0 else shown
+    shown = list_some(names, _MOST_LISTED)
+    return f"{shown} (`runbook status`)" if len(names) > _MOST_LISTED else shown
 
 
 def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:

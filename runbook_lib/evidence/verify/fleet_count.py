@@ -22,7 +22,7 @@ from runbook_lib.evidence.chain import finish_interrupted
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_record
-from runbook_lib.text import pluralize
+from runbook_lib.text import list_some, pluralize
 
 _MOST_NAMED = 20
 # So many selections are tried to tell which tenants of a file a run without all bundles selected.
@@ -109,13 +109,13 @@ class _Found:
 class FleetVerdict:
     """The number of tenants of a fleet's run with a verified bundle."""
 
-    fleet_id: str
+    fleet_id: str = ""
     """The id of the run; empty if no bundle names one."""
 
-    selected: int
+    selected: int = 0
     """The tenants that it selected."""
 
-    present: int
+    present: int = 0
     """The tenants with a verified bundle."""
 
     not_run: int = 0
@@ -182,17 +182,15 @@ class FleetCount:
             yield self._verdict(found, is_whole=found.run.id in must_be_whole)
         if self._wanted and self._wanted not in self._found:
             error = ChainError(f"No verified bundle names the fleet's run {self._wanted}.")
-            yield FleetVerdict(fleet_id=self._wanted, selected=0, present=0, error=error)
+            yield FleetVerdict(fleet_id=self._wanted, error=error)
         elif unselected and unselected == self._names:
             names = _listed(unselected)
             error = ChainError(f"No verified bundle names a fleet's run that selected {names}.")
-            yield FleetVerdict(fleet_id="", selected=0, present=0, error=error)
+            yield FleetVerdict(error=error)
         elif unselected:
             note = f"Not run yet: {_listed(unselected)}."
             number = len(unselected)
-            yield FleetVerdict(
-                fleet_id="", selected=number, present=0, not_run_yet=number, notes=(note,)
-            )
+            yield FleetVerdict(selected=number, not_run_yet=number, notes=(note,))
 
     def _to_be_whole(self, runs: Sequence[_Found]) -> tuple[set[str], set[Name]]:
         """Return the ids of the runs that must be complete, and the tenants that none selected."""
@@ -234,7 +232,9 @@ class FleetCount:
         fault = _contradiction(found)
         if not fault and is_whole:
             fault = self._missing(found)
-            notes += self._unselected(found) if not fault else ()
+            others = (self._names or set()) - set(found.tenants)
+            if others and not fault:
+                notes.append(f"It did not select {_listed(others)}.")
         return FleetVerdict(
             fleet_id=found.run.id,
             selected=found.run.selected,
@@ -265,11 +265,6 @@ class FleetCount:
             text += f" At least {unnamed} it names no more."
         return text
 
-    def _unselected(self, found: _Found) -> Sequence[str]:
-        """Return a note about the tenants of the file that a whole run did not select."""
-        others = (self._names or set()) - set(found.tenants)
-        return [f"It did not select {_listed(others)}."] if others else []
-
 
 def _contradiction(found: _Found) -> str:
     """Return the contradictions between the bundles of one run; empty without any."""
@@ -286,6 +281,4 @@ def _contradiction(found: _Found) -> str:
 def _listed(names: Iterable[Name]) -> str:
     """Return tenants with their connectors as text; of many the first."""
     texts = [f"{tenant} ({connector})" for tenant, connector in sorted(names)]
-    more = len(texts) - _MOST_NAMED
-    shown = ", ".join(texts[:_MOST_NAMED])
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return list_some(texts, _MOST_NAMED)
