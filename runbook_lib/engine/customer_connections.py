@@ -160,7 +160,7 @@ class ConsoleAccounts:
         by_account: dict[str, list[Failure]] = defaultdict(list)
         for failure in failures:
             by_account[failure.account].append(failure)
-        return self._alone(lambda: self._poll_all(by_account))
+        return self._alone(lambda: self._poll(by_account))
 
     def poll_longest_unpolled(self) -> Survey:
         """
@@ -168,18 +168,19 @@ class ConsoleAccounts:
 
         Between two surveys, ask only for accounts that are in doubt. Raises as `survey`.
         """
-        return self._alone(self._poll_longest_unpolled)
+        return self._alone(lambda: self._poll({}, is_watch=True))
 
     def known(self) -> Survey:
         """Return the last survey as it was saved, or an empty one; no request is sent."""
         if self._state is None and not (self.run.evidence / STATE_NAME).exists():
-            return Survey(self._survey_key, timestamp(self.clock()))
+            return Survey(self.console, timestamp(self.clock()))
         return self._open(self._read_survey)
 
     @property
     def console(self) -> tuple[str, ...]:
         """The key of a survey: the host, the API credentials' id and the connector's name."""
-        return self._survey_key
+        host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
+        return host, str(self._values["cyclr_client_id"]), self.connector
 
     def account_of(self, named: str) -> str:
         """
@@ -225,17 +226,19 @@ class ConsoleAccounts:
             finally:
                 self._state = None
 
-    def _poll_all(self, failures: Mapping[str, Sequence[Failure]]) -> Survey:
-        survey = self._resumed()
+    def _poll(self, failures: Mapping[str, Sequence[Failure]], *, is_watch: bool = False) -> Survey:
+        survey = self._resumed(is_watch=is_watch)
         try:
             if not survey.is_listed:
                 self._list(survey)
             # NOTE: an account that the survey then sees signed in again has succeeded since.
             self._note_failures(survey, failures)
             self._ask_all(survey, self._waiting(survey))
-            survey.ended = timestamp(self.clock())
+            survey.ended = survey.ended or timestamp(self.clock())
         except _StopError as error:
             survey.notes.append(str(error))
+        except PollTimeoutError:
+            pass  # the next cycle polls these accounts first
         finally:
             self._save(survey)
         return survey
@@ -246,30 +249,6 @@ class ConsoleAccounts:
             account = survey.accounts[name].with_failures(failures[name], now)
             survey.accounts[name] = account
             self._unsaved[name] = account
-
-    def _poll_longest_unpolled(self) -> Survey:
-        kept = self._read_survey()
-        now = self.clock()
-        is_over = bool(kept.ended) and not has_passed(_RESUMED_WITHIN, kept.began, now)
-        survey = kept if is_over and not kept.notes else self._resumed()
-        doubtful = [
-            account
-            for account in survey.accounts.values()
-            if account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
-        ]
-        try:
-            if not survey.is_listed:
-                self._list(survey)
-            waiting = {account.id: account for account in (*self._waiting(survey), *doubtful)}
-            self._ask_all(survey, [*waiting.values()])
-            survey.ended = survey.ended or timestamp(self.clock())
-        except _StopError as error:
-            survey.notes.append(str(error))
-        except PollTimeoutError:
-            pass  # the next cycle polls these accounts first
-        finally:
-            self._save(survey)
-        return survey
 
     def client(self, account: str = "") -> Cyclr:
         """Return a client for one account, with a session that keeps no other account's answers."""
@@ -296,7 +275,7 @@ class ConsoleAccounts:
 
         def save() -> str:
             survey = self._kept_survey()
-            if survey and survey.of != self._survey_key:
+            if survey and survey.of != self.console:
                 return "The result was not kept: the last poll was at another console."
             rows = self._rows.customers.read(tenant=self._key, account=account)
             known = rows[0].body if rows else KnownAccount(account, "")
@@ -324,7 +303,7 @@ class ConsoleAccounts:
 
     def _read_survey(self) -> Survey:
         """Return the last survey of this connector in this console, or the first one."""
-        first = Survey(self._survey_key, timestamp(self.clock()))
+        first = Survey(self.console, timestamp(self.clock()))
         survey = self._kept_survey() or first
         if survey.of != first.of:
             return first
@@ -338,21 +317,21 @@ class ConsoleAccounts:
         return rows[0].body if rows else None
 
     @property
-    def _survey_key(self) -> tuple[str, ...]:
-        host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
-        return host, str(self._values["cyclr_client_id"]), self.connector
-
-    @property
     def _rows(self) -> WatchState:
         if self._state is None:
             raise RuntimeError("`_open` opens the state first")
         return self._state
 
-    def _resumed(self) -> Survey:
-        """Return the survey that was cut off, or a new one that knows what earlier ones saw."""
+    def _resumed(self, *, is_watch: bool) -> Survey:
+        """
+        Return the survey that was cut off, or a new one that knows what earlier ones saw.
+
+        A watch goes on with a complete one, too, for a day.
+        """
         survey = self._read_survey()
         now = self.clock()
-        if not survey.ended and not has_passed(_RESUMED_WITHIN, survey.began, now):
+        is_open = not survey.ended or (is_watch and not survey.notes)
+        if is_open and not has_passed(_RESUMED_WITHIN, survey.began, now):
             survey.notes = []
             return survey
         kept = (
@@ -362,11 +341,14 @@ class ConsoleAccounts:
         return Survey(survey.of, timestamp(now), survey.number + 1, accounts=accounts)
 
     def _waiting(self, survey: Survey) -> list[KnownAccount]:
-        """Return the accounts that this survey has not read yet."""
+        """Return the accounts that this survey has not read yet, and those that are in doubt."""
+        now = self.clock()
         return [
             account
             for account in survey.accounts.values()
-            if account.polled_in < survey.number or account.standing is AccountStatus.NOT_KNOWN
+            if account.polled_in < survey.number
+            or account.standing is AccountStatus.NOT_KNOWN
+            or is_in_doubt(account, now)
         ]
 
     def _list(self, survey: Survey) -> None:
@@ -466,8 +448,8 @@ class ConsoleAccounts:
     def connectors_of(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
         rows = self._patiently(lambda: self.client(account.id).account_connectors(is_short=False))
-        mine = {
-            row.number("Id"): InstalledConnector(
+        return tuple(
+            InstalledConnector(
                 row.number("Id"),
                 row.object_at("Connector").number("Id"),
                 row.boolean("Authenticated"),
@@ -475,8 +457,7 @@ class ConsoleAccounts:
             for row in rows
             if row.get("Connector") is not None
             and row.object_at("Connector").text("Name") == self.connector
-        }
-        return tuple(mine.values())
+        )
 
     def _is_gone(self, account: KnownAccount) -> bool:
         try:
@@ -504,8 +485,7 @@ class ConsoleAccounts:
     def save_accounts(self, accounts: Iterable[KnownAccount]) -> None:
         """Save these accounts in an open transaction."""
         self._rows.customers.write(
-            WatchedCustomer(self._key, account.id, account.polled_on, account)
-            for account in accounts
+            WatchedCustomer(self._key, account.id, account) for account in accounts
         )
 
     def _save(self, survey: Survey, *, is_new: bool = False) -> None:
@@ -518,6 +498,12 @@ class ConsoleAccounts:
             self.save_accounts(self._unsaved.values())
         self._unsaved = {}
         self._saved_at = self._monotonic()
+
+
+def is_in_doubt(account: KnownAccount, now: datetime) -> bool:
+    """Return whether a changed result of an account is to be polled again."""
+    since = account.in_doubt_since
+    return bool(since) and has_passed(CONFIRMED_AFTER, since, now)
 
 
 def survey_document(

@@ -15,20 +15,23 @@ from msgspec import structs
 
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_connections import (
     CONSOLE,
     ConsoleAccounts,
     PollTimeoutError,
+    is_in_doubt,
 )
 from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.poll import PollResult, exit_code, key_of
-from runbook_lib.engine.watch.problems import open_problems
+from runbook_lib.engine.watch.problems import CheckPoll, ProblemText, judge_poll, open_problems
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
+    PolledCheck,
     Problem,
     ProblemKind,
     WatchedStep,
@@ -47,6 +50,7 @@ from runbook_lib.text import one_line
 
 CUSTOMERS_TITLE = "Customers' connections"
 _SURVEY_CHECK = "survey"
+_ANSWERED = PolledCheck(Outcome.VERIFIED, "Cyclr answers again.")
 RIGHTS_CHECK = "rights"
 _EVERY = timedelta(days=1)
 _EVERY_UNANSWERED = timedelta(minutes=15)
@@ -69,15 +73,12 @@ def is_due(run: Run, state: WatchState) -> bool:
         return False
     key = key_of(run)
     now = run.clock()
-    survey = state.steps.read(tenant=key, step=CUSTOMERS_STEP)
-    interval = _EVERY_UNANSWERED if any(row.unanswered_since for row in survey) else _EVERY
+    row = _survey_row(state, key)
+    is_answered = row.current == _ANSWERED and not row.unanswered_since
+    interval = _EVERY if is_answered else _EVERY_UNANSWERED
     if has_passed(interval, state.tenant(key).customers_polled_on, now):
         return True
-    accounts = ConsoleAccounts(run, clock=run.clock, state=state).known().accounts.values()
-    return any(
-        account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
-        for account in accounts
-    )
+    return any(is_in_doubt(customer.body, now) for customer in state.customers.read(tenant=key))
 
 
 def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
@@ -96,38 +97,61 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     asked = ConsoleAccounts(run, clock=run.clock, on_progress=end_in_time, state=state)
     tenant = state.tenant(key)
     began = timestamp(run.clock())
-    row = next(
-        iter(state.steps.read(tenant=key, step=CUSTOMERS_STEP)),
-        WatchedStep(key, CUSTOMERS_STEP, _SURVEY_CHECK),
-    )
+    row = _survey_row(state, key)
+    since = row.unanswered_since
     survey = None
-    refusal = None
-    unanswered = ""
+    seen = _ANSWERED
+    meaning = None
     try:
         survey = asked.poll_longest_unpolled()
-        unanswered = " ".join(survey.notes)
     except BusyError:  # another process asks; the next cycle compares its results
         return _result(state, key, 0)
     except RemoteError as error:
-        refusal = error
-        unanswered = run.redactor.redact(str(error))
+        meaning = meaning_of(error.code)
+        reason = one_line(run.redactor.redact(str(error)))
+        seen = PolledCheck(Outcome.INCONCLUSIVE, reason, error.code)
     now = run.clock()
     on = timestamp(now)
     problems = state.problems.read(tenant=key, step=CUSTOMERS_STEP)
-    refused = _refused(row, refusal, problems, now)
+    is_refused = meaning is not None and meaning.is_cause
+    verdict = judge_poll(
+        row,
+        CheckPoll(
+            seen=seen,
+            is_silent=not (survey or is_refused),
+            is_definite=survey is not None,
+            is_failing=is_refused,
+        ),
+        open_problems(problems).get((row.step, row.check)),
+        ProblemText(
+            title="",
+            place=CUSTOMERS_TITLE,
+            reason=seen.reason,
+            impact=meaning.stops if meaning else "",
+            advice=meaning.advice if meaning else "",
+        ),
+        now,
+    )
+    if verdict.began:
+        # A survey has no outcome.
+        verdict.began.was = ""
+        verdict.began.now = ""
+    doubts = survey.notes if survey else [seen.reason]
+    # NOTE: a refusal that counts is a problem, and no outage.
+    if doubts and row.current == _ANSWERED:
+        row.unanswered = one_line(" ".join(doubts))
+        row.unanswered_since = not_later(since, on)
     changes: list[CustomerChange] = []
     if survey:
         own = str(run.values.get("account_api_id", ""))
         changes = [*customer_changes(key, survey, problems, own, now, procedure=run.procedure)]
-    row.unanswered = one_line(unanswered)
-    row.unanswered_since = not_later(row.unanswered_since, on) if unanswered else ""
     if not survey or survey.ended or survey.notes:
         tenant.customers_polled_on = on
     with state.transaction():
         if survey:
             asked.save_accounts(change.account for change in changes)
-        changed_problems = [change.problem for change in changes if change.problem]
-        state.problems.write([*changed_problems, *refused])
+        found = (verdict.ended, verdict.began, *(change.problem for change in changes))
+        state.problems.write(filter(None, found))
         state.steps.write([row])
         state.tenants.write([tenant])
     polled = (
@@ -136,33 +160,10 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     return _result(state, key, polled)
 
 
-def _refused(
-    row: WatchedStep, refusal: RemoteError | None, problems: Iterable[Problem], now: datetime
-) -> Iterator[Problem]:
-    """Yield a problem if a second poll is refused for a known cause, or its end."""
-    on = timestamp(now)
-    known = open_problems(problems).get((row.step, row.check))
-    meaning = meaning_of(refusal.code) if refusal else None
-    is_again = bool(row.unanswered_since) and has_passed(CONFIRMED_AFTER, row.unanswered_since, now)
-    if refusal is None and known:
-        yield structs.replace(known, ended_on=on, end_reason="Cyclr answers again.")
-    elif refusal and meaning and meaning.is_cause and is_again and not known:
-        yield Problem(
-            id=identify(row.tenant, row.step, row.check, row.unanswered_since),
-            tenant=row.tenant,
-            kind=ProblemKind.FAILED,
-            step=row.step,
-            check=row.check,
-            title=meaning.means.rstrip("."),
-            since=row.unanswered_since,
-            on=on,
-            cause=f"code {refusal.code}",
-            code=refusal.code,
-            reason=row.unanswered,
-            impact=meaning.stops,
-            advice=meaning.advice,
-            place=CUSTOMERS_TITLE,
-        )
+def _survey_row(state: WatchState, key: str) -> WatchedStep:
+    """Return the row of a tenant's surveys; a new one if there was none."""
+    new = WatchedStep(key, CUSTOMERS_STEP, _SURVEY_CHECK, _ANSWERED)
+    return next(iter(state.steps.read(tenant=key, step=CUSTOMERS_STEP)), new)
 
 
 def customer_changes(
@@ -237,9 +238,8 @@ def _rights(
     """Yield a problem if Cyclr shows the connector in no account any more, and its end."""
     on = timestamp(now)
     if not survey.lost:
-        is_back = any(account.connectors for account in survey.accounts.values())
-        if known and is_back:
-            account = next(a for a in survey.accounts.values() if a.connectors)
+        account = next((a for a in survey.accounts.values() if a.connectors), None)
+        if known and account:
             reason = f"Cyclr shows the connector in {account.name or account.id} again."
             yield CustomerChange(account, structs.replace(known, ended_on=on, end_reason=reason))
         return

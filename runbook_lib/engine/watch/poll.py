@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from msgspec import structs
@@ -150,7 +151,6 @@ class _Poll:
         known = state.problems.read(tenant=self.key)
         self.problems = [problem for problem in known if problem.step != CUSTOMERS_STEP]
         self._open = open_problems(self.problems)
-        self._before = {key: structs.replace(row) for key, row in self.rows.items()}
         self._changed: dict[str, Problem] = {}
         self.run_state: RunState = run.whole_state
         self.verdicts: list[PollVerdict] = []
@@ -187,8 +187,7 @@ class _Poll:
         self._apply(PollVerdict(judge_unusable(self.tenant, known, self.now)))
         with self.state.transaction():
             self.state.tenants.write([self.tenant])
-            changed = (row for key, row in self.rows.items() if row != self._before.get(key))
-            self.state.steps.write(changed)
+            self.state.steps.write(self.rows.values())
             self.state.problems.write([*self._changed.values(), *self._due_days()])
         code = exit_code(self.rows.values(), self.state.open_problems(self.key))
         if held and code is ExitCode.COMPLETE:
@@ -295,30 +294,24 @@ class _Poll:
                 return polled_check(finding), earlier.at if earlier else step.checked_on
         return None, ""
 
-    def _problem_text(
-        self, step: StepState, finding: Finding | None, reason: str = ""
-    ) -> ProblemText:
+    def _problem_text(self, step: StepState, finding: Finding) -> ProblemText:
         procedure = self.run.procedure
-        findings = (finding,) if finding else ()
-        conclusion = combine(findings)
-        seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
-        meaning = meaning_of(finding.code) if finding and is_failing(finding) else None
-        check = finding.check if finding else ""
-        broken = [provider.behaviour.impact_of(check) for provider in procedure.providers]
+        seen = replace(step, findings=(finding,), conclusion=combine((finding,)) or step.conclusion)
+        meaning = meaning_of(finding.code) if is_failing(finding) else None
+        broken = [provider.behaviour.impact_of(finding.check) for provider in procedure.providers]
+        warnings = () if is_failing(finding) else finding.warnings
         following = next((other for other in procedure.steps if step.step.id in other.after), None)
-        warnings = finding.warnings if finding and not is_failing(finding) else ()
-        after = f"{procedure.numbers[following.id]} {following.title}" if following else ""
-        is_failed = finding is not None and finding.outcome is Outcome.FAILED
+        after = ""
+        if following and finding.outcome is Outcome.VERIFIED:
+            after = f"Next: {procedure.numbers[following.id]} {following.title}."
         return ProblemText(
-            title=failed_title(seen) if is_failed else open_title(step),
+            title=failed_title(seen) if finding.outcome is Outcome.FAILED else open_title(step),
             place=f"{step.number} {step.step.title}",
-            reason=" ".join((finding.reason if finding else reason, *warnings)),
+            reason=" ".join((finding.reason, *warnings)),
             impact=" ".join(filter(None, broken)),
             advice=(meaning and meaning.advice) or what_to_do(seen),
-            news=good_news(finding) if finding else "",
-            next=f"Next: {after}."
-            if after and finding and finding.outcome is Outcome.VERIFIED
-            else "",
+            news=good_news(finding),
+            next=after,
             person=step.assigned_to,
         )
 
@@ -340,7 +333,13 @@ class _Poll:
                 is_failing=step.has_expired,
             )
             known = self._open.get(key)
-            text = self._problem_text(step, None, reason)
+            text = ProblemText(
+                title=open_title(step),
+                place=f"{step.number} {step.step.title}",
+                reason=reason,
+                advice=what_to_do(step),
+                person=step.assigned_to,
+            )
             self.verdicts.append(judge_poll(row, poll, known, text, self.now))
 
     def _report_outage(self) -> None:
@@ -350,9 +349,6 @@ class _Poll:
         }
         required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
         explained = explained_by(self.problems, needs, required)
-        # NOTE: a refused poll of the customers is a problem, and no outage.
-        customers = self.state.problems.read(tenant=self.key, step=CUSTOMERS_STEP)
-        explained |= open_problems(customers).keys()
         known = self._open.get(("", OUTAGE_CHECK))
         verdict_problem = judge_outage(self.key, self.rows.values(), known, explained, self.now)
         if verdict_problem:
@@ -428,29 +424,32 @@ def required_steps(procedure: Procedure, step: str) -> set[str]:
 def polled_check(finding: Finding) -> PolledCheck:
     """Return the result in a masked finding, with the values that it compared."""
     facts = {name: str(value) for name, value in finding.facts.items()}
-    tables = [table for table in finding.tables if table.columns == COMPARED]
-    rows = [row for table in tables for row in table.rows]
+    rows = _compared_values(finding)
     for what, expected, actual in rows:
         # Only this shows that a value of a verified result is not the expected one.
         is_other = finding.outcome is Outcome.VERIFIED and actual != expected
         facts[what] = f"{actual}, not {expected}" if is_other else actual
     meant = [what for what, expected, actual in rows if actual == expected]
-    limits = list(finding.limits)
     return PolledCheck(
         outcome=finding.outcome,
         reason=finding.reason,
         code=finding.code,
         facts=facts,
         expected=meant,
-        limits=limits,
+        limits=list(finding.limits),
     )
+
+
+def _compared_values(finding: Finding) -> list[tuple[str, ...]]:
+    """Return the rows of a finding's tables of compared values: name, expected, actual."""
+    tables = [table.rows for table in finding.tables if table.columns == COMPARED]
+    return list(chain.from_iterable(tables))
 
 
 def good_news(finding: Finding) -> str:
     """Return the headline of a finding's code, with how many of its values are as expected."""
     meaning = meaning_of(finding.code)
-    tables = [table for table in finding.tables if table.columns == COMPARED]
-    rows = [row for table in tables for row in table.rows]
+    rows = _compared_values(finding)
     if not (meaning and meaning.news and len(rows) > 1):
         return ""
     number = sum(actual == expected for _, expected, actual in rows)

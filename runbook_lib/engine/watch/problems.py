@@ -136,29 +136,26 @@ def confirm_result(
         return None
     watched.unanswered_since = ""
     watched.unanswered = ""
-    if known is None or is_alike(known, seen):
-        watched.current = seen
-        watched.since = not_later(watched.since, on)
-        watched.seen_on = on
-        watched.unconfirmed = None
-        watched.unconfirmed_since = ""
-        return None
-    if is_undecided and not (poll.is_expected or before is Outcome.INCONCLUSIVE):
-        return None
-    other = watched.unconfirmed
-    is_again = other is not None and is_alike(other, seen)
-    if not is_again or watched.unconfirmed_since > on:
-        watched.unconfirmed_since = on
-    watched.unconfirmed = seen
-    is_old = is_again and has_passed(_CONFIRMED_AFTER, watched.unconfirmed_since, now)
-    if not (poll.is_definite or is_old):
-        return None
+    is_other = known is not None and not is_alike(known, seen)
+    since = watched.since
+    if is_other:
+        if is_undecided and not (poll.is_expected or before is Outcome.INCONCLUSIVE):
+            return None
+        other = watched.unconfirmed
+        is_again = other is not None and is_alike(other, seen)
+        if not is_again or watched.unconfirmed_since > on:
+            watched.unconfirmed_since = on
+        watched.unconfirmed = seen
+        since = watched.unconfirmed_since
+        is_old = is_again and has_passed(_CONFIRMED_AFTER, since, now)
+        if not (poll.is_definite or is_old):
+            return None
     watched.current = seen
-    watched.since = watched.unconfirmed_since
+    watched.since = not_later(since, on)
     watched.seen_on = on
     watched.unconfirmed = None
     watched.unconfirmed_since = ""
-    return known
+    return known if is_other else None
 
 
 def judge_poll(

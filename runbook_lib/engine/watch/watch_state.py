@@ -302,7 +302,6 @@ class WatchedCustomer(Struct):
 
     tenant: str
     account: str
-    polled_on: str
     body: KnownAccount
 
 
@@ -321,7 +320,7 @@ class Notice(Struct):
 
 
 class StateTable(Generic[_Row]):
-    """A table whose rows are structs; texts and numbers are columns, the others JSON."""
+    """A table whose rows are structs, as JSON; the fields to look for them by are columns."""
 
     def __init__(
         self, connection: sqlite3.Connection, path: Path, kind: type[_Row], *key: str
@@ -330,65 +329,45 @@ class StateTable(Generic[_Row]):
         self._path = path
         self._kind = kind
         self._key = key
+        self._columns = ", ".join(f'"{name}"' for name in key)
         self.name = kind.__name__.lower()
-        fields = msgspec.structs.fields(kind)
-        self._fields = {field.name: field.type for field in fields}
 
     @property
     def definition(self) -> str:
         """The statement that creates it."""
-        columns = ", ".join(f'"{name}"' for name in self._fields)
-        key = ", ".join(f'"{name}"' for name in self._key)
-        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({key}))"
+        return f"CREATE TABLE {self.name} ({self._columns}, row, PRIMARY KEY ({self._columns}))"
 
     def read(self, **equal: str) -> list[_Row]:
         """Return the rows in which these columns have these values, by their key."""
         where = " AND ".join(f'"{name}" = ?' for name in equal) or "1"
-        order = ", ".join(f'"{name}"' for name in self._key)
-        query = f"SELECT * FROM {self.name} WHERE {where} ORDER BY {order}"  # noqa: S608
+        query = f"SELECT * FROM {self.name} WHERE {where} ORDER BY {self._columns}"  # noqa: S608
         with _reported(self._path):
             rows = self._connection.execute(query, tuple(equal.values())).fetchall()
         try:
-            return [self._row(row) for row in rows]
+            return [self._decode(row) for *_, row in rows]
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             raise DamagedWatchStateError(f"{self._path} is damaged ({error}).") from None
 
     def write(self, rows: Iterable[_Row]) -> None:
         """Insert or replace these rows."""
-        marks = ", ".join("?" for _ in self._fields)
-        statement = f"INSERT OR REPLACE INTO {self.name} VALUES ({marks})"  # noqa: S608
-        self._connection.executemany(statement, (self._values(row) for row in rows))
+        marks = "?, " * len(self._key)
+        statement = f"INSERT OR REPLACE INTO {self.name} VALUES ({marks}?)"  # noqa: S608
+        values = ((*self._key_of(row), msgspec.json.encode(row).decode()) for row in rows)
+        self._connection.executemany(statement, values)
 
     def delete(self, rows: Iterable[_Row]) -> None:
         """Delete the rows with the keys of these."""
         where = " AND ".join(f'"{name}" = ?' for name in self._key)
-        keys = (tuple(getattr(row, name) for name in self._key) for row in rows)
-        self._connection.executemany(f"DELETE FROM {self.name} WHERE {where}", keys)  # noqa: S608
+        statement = f"DELETE FROM {self.name} WHERE {where}"  # noqa: S608
+        self._connection.executemany(statement, map(self._key_of, rows))
 
-    def _values(self, row: _Row) -> list[Any]:
-        values = ((kind, getattr(row, name)) for name, kind in self._fields.items())
-        return [
-            value if _is_column(kind) else msgspec.json.encode(value).decode()
-            for kind, value in values
-        ]
+    def _key_of(self, row: _Row) -> tuple[str, ...]:
+        return tuple(getattr(row, name) for name in self._key)
 
-    def _row(self, values: tuple[Any, ...]) -> _Row:
-        given = {}
-        for (name, kind), value in zip(self._fields.items(), values, strict=True):
-            # NOTE: SQLite has no truth values, only 0 and 1.
-            given[name] = (
-                msgspec.convert(value, kind, strict=False)
-                if _is_column(kind)
-                else msgspec.json.decode(value, type=kind)
-            )
-        row = self._kind(**given)
+    def _decode(self, text: str) -> _Row:
+        row = msgspec.json.decode(text, type=self._kind)
         _check_times(row)
         return row
-
-
-def _is_column(kind: Any) -> bool:
-    """Return whether values of a type are columns as they are, such as texts and numbers."""
-    return isinstance(kind, type) and issubclass(kind, str | int | bytes)
 
 
 def _check_times(value: object, name: str = "") -> None:
@@ -411,20 +390,17 @@ class WatchState:
         self.path = path
         self.tenants = StateTable(connection, path, WatchedTenant, "tenant")
         self.steps = StateTable(connection, path, WatchedStep, "tenant", "step", "check")
-        self.problems = StateTable(connection, path, Problem, "id")
+        self.problems = StateTable(connection, path, Problem, "id", "tenant", "step")
         self.deliveries = StateTable(connection, path, Delivery, "problem", "receiver")
-        self.receivers = StateTable(connection, path, WatchReceiver, "receiver")
-        self.digests = StateTable(connection, path, Digest, "id")
+        self.receivers = StateTable(connection, path, WatchReceiver, "receiver", "server")
+        self.digests = StateTable(connection, path, Digest, "id", "receiver")
         self.customers = StateTable(connection, path, WatchedCustomer, "tenant", "account")
         self.surveys = StateTable(connection, path, CustomerSurvey, "tenant")
         self.notices = StateTable(connection, path, Notice, "on")
 
     @property
-    def tables(self) -> tuple[StateTable[Any], ...]:
-        return (
-            self.tenants, self.steps, self.problems, self.deliveries, self.receivers,
-            self.digests, self.customers, self.surveys, self.notices,
-        )  # fmt: skip
+    def tables(self) -> list[StateTable[Any]]:
+        return [table for table in vars(self).values() if isinstance(table, StateTable)]
 
     @property
     def definitions(self) -> list[str]:
@@ -467,10 +443,10 @@ class WatchState:
     def forget_old(self, now: datetime) -> None:
         """Delete what ended, or was told once, so long ago that no receiver waits for it."""
         limit = timestamp(now - timedelta(days=_KEPT_DAYS))
-        self._connection.execute(
-            "DELETE FROM problem WHERE (ended_on <> '' AND ended_on < ?) "
-            "OR (kind IN ('changed', 'due') AND \"on\" < ?)",
-            (limit, limit),
+        self.problems.delete(
+            problem
+            for problem in self.problems.read()
+            if not problem.is_open and (problem.ended_on or problem.on) < limit
         )
         self._connection.execute(
             "DELETE FROM delivery WHERE problem NOT IN (SELECT id FROM problem)"
@@ -636,12 +612,11 @@ def _check_format(connection: sqlite3.Connection, path: Path, *, is_read_only: b
         raise DamagedWatchStateError(f"{path} is empty.")
     with state.transaction():
         # NOTE: another process may have created them meanwhile.
-        saved = state.saved_definitions
-        for definition in state.definitions:
-            if definition not in saved:
+        if not state.saved_definitions:
+            for definition in state.definitions:
                 connection.execute(definition)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
 @contextmanager

@@ -1056,7 +1056,7 @@ def test_a_damaged_row_of_the_watch_hides_no_tenant(world: made_up.World) -> Non
     """A damaged part of the watch is one notice, like a damaged whole."""
     world.begin(replace(ACME, seen=BAD, polled={}), WorldTenant(name="beta"))
     with world.state() as state:
-        state._connection.execute("UPDATE watchedstep SET current = '{'")
+        state._connection.execute("UPDATE watchedstep SET row = '{'")
     read = read_tenants("evidence", NOW)
 
     assert [(listed.tenant, listed.label) for listed in read.statuses] == [

@@ -242,9 +242,7 @@ class World:
             kept = {**survey.accounts, **{c.account.id: c.account for c in changes}}
             with state.transaction():
                 state.problems.write(change.problem for change in changes if change.problem)
-                state.customers.write(
-                    WatchedCustomer(key, a.id, a.polled_on, a) for a in kept.values()
-                )
+                state.customers.write(WatchedCustomer(key, a.id, a) for a in kept.values())
 
     def unusable(self, name: str, reason: str, advice: str, before: timedelta = HOUR) -> None:
         """Let the watch note why it could not ask anything of a tenant."""

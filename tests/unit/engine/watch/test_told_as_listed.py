@@ -222,7 +222,7 @@ def test_a_customer_who_was_signed_out_before_the_first_survey_is_told(
     if before:
         account = KnownAccount("a", "Name of a", **before)
         with desk.state() as state, state.transaction():
-            row = WatchedCustomer("facebook_marketing/acme", "a", "", account)
+            row = WatchedCustomer("facebook_marketing/acme", "a", account)
             state.customers.write([row])
     desk.cycle(0)
     told = (

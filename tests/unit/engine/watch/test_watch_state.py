@@ -72,7 +72,7 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
             document={"a": [1]},
         ),
         WatchReceiver("r", "mail", "s", AT, tries=3, is_final=True),
-        WatchedCustomer("c/t", "a", "", KnownAccount("a", "A \x00 ü", in_doubt_since=AT)),
+        WatchedCustomer("c/t", "a", KnownAccount("a", "A \x00 ü", in_doubt_since=AT)),
     )
 
     def tables_of(state: WatchState) -> tuple[StateTable[Any], ...]:
@@ -170,30 +170,36 @@ def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
     assert "watch.damaged" not in later.text
 
 
+def altered(table: str, name: str, value: str) -> str:
+    """Return a statement that sets a value in each row, as JSON."""
+    return f"UPDATE {table} SET row = json_set(row, '$.{name}', json('{value}'))"
+
+
 DAMAGES = {
-    "row": "UPDATE watchedstep SET current = '{'",
-    "outcome": "UPDATE watchedstep SET current = replace(current, 'verified', 'fine')",
-    "deep": "UPDATE digest SET document = replace(hex(zeroblob(100000)), '00', '[')",
-    "null": "UPDATE problem SET title = NULL",
-    "number": "UPDATE problem SET reason = 7",
-    "bytes": "UPDATE problem SET reason = x'41'",
-    "kind": "UPDATE problem SET kind = 'other'",
-    "count": "UPDATE watchreceiver SET tries = 'many'",
-    "truth": "UPDATE watchreceiver SET is_final = 7",
-    "text": "UPDATE watchedtenant SET unusable = CAST(x'ff41' AS TEXT)",
+    "row": "UPDATE watchedstep SET row = '{'",
+    "outcome": "UPDATE watchedstep SET row = replace(row, 'verified', 'fine')",
+    "deep": "UPDATE digest SET row = replace(hex(zeroblob(100000)), '00', '[')",
+    "null": "UPDATE problem SET row = NULL",
+    "null value": altered("problem", "title", "null"),
+    "number": altered("problem", "reason", "7"),
+    "number alone": "UPDATE problem SET row = 7",
+    "bytes": "UPDATE problem SET row = x'41'",
+    "kind": altered("problem", "kind", '"other"'),
+    "count": altered("watchreceiver", "tries", '"many"'),
+    "truth": altered("watchreceiver", "is_final", "7"),
+    "text": "UPDATE watchedtenant SET row = CAST(x'ff41' AS TEXT)",
     "key": "UPDATE watchedtenant SET tenant = CAST(x'ff41' AS TEXT)",
-    "time": "UPDATE watchedtenant SET last_polled_on = 'yesterday'",
-    "no zone": "UPDATE watchedtenant SET customers_polled_on = '2026-11-24T12:00:00'",
-    "no day": "UPDATE watchedstep SET since = '2026-02-30T12:00:00Z'",
-    "time in a row": "UPDATE watchedtenant SET polled_on = '{\"fb-04-create-app\": \"soon\"}'",
-    "delivery": "UPDATE delivery SET reported_on = 'soon'",
-    "customer": "UPDATE watchedcustomer SET body = '[]'",
-    "time of a customer":
-        "UPDATE watchedcustomer SET body = replace(body, '\"polled_on\":\"', '\"polled_on\":\"x')",
-    "survey": "UPDATE customersurvey SET body = 7",
+    "time": altered("watchedtenant", "last_polled_on", '"yesterday"'),
+    "no zone": altered("watchedtenant", "customers_polled_on", '"2026-11-24T12:00:00"'),
+    "no day": altered("watchedstep", "since", '"2026-02-30T12:00:00Z"'),
+    "time in a row": altered("watchedtenant", "polled_on", '{"fb-04-create-app": "soon"}'),
+    "delivery": altered("delivery", "reported_on", '"soon"'),
+    "customer": altered("watchedcustomer", "body", "[]"),
+    "time of a customer": altered("watchedcustomer", "body.polled_on", '"soon"'),
+    "survey": altered("customersurvey", "body", "7"),
     "table": "DROP TABLE notice",
-    "column": "ALTER TABLE problem DROP COLUMN note",
-    "column name": "ALTER TABLE watchedtenant RENAME COLUMN sealed_on TO sealed",
+    "column": "ALTER TABLE problem DROP COLUMN row",
+    "column name": "ALTER TABLE watchedtenant RENAME COLUMN row TO body",
     "more columns": "ALTER TABLE delivery ADD COLUMN more",
     "key of a table": "CREATE TABLE n AS SELECT * FROM notice; DROP TABLE notice; "
         "ALTER TABLE n RENAME TO notice",
@@ -210,7 +216,7 @@ def test_damage_that_sqlite_does_not_see_is_moved_aside(desk: Desk, damage: str)
     key = "facebook_marketing/acme"
     account = KnownAccount("a", "Customer", polled_on=AT)
     with desk.state() as state, state.transaction():
-        state.customers.write([WatchedCustomer(key, "a", AT, account)])
+        state.customers.write([WatchedCustomer(key, "a", account)])
         state.surveys.write([CustomerSurvey(key, Survey(("x",), AT))])
         state.notices.write([Notice(AT, "A notice.")])
         assert all(table.read() for table in state.tables)
