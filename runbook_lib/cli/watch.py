@@ -173,7 +173,7 @@ def _run_cycle(
             say(problem, is_error=True)
         for entry in cycle.shown():
             if as_json:
-                for document in cycle.documents(entry):
+                for document in entry.documents:
                     show_json(document)
             else:
                 show_entry(entry)
@@ -201,12 +201,11 @@ def _run_cycle(
 def show_entry(entry: DigestEntry) -> None:
     """Show an entry: its title and its advice."""
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.engine.watch.digest import problem_document
     from runbook_lib.evidence.reports.index_page import LIKE
     from runbook_lib.evidence.reports.phrases import with_times
 
     view = entry.views[entry.first.tenant]
-    kind = problem_document(entry.first, view)["kind"]
+    kind = entry.documents[0]["kind"]
     mark = "SANDBOX " if view.is_sandbox else ""
     say(f"{ICONS[LIKE[kind]]} {mark}{entry.whose}: {entry.title} ({entry.label})")
     for line in entry.lines():

@@ -33,7 +33,6 @@ from runbook_lib.engine.watch.digest import (
     ProblemPhase,
     digest_entries,
     due_problems,
-    problem_document,
 )
 from runbook_lib.engine.watch.poll import (
     PollResult,
@@ -249,13 +248,6 @@ class WatchCycle:
             # NOTE: an entry that cannot be saved is printed again, with the same id.
             with suppress(RunbookError), state.transaction():
                 state.deliveries.write(rows)
-
-    def documents(self, entry: DigestEntry) -> list[dict[str, Any]]:
-        """Return the problems of an entry for programs."""
-        return [
-            problem_document(problem, self._book.views[problem.tenant])
-            for problem in entry.problems
-        ]
 
     def send(self) -> Iterator[str]:
         """Send the digests that are due; yield a line for each that was not accepted."""

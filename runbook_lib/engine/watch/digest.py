@@ -28,7 +28,7 @@ from runbook_lib.engine.watch.watch_state import (
 )
 from runbook_lib.evidence.reports.phrases import day, with_times
 from runbook_lib.evidence.reports.tenant_status import CUSTOMER_CAUSES, customers_title
-from runbook_lib.text import one_line, pluralize
+from runbook_lib.text import list_some, one_line, pluralize
 
 CUSTOMERS_CAUSE = "customers"
 _DAY = timedelta(days=1)
@@ -152,6 +152,11 @@ class DigestEntry:
             after = f". {self.advice.rstrip('.')}"
         return f"{self.whose}: {mark}{self.title}{after}"
 
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """The problems for programs."""
+        return [problem_document(problem, self.views[problem.tenant]) for problem in self.problems]
+
     def lines(self) -> Iterator[str]:
         """Yield the lines below the title."""
         first = self.first
@@ -175,21 +180,15 @@ class DigestEntry:
         places = sorted({p.place for p in self.problems if p.place}, key=_in_order)
         what = "Customers" if self.first.cause.startswith(CUSTOMERS_CAUSE) else "Steps"
         if places and (len(places) > 1 or places[0] != self.title):
-            yield f"{what}: {_join_names(places)}"
+            yield f"{what}: {list_some(places, _MAX_NAMES)}"
         if len(self.tenants) > 1:
-            yield f"Tenants: {_join_names(self.tenants)}"
+            yield f"Tenants: {list_some(self.tenants, _MAX_NAMES)}"
 
 
 def _in_order(place: str) -> tuple[int, str]:
     """Return a key that sorts `4a Step` before `12 Step`."""
     digits = "".join(takewhile(str.isdecimal, place))
     return int(digits or 0), place
-
-
-def _join_names(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    shown = ", ".join(names[:_MAX_NAMES])
-    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def digest_entries(
@@ -322,9 +321,9 @@ def compose_digest(
             "notices": [notice.text for notice in notices],
             "watched": sorted(view.tenant for view in views.values()) if is_first else [],
             "problems": [
-                {**problem_document(problem, views[problem.tenant]), "phase": entry.phase.value}
+                {**document, "phase": entry.phase.value}
                 for entry in shown
-                for problem in entry.problems[:_MAX_DOCUMENTS]
+                for document in entry.documents[:_MAX_DOCUMENTS]
             ],
             "more": sum(max(len(entry.problems) - _MAX_DOCUMENTS, 0) for entry in shown),
         },
@@ -339,16 +338,19 @@ def accepted_deliveries(
     digest: Digest, deliveries: Mapping[str, Delivery], now: datetime
 ) -> list[Delivery]:
     """Return a delivery for each problem, now that the receiver accepted the digest."""
-    on = timestamp(now)
     accepted = []
-    for ident, entry in digest.reported.items():
+    for ident in (*digest.reported, *digest.ended):
         before = deliveries.get(ident)
-        first = (before and before.digest) or digest.id
-        accepted.append(Delivery(ident, digest.receiver, on, first, entry))
-    for ident in digest.ended:
-        before = deliveries.get(ident)
-        first = before.digest if before else digest.id
-        accepted.append(Delivery(ident, digest.receiver, on, first, is_end_reported=True))
+        accepted.append(
+            Delivery(
+                problem=ident,
+                receiver=digest.receiver,
+                reported_on=timestamp(now),
+                digest=(before and before.digest) or digest.id,
+                entry=digest.reported.get(ident, ""),
+                is_end_reported=ident in digest.ended,
+            )
+        )
     return accepted
 
 
@@ -401,4 +403,5 @@ def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
 def _introduction(views: Mapping[str, WatchedView], *, has_problems: bool) -> str:
     names = [view.tenant for view in views.values()]
     state = "These need people now:" if has_problems else "Nothing fails."
-    return f"The watch checks {pluralize(len(names), 'tenant')}: {_join_names(names)}. {state}"
+    many = pluralize(len(names), "tenant")
+    return f"The watch checks {many}: {list_some(names, _MAX_NAMES)}. {state}"
