@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -170,42 +171,33 @@ class Cyclr:
 
     def methods(self, connector: int) -> list[JSONObject]:
         """Return the methods of a library connector."""
-        return self._rows(f"connectors/{connector}/methods")
+        path = f"connectors/{connector}/methods"
+        query = urlencode({"pageSize": _PAGE_SIZE})
+        return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def run_method(
-        self, account_connector: int, method: str, parameters: Mapping[str, str] | None = None
-    ) -> Any:
+    def run_method(self, account_connector: int, method: str) -> Any:
         """
         Run a method by its `MethodUniqueIdentifier`; return the provider's response.
 
-        `parameters` are values by the parameter's id. An `error` in the response, also beside data,
-        is a refusal: it raises `CyclrAPIError` as one that Cyclr passes on.
+        An `error` in the response, also beside data, is a refusal: it raises `CyclrAPIError` as one
+        that Cyclr passes on.
         """
-        document = {"Parameters": dict(parameters)} if parameters else {}
         path = f"account/connectors/{account_connector}/methods/{method}"
-        answer = self._call("POST", path, document)
+        answer = self._call("POST", path, {})
         if isinstance(answer, dict) and answer.get("error"):
             raise CyclrAPIError(_error_text(answer), status=PASSED_ON)
         return answer
 
-    def _rows(self, path: str) -> list[JSONObject]:
-        query = urlencode({"pageSize": _PAGE_SIZE})
-        return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
-
-    def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
+    def _read_list(self, path: str, *, is_short: bool = True, query: str = "") -> list[JSONObject]:
         """
         Return the rows of all pages; raises `UnexpectedResponseError` if some may be missing.
 
         With `is_short` a first page that is not full ends the list; see `read_rows`.
         """
         doubts: list[str] = []
-
-        def fetch(number: int) -> tuple[list[JSONObject], int]:
-            return self._page(path, number, **params)
-
         rows = list(
             read_rows(
-                fetch,
+                partial(self._page, path, query=query),
                 doubts,
                 max_pages=_MAX_PAGES_OF_ACCOUNT,
                 is_short=is_short,
@@ -218,10 +210,11 @@ class Cyclr:
             )
         return rows
 
-    def _page(self, path: str, number: int, **params: str) -> tuple[list[JSONObject], int]:
+    def _page(self, path: str, number: int, query: str = "") -> tuple[list[JSONObject], int]:
+        searched = {"query": query} if query else {}
         page = {"page": str(number)} if number else {}
-        query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
-        response = self._send("GET", f"{path}?{query}")
+        params = urlencode({**searched, "pageSize": _PAGE_SIZE, **page})
+        response = self._send("GET", f"{path}?{params}")
         total = response.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
         return json_objects(_parse_or_raise(response), f"Cyclr (/{path})"), pages
