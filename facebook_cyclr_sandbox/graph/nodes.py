@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from facebook_cyclr_sandbox.graph import graph_errors
 from facebook_cyclr_sandbox.graph.fields import Field, parse_fields
 from facebook_cyclr_sandbox.graph.graph_call import GraphCall, parse_list
-from facebook_cyclr_sandbox.graph.graph_errors import ErrorDefinition, GraphError
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
 from facebook_cyclr_sandbox.response_sources import handles
 
 _DEFAULT_LIMIT = 25
@@ -139,7 +139,9 @@ def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict
             return render_node(call, node.type, node.value, parse_requested_fields(call))
         if call.method == "DELETE" and node.type.delete is not None:
             return node.type.delete(call, node.value)
-        raise GraphError(_choose_unsupported_error(call.method), id=node.id)
+        is_post = call.method == "POST"
+        unsupported = graph_errors.UNSUPPORTED_POST if is_post else graph_errors.UNSUPPORTED_DELETE
+        raise GraphError(unsupported, id=node.id)
     edge = node.type.edges.get(rest[0])
     if edge is None and rest[0] in _known_edges and len(rest) == 1:
         raise GraphError(graph_errors.NO_FIELD, field=rest[0], type=node.type.name)
@@ -155,10 +157,6 @@ def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict
     if action is None:
         raise GraphError(graph_errors.NOT_SERVED, route=f"{call.method} /{node.id}/{rest[0]}")
     return action(call, node.value)
-
-
-def _choose_unsupported_error(method: str) -> ErrorDefinition:
-    return graph_errors.UNSUPPORTED_POST if method == "POST" else graph_errors.UNSUPPORTED_DELETE
 
 
 def parse_requested_fields(call: GraphCall) -> tuple[Field, ...]:

@@ -107,7 +107,11 @@ def connections(
             account = asked.account_of(one)
             calls = CustomerCalls(asked)
             call = calls.test_call(account) if tested else calls.sign_in_link(account, user)
-            _show(call, as_json=as_json)
+            if as_json:
+                show_json(call)
+            else:
+                for line in call["lines"]:
+                    say(line)
             is_well = call.get("answered", True)
         else:
             is_well = _survey(runs, failures, csv_file, letters, as_json=as_json)
@@ -202,7 +206,7 @@ def _survey(
         show_json(surveys[0] if len(runs) == 1 else surveys)
     else:
         for shown in surveys:
-            _show(shown, as_json=False)
+            _show(shown)
     return is_answered and all(map(_is_well, surveys))
 
 
@@ -284,17 +288,10 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say("The log is too long to read at once: split it.")
 
 
-def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a survey, or what a single call answered."""
+def _show(shown: Mapping[str, Any]) -> None:
+    """Print a survey."""
     from runbook_lib.engine.customer_rows import LABELS, AccountStatus
 
-    if as_json:
-        show_json(shown)
-        return
-    for line in shown.get("lines", ()):
-        say(line)
-    if "accounts" not in shown:
-        return
     mark = "SANDBOX " if shown["sandbox"] else ""
     say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
     extent = "All" if shown["complete"] else "PARTIAL:"

@@ -115,12 +115,10 @@ def resolve(
     file_values = env_file or {}
     known = {*_OWN, *others, *variables_of({connector: items.values()})}
     may_be = others if isinstance(others, KnownVariables) else KnownVariables()
-    file_names = [name for name in file_values if not may_be.may_have(name)]
-    _refuse_unknown_variables(file_names, known, "The settings file")
+    _refuse_unknown_variables(file_values, known, may_be, "The settings file")
     all_texts = (*given.values(), *environ.values(), *file_values.values())
     known |= {_ENV_FILE, LAB_COMMAND, *referred_variables(all_texts)}
-    names = [name for name in environ if not may_be.may_have(name)]
-    _refuse_unknown_variables(names, known, "The environment")
+    _refuse_unknown_variables(environ, known, may_be, "The environment")
     values: dict[str, Value] = {}
     raw: dict[str, str] = {}
     sources = (environ, file_values)
@@ -311,11 +309,11 @@ def is_reference(text: object) -> bool:
 
 
 def _refuse_unknown_variables(
-    variables: Iterable[str], known: Collection[str], source: str
+    variables: Iterable[str], known: Collection[str], may_be: KnownVariables, source: str
 ) -> None:
     """Raise `SettingsError` for a name that is not a setting."""
     for name in variables:
-        if name.startswith(_PREFIX) and name not in known:
+        if name.startswith(_PREFIX) and not (name in known or may_be.may_have(name)):
             raise SettingsError(
                 f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
             )

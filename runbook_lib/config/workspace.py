@@ -107,8 +107,8 @@ def project_notebook(name: str, folder: str = _NOTEBOOKS) -> Path:
     Raises `SettingsError` if another user could have written it.
     """
     path = project_folder() / folder / name
-    for place in (path.parent, path):
-        require_own(place, "The notebook" if place == path else "The folder of notebooks")
+    require_own(path.parent, "The folder of notebooks")
+    require_own(path, "The notebook")
     return path
 
 

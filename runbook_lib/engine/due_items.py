@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 from runbook_lib.core.advice import open_title
 from runbook_lib.core.attestation_rules import person_key
@@ -67,25 +68,21 @@ def _merged(alike: list[DueItem]) -> DueItem:
 def _due_items_at(step: StepState) -> Iterator[DueItem]:
     note = step.assignment
     attestation = step.attestation
-    base = DueItem(
-        day="",
+    due_item = partial(
+        DueItem,
         step=step.step.id,
-        kind="",
-        title="",
         headline=open_title(step),
         places=(f"{step.number} {step.step.title}",),
-        description="",
-        since="",
     )
     if note and note.due:
-        yield replace(
-            base, kind="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
+        yield due_item(
+            kind="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
             description=f"Handed over to {note.to} by {note.by}. {note.note}".strip(),
             person=note.to,
         )  # fmt: skip
     if attestation and attestation.due:
-        yield replace(
-            base, kind="asked-for", day=attestation.due, title="due", since=attestation.at,
+        yield due_item(
+            kind="asked-for", day=attestation.due, title="due", since=attestation.at,
             description=f"{attestation.by} reported it on {attestation.at}.",
         )  # fmt: skip
     ending = [(attestation, step.ends_on)] if attestation and step.ends_on else []
@@ -95,8 +92,8 @@ def _due_items_at(step: StepState) -> Iterator[DueItem]:
         ][:1]
     for confirmed, day in ending:
         sentence = confirmed.sentence or step.step.sentence
-        yield replace(
-            base, kind="attestation", day=day, title="confirm it again", since=confirmed.at,
+        yield due_item(
+            kind="attestation", day=day, title="confirm it again", since=confirmed.at,
             description=f"{confirmed.by} confirmed on {confirmed.at}: {sentence}",
         )  # fmt: skip
     for finding in step.all_findings:
@@ -105,8 +102,8 @@ def _due_items_at(step: StepState) -> Iterator[DueItem]:
                 kind = name.removesuffix(_ENDS_ON)
                 words = (_ABBREVIATIONS.get(word, word) for word in kind.split("_"))
                 title = f"{' '.join(words)} ends"
-                yield replace(
-                    base, kind=kind, day=str(value), title=title,
+                yield due_item(
+                    kind=kind, day=str(value), title=title,
                     headline=f"{title[:1].upper()}{title[1:]}",
                     description=finding.reason, since=step.checked_on, is_end=True,
                 )  # fmt: skip
