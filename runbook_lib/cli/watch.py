@@ -86,8 +86,9 @@ def watch(
         say_settings(options["env_file"])
     if file and is_test:
         sys.exit(_try_receivers(file, options))
+    sealing = {"seals_changes": seals_changes, "seal_every": seal_every or 0}
     if file:
-        every_tenant = {**options, "seals_changes": seals_changes, "seal_every": seal_every or 0}
+        every_tenant = {**options, **sealing}
 
         def run_all_once() -> ExitCode:
             named = read_tenants_file(file)
@@ -103,7 +104,7 @@ def watch(
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
     with practice_settings(scenario, procedure, tenant, options) as settings:
-        wishes = {**settings, "seals_changes": seals_changes, "seal_every": seal_every or 0}
+        wishes = {**settings, **sealing, "is_alone": True}
 
         def run_once() -> ExitCode:
             run = open_watched(procedure, values, tenant=tenant, **settings)
@@ -115,7 +116,7 @@ def watch(
                     return ExitCode.COMPLETE
                 alone = [FleetTenant(run.tenant, procedure, values, {})]
             is_told = bool(scenario) and not as_json
-            return _run_cycle(alone, {**wishes, "is_alone": True}, as_json=as_json, is_told=is_told)
+            return _run_cycle(alone, wishes, as_json=as_json, is_told=is_told)
 
         if is_once or is_test:
             sys.exit(run_once())

@@ -26,7 +26,7 @@ from runbook_lib.connectors.cyclr.transactions import (
     Failures,
 )
 from runbook_lib.core.files import hold_lock
-from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since
@@ -98,7 +98,7 @@ class ConsoleAccounts:
     The customers' accounts in the Cyclr console of `run`, read at the pace that its settings allow.
 
     `on_progress` gets how many accounts were asked, of how many; a watch passes its open `state`.
-    Tests replace `clock`, `sleep` and `monotonic`. Raises `SettingsError` if Cyclr's credentials
+    Tests replace `sleep` and `monotonic`. Raises `SettingsError` if Cyclr's credentials
     are missing.
     """
 
@@ -107,7 +107,6 @@ class ConsoleAccounts:
         run: Run,
         *,
         on_progress: Callable[[int, int], object] = lambda _done, _total: None,
-        clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         state: WatchState | None = None,
@@ -133,7 +132,7 @@ class ConsoleAccounts:
         self._state = state
         self._unsaved: dict[str, KnownAccount] = {}
         self.on_progress = on_progress
-        self.clock = clock
+        self.clock = run.clock
         self._sleep = sleep
         self._monotonic = monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
@@ -334,10 +333,11 @@ class ConsoleAccounts:
         if is_open and not has_passed(_RESUMED_WITHIN, survey.began, now):
             survey.notes = []
             return survey
-        kept = (
-            item for item in survey.accounts.values() if item.standing is not AccountStatus.VANISHED
-        )
-        accounts = {item.id: item for item in kept}
+        accounts = {
+            account.id: account
+            for account in survey.accounts.values()
+            if account.standing is not AccountStatus.VANISHED
+        }
         return Survey(survey.of, timestamp(now), survey.number + 1, accounts=accounts)
 
     def _waiting(self, survey: Survey) -> list[KnownAccount]:

@@ -264,13 +264,15 @@ class Survey(Struct):
     @property
     def findings(self) -> list[str]:
         """The notes of the survey, and one more if all connectors disappeared at once."""
-        if not self.lost:
-            has_been_seen = any(account.installed_on for account in self.accounts.values())
-            is_nowhere = self.ended and not has_been_seen and self.accounts
-            nowhere = [_NOWHERE.format(connector=self.of[-1])] if is_nowhere else []
-            return [*self.notes, *nowhere]
-        accounts = pluralize(self.lost, "account")
-        return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
+        findings = [*self.notes]
+        if self.lost:
+            accounts = pluralize(self.lost, "account")
+            findings.append(_LOST.format(connector=self.of[-1], accounts=accounts))
+        elif (
+            self.ended and self.accounts and not any(a.installed_on for a in self.accounts.values())
+        ):
+            findings.append(_NOWHERE.format(connector=self.of[-1]))
+        return findings
 
     @property
     def is_complete(self) -> bool:

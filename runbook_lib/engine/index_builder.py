@@ -84,11 +84,7 @@ def _changes(state: WatchState, read: TenantsOverview, now: datetime) -> list[di
     """Return the problems that began, changed or ended in the last day, by cause."""
     views = {
         f"{status.connector}/{status.tenant}": WatchedView(
-            f"{status.connector}/{status.tenant}",
-            status.tenant,
-            status.connector,
-            status.connector_title,
-            status.is_practice,
+            status.tenant, status.connector, status.is_practice
         )
         for status in read.statuses
     }

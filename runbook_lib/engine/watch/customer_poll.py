@@ -94,7 +94,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
         if time.monotonic() > until:
             raise PollTimeoutError
 
-    asked = ConsoleAccounts(run, clock=run.clock, on_progress=end_in_time, state=state)
+    asked = ConsoleAccounts(run, on_progress=end_in_time, state=state)
     tenant = state.tenant(key)
     began = timestamp(run.clock())
     row = _survey_row(state, key)
@@ -202,8 +202,7 @@ def customer_changes(
         problem = known.get((CUSTOMERS_STEP, account.id))
         calls_fail = standing is AccountStatus.CALLS_FAIL
         is_out = account.lacks_sign_in or calls_fail
-        is_known = is_out if problem else not is_out
-        if is_known:
+        if is_out is bool(problem):
             if account.in_doubt_since:
                 yield CustomerChange(structs.replace(account, in_doubt_since=""))
             continue
@@ -251,9 +250,9 @@ def _rights(
     for account in lost:
         if not account.in_doubt_since or account.in_doubt_since > on:
             yield CustomerChange(structs.replace(account, in_doubt_since=account.polled_on or on))
-    oldest = min((a.in_doubt_since for a in lost if a.in_doubt_since), default="")
-    is_again = all(a.in_doubt_since and a.in_doubt_since < a.polled_on for a in lost)
-    if not known and oldest and is_again and has_passed(CONFIRMED_AFTER, oldest, now):
+    oldest = min(account.in_doubt_since for account in lost)
+    is_again = all("" < account.in_doubt_since < account.polled_on for account in lost)
+    if not known and is_again and has_passed(CONFIRMED_AFTER, oldest, now):
         problem = Problem(
             id=identify(tenant, CUSTOMERS_STEP, RIGHTS_CHECK, oldest),
             tenant=tenant,
@@ -300,4 +299,6 @@ def _cut_off(tenant: str, account: KnownAccount, since: str, on: str) -> Problem
 
 
 def _result(state: WatchState, key: str, polled: int) -> PollResult:
-    return PollResult(polled, exit_code(state.steps.read(tenant=key), state.open_problems(key)))
+    return PollResult(
+        polled, exit_code(state.steps.read(tenant=key), state.problems.read(tenant=key))
+    )

@@ -108,27 +108,16 @@ def open_cycle(
             state = stack.enter_context(open_state(folder, clock()))
         pools = stack.enter_context(closing(ConnectionPools()))
         named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
-        sealing = SealingSchedule(seals_changes, seal_every)
         yield WatchCycle(
             tenants=named,
             folder=folder,
             state=state,
             pools=pools,
             is_alone=is_alone,
-            sealing=sealing,
+            seals_changes=seals_changes,
+            seal_every=seal_every,
             options=options,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SealingSchedule:
-    """
-    The times at which a watched tenant is run and sealed: after each change, every few days, or
-    never.
-    """
-
-    after_changes: bool = False
-    every_days: int = 0
 
 
 @dataclass(slots=True)
@@ -149,15 +138,17 @@ class WatchCycle:
     """The connections that the tenants share."""
     is_alone: bool
     """Whether the tenants are not from a fleet's file; then no page is written."""
-    sealing: SealingSchedule
-    """The times at which a tenant is run and sealed."""
+    seals_changes: bool
+    """Whether a tenant is run and sealed after each change."""
+    seal_every: int
+    """The days after which a tenant is run and sealed; 0 for never."""
     options: Mapping[str, Any]
     """The options of `open_watched`."""
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
     """The exit codes of the tenants so far."""
     _book: AddressBook = field(default_factory=AddressBook)
     """The receivers and their problems."""
-    _with_customers: set[str] = field(default_factory=set)
+    _with_customers: list[str] = field(default_factory=list)
     """The tenants whose customers are due."""
     _unusable: set[str] = field(default_factory=set)
     """The tenants that cannot be polled."""
@@ -208,9 +199,9 @@ class WatchCycle:
         if not self._with_customers:
             return
         state = self._state
-        due = (key for key in self._book.views if key in self._with_customers)
-        ordered = sorted(due, key=lambda key: state.tenant(key).customers_polled_on)
-        for key in ordered:
+        for key in sorted(
+            self._with_customers, key=lambda key: state.tenant(key).customers_polled_on
+        ):
             left = until - time.monotonic()
             if left > 0:
                 yield from self._for_each([key], partial(self._poll_customers, seconds=left))
@@ -229,7 +220,6 @@ class WatchCycle:
         deliveries = deliveries_by_problem(state, "")
         problems = self._problems()
         to_report = due_problems(terminal, problems, deliveries, now)
-        to_report.pop(ProblemPhase.FAILING, None)
         shown = [
             entry
             for phase in (ProblemPhase.NEW, ProblemPhase.ENDED)
@@ -267,7 +257,7 @@ class WatchCycle:
 
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant that is due; yield the bundle."""
-        if self.sealing.after_changes or self.sealing.every_days:
+        if self.seals_changes or self.seal_every:
             usable = [key for key in self._book.views if key not in self._unusable]
             yield from self._for_each(usable, self._seal)
 
@@ -344,7 +334,7 @@ class WatchCycle:
         result = poll_tenant(run, self._state)
         self._note(run, result)
         if is_due(run, self._state):
-            self._with_customers.add(key)
+            self._with_customers.append(key)
         if result.held:
             yield f"{run.tenant}: {result.held}"
 
@@ -367,9 +357,9 @@ class WatchCycle:
         now = self._now()
         state = self._state
         before = state.tenant(key)
-        every = timedelta(days=self.sealing.every_days)
-        is_old = bool(self.sealing.every_days) and has_passed(every, before.sealed_on, now)
-        is_changed = self.sealing.after_changes and bool(before.changed_on)
+        every = timedelta(days=self.seal_every)
+        is_old = bool(self.seal_every) and has_passed(every, before.sealed_on, now)
+        is_changed = self.seals_changes and bool(before.changed_on)
         if not (is_old or is_changed) or not has_passed(_SEALED_AGAIN, before.seal_failed_on, now):
             return
         failed_on = timestamp(now)
@@ -455,15 +445,13 @@ def _named(state: WatchState, ident: str) -> list[Problem]:
             for problem, entry in digest.reported.items()
             if entry.startswith(ident) or digest.id.startswith(ident)
         }
-    matching = [
+    return [
         problem
         for problem in state.problems.read()
         if (problem.id in ids or problem.id.startswith(ident))
         and problem.is_open
         and problem.kind is ProblemKind.FAILED
     ]
-    exact = [p for p in matching if p.id == ident]
-    return exact or matching
 
 
 def _ping(run: Run) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from runbook_lib.core.journal import not_later, timestamp
@@ -58,17 +58,11 @@ class ProblemPhase(StrEnum):
 class WatchedView:
     """A tenant as a digest names it."""
 
-    key: str
-    """The connector and the tenant's name, such as `my_connector/acme`."""
-
     tenant: str
     """The tenant's name."""
 
     connector: str
     """The connector's id."""
-
-    connector_title: str
-    """The connector's title."""
 
     is_sandbox: bool
     """Whether it is practice in the sandbox."""
@@ -277,8 +271,9 @@ def compose_digest(
     watched tenants; the `notices` come first.
     """
     due = due_problems(receiver, problems, deliveries, now)
+    told = list(chain.from_iterable(due.values()))
     is_first = not receiver.introduced_on
-    if not (is_first or any(due.values())):
+    if not (is_first or told):
         return None
     shown = [
         entry
@@ -293,8 +288,7 @@ def compose_digest(
         for problem in entry.problems
     }
     ended = [problem.id for problem in due.get(ProblemPhase.ENDED, ())]
-    named = {problem.tenant for part in due.values() for problem in part}
-    tenants = sorted(views) if is_first else sorted(named)
+    tenants = sorted(views if is_first else {problem.tenant for problem in told})
     is_sandbox = any(views[key].is_sandbox for key in tenants)
     subject = _subject(shown, len(views))
     lines = [notice.text for notice in notices]
@@ -328,7 +322,7 @@ def compose_digest(
             "more": sum(max(len(entry.problems) - _MAX_DOCUMENTS, 0) for entry in shown),
         },
         thread=list(dict.fromkeys(thread)),
-        person=next((p.person for part in due.values() for p in part), ""),
+        person=told[0].person if told else "",
         reported=reported,
         ended=ended,
     )

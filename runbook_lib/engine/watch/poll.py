@@ -170,10 +170,9 @@ class _Poll:
         self._check(due)
         if self.is_unsettled:
             # NOTE: so failures with the same cause are in the same digest.
-            names = {step.id for step in due}
-            others = [step for step in self.run.procedure.steps if step.id not in names]
+            others = [step for step in self.run.procedure.steps if step.checks and step not in due]
             self._check(others)
-            due += [step for step in others if step.checks]
+            due += others
         self._judge_refused()
         self._read_confirmations()
         join_causes(self.verdicts, self.problems, self.now)
@@ -189,7 +188,7 @@ class _Poll:
             self.state.tenants.write([self.tenant])
             self.state.steps.write(self.rows.values())
             self.state.problems.write([*self._changed.values(), *self._due_days()])
-        code = exit_code(self.rows.values(), self.state.open_problems(self.key))
+        code = exit_code(self.rows.values(), self.state.problems.read(tenant=self.key))
         if held and code is ExitCode.COMPLETE:
             code = ExitCode.INCOMPLETE
         return PollResult(len(due), code, held)
@@ -221,9 +220,7 @@ class _Poll:
             for result in results:
                 if result.finding.check not in lacking:
                     self._judge_result(peeked[name], result)
-        for step in steps:
-            if step.checks:
-                self.tenant.polled_on[step.id] = self.on
+        self.tenant.polled_on |= {step.id: self.on for step in steps}
 
     def _read_runs(self) -> None:
         """Judge the failures that a run has found since the last poll, and those that are over."""

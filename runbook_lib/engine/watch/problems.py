@@ -331,16 +331,15 @@ def _begin(
 ) -> Problem:
     meaning = meaning_of(current.code)
     is_news = kind is ProblemKind.CHANGED
-    is_named = meaning is not None and not (
-        is_news and replaced is not None and replaced.code == current.code
-    )
+    if is_news and replaced and replaced.code == current.code:
+        meaning = None  # only its values are news
     shown = describe(current, replaced)
     title = text.place if is_news else text.title
-    if meaning and is_named:
+    if meaning:
         title = meaning.means.rstrip(".")
     if text.news and replaced and _is_better(current, replaced):
         title = text.news
-    cause = f"code {current.code}" if is_named else f"{watched.step} {shown} {current.reason}"
+    cause = f"code {current.code}" if meaning else f"{watched.step} {shown} {current.reason}"
     return Problem(
         id=identify(watched.tenant, watched.step, watched.check, kind, current.code, watched.since),
         tenant=watched.tenant,

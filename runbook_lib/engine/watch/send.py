@@ -57,9 +57,7 @@ class AddressBook:
         """Note to whom the tenant's problems go: to each of these people, or else its address."""
         on = timestamp(now)
         self._people[key] = {person: receivers_of(run, person, on) for person in {"", *people}}
-        self.views[key] = WatchedView(
-            key, run.tenant, run.procedure.id, run.procedure.title, run.is_sandbox
-        )
+        self.views[key] = WatchedView(run.tenant, run.procedure.id, run.is_sandbox)
 
     def knows(self, key: str) -> bool:
         """Return whether the tenant is in this cycle."""

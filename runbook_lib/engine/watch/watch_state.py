@@ -108,9 +108,9 @@ class WatchedTenant(Struct):
         """
         Note the tenant's problem at the time `on`, in a line and with advice; no reason clears it.
         """
-        self.unusable_title = title if reason else ""
+        self.unusable_title = title
         self.unusable_since = not_later(self.unusable_since, on) if reason else ""
-        self.unusable_on = on if reason else ""
+        self.unusable_on = on
         self.unusable = reason
         self.unusable_advice = advice
 
@@ -418,10 +418,6 @@ class WatchState:
         """Return a tenant; a new one if it was never polled."""
         return next(iter(self.tenants.read(tenant=key)), WatchedTenant(key))
 
-    def open_problems(self, key: str) -> list[Problem]:
-        """Return the open problems of a tenant."""
-        return [problem for problem in self.problems.read(tenant=key) if problem.is_open]
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """
@@ -484,11 +480,11 @@ def identify(*parts: str) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def polled_alone(folder: Path, *, seconds: float = 0.0) -> AbstractContextManager[None]:
-    """Hold the lock of a watch in a folder; raises `BusyError` if another process does for long."""
+def polled_alone(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a watch in a folder; raises `BusyError` if another process does."""
     message = f"Another watch is running in {folder}."
     busy = BusyError(message, next_step="Wait until it has ended.")
-    return hold_lock(folder / "watch.lock", seconds=seconds, busy=busy)
+    return hold_lock(folder / "watch.lock", busy=busy)
 
 
 @contextmanager

@@ -395,10 +395,8 @@ def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
     """Lasting problems of the watched tenants have the titles of the list, and the same tenants."""
     views = {
         f"{listed.connector}/{listed.tenant}": WatchedView(
-            f"{listed.connector}/{listed.tenant}",
             listed.tenant,
             listed.connector,
-            "",
             listed.is_practice,
         )
         for listed in whole.statuses
@@ -456,8 +454,8 @@ def test_a_digest_has_the_title_and_the_day_of_the_list(
     world.begin(replace(ACME, seen=seen, said=attestations, polled={}))
     with world.state() as state:
         problems = state.problems.read()
-    view = WatchedView("facebook_marketing/acme", "acme", "facebook_marketing", "", False)
-    (entry,) = digest_entries(ProblemPhase.NEW, problems, {view.key: view})
+    view = WatchedView("acme", "facebook_marketing", False)
+    (entry,) = digest_entries(ProblemPhase.NEW, problems, {"facebook_marketing/acme": view})
     (item,) = state_of().items
 
     assert entry.title == item.title == expected

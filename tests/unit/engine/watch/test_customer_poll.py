@@ -97,7 +97,7 @@ def test_calls_that_fail_are_a_problem_until_one_succeeds(office: Office) -> Non
     log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
     failures = read_failures(json.dumps(log).encode(), office.run.procedure)
     office.poll()
-    seen = ConsoleAccounts(office.run, clock=office.run.clock).survey(failures.items)
+    seen = ConsoleAccounts(office.run).survey(failures.items)
     assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
     assert office.changes(DAY, 6 * MINUTE, DAY) == ["+a"]
     (problem,) = office.problems.values()
@@ -106,7 +106,7 @@ def test_calls_that_fail_are_a_problem_until_one_succeeds(office: Office) -> Non
     assert office.changes(DAY, 6 * MINUTE) == []
     office.console.accounts["a"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-a"]
-    assert "calls_fail" not in ConsoleAccounts(office.run, clock=office.run.clock).known().counts
+    assert "calls_fail" not in ConsoleAccounts(office.run).known().counts
 
 
 def test_they_are_one_entry_with_their_names(office: Office) -> None:
@@ -116,7 +116,7 @@ def test_they_are_one_entry_with_their_names(office: Office) -> None:
     office.console.accounts |= {f"m{number:02}": False for number in range(50)}
     office.poll(DAY)
     assert len(office.changes(6 * MINUTE)) == 50
-    view = WatchedView(KEY, "acme", "facebook_marketing", "", is_sandbox=False)
+    view = WatchedView("acme", "facebook_marketing", is_sandbox=False)
     (entry,) = digest_entries(ProblemPhase.NEW, office.problems.values(), {KEY: view})
 
     assert entry.headline == f"acme: {wording('status.customers-signed-out', customers=50)}"
