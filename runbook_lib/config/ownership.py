@@ -43,6 +43,8 @@ def _corrections(path: Path) -> list[str]:
     """Return the commands after which only this user and root can write the file at `path`."""
     status = path.lstat()
     is_link = stat.S_ISLNK(status.st_mode)
+    if not (is_link or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return []  # A device or a pipe is neither read nor executed.
     me = os.geteuid()
     # Root works in a folder that is mounted from another machine: its files have its owner.
     mine = [me, Path.cwd().stat().st_uid] if me == _ROOT else [me]
