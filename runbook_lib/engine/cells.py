@@ -23,6 +23,8 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from msgspec import ValidationError, convert
+
 from runbook_lib.errors import SettingsError, reason_of
 from runbook_lib.remote.threads import run_in_thread
 
@@ -30,8 +32,7 @@ _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
 # Seconds for a cell that took too long to show where it was.
 _GRACE_SECONDS = 3
-# A message is UTF-16 of JSON. `shell` bounds the outputs of a cell; this limit is for a cell that
-# writes to the pipe itself.
+# `shell` bounds the outputs of a cell; this limit is for a cell that writes to the pipe itself.
 _MAX_MESSAGE_BYTES = 64 << 20
 
 
@@ -41,10 +42,6 @@ class CellOutput(NamedTuple):
     number: int | None
     outputs: list[dict[str, Any]]
     error: str = ""
-
-
-class _InvalidMessageError(Exception):
-    """The cells' process sent something that is not one of its messages."""
 
 
 class CellProcess:
@@ -108,7 +105,8 @@ class CellProcess:
             return reply.result()
         except (EOFError, ConnectionError):
             return _failed(CellOutput(None, []), "DeadKernelError", "Kernel died")
-        except (_InvalidMessageError, OSError):  # an OSError for one that is too long
+        # NOTE: an OSError if it is too long, a RecursionError if it is nested too deep.
+        except (ValueError, ValidationError, RecursionError, OSError):
             text = "A cell wrote to the connection of its own process"
             return _failed(CellOutput(None, []), "InvalidMessageError", text)
 
@@ -131,12 +129,17 @@ class CellProcess:
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # it has died, as its reply will show
-            self._connection.send_bytes(_packed(value))
+            self._connection.send_bytes(_packed(json.dumps(value, ensure_ascii=False)))
 
     def _ask(self, source: str) -> CellOutput:
-        """Send a cell and wait for its output; raises `_InvalidMessageError` for something else."""
+        """
+        Send a cell and wait for its output.
+
+        Raises `ValueError` or `ValidationError` for something else.
+        """
         self._send(source)
-        return _cell_output(self._connection.recv_bytes(_MAX_MESSAGE_BYTES))
+        # NOTE: not msgspec's reader: an output may have NaN, as Python writes it.
+        return convert(json.loads(self._connection.recv_bytes(_MAX_MESSAGE_BYTES)), CellOutput)
 
     def _late(self, reply: Future[CellOutput]) -> CellOutput:
         """Interrupt the cell, so that it shows where it was."""
@@ -154,26 +157,9 @@ def _failed(shown: CellOutput, name: str, text: str) -> CellOutput:
     return CellOutput(shown.number, [*shown.outputs, error], name)
 
 
-def _packed(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
-
-
-def _unpacked(data: bytes) -> Any:
-    """Return the unpacked value; U+FFFD replaces surrogates, which no file or terminal takes."""
-    return json.loads(data.decode("utf-16", "replace"))
-
-
-def _cell_output(message: bytes) -> CellOutput:
-    """Return a cell's output; raises `_InvalidMessageError` if `message` is something else."""
-    try:
-        number, outputs, error = _unpacked(message)
-        shown = [json.loads(output) for output in outputs]
-    except (ValueError, TypeError, RecursionError):
-        raise _InvalidMessageError from None
-    is_output = all(isinstance(output, dict) and "output_type" in output for output in shown)
-    if not is_output or not isinstance(number, int | None) or not isinstance(error, str):
-        raise _InvalidMessageError
-    return CellOutput(number, shown, error)
+def _packed(text: str) -> bytes:
+    """Return JSON as UTF-8; U+FFFD replaces surrogates, which no file or terminal takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _live(end: Connection) -> None:
@@ -184,11 +170,11 @@ def _live(end: Connection) -> None:
     pid = os.getpid()
     with suppress(EOFError):
         os.environ.clear()
-        os.environ.update(_unpacked(end.recv_bytes()))
+        os.environ.update(json.loads(end.recv_bytes()))
         time.tzset()
         shell = make_shell()
         while True:
-            source = _unpacked(end.recv_bytes())
+            source = json.loads(end.recv_bytes())
             signal.signal(signal.SIGINT, signal.default_int_handler)
             shown = shell.perform(source)
             signal.signal(signal.SIGINT, signal.SIG_IGN)

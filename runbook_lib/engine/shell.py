@@ -20,6 +20,8 @@ _MAX_NOTEBOOK_BYTES = 16 << 20
 # Each cell has at least this room, however much earlier cells used; a step's outputs need less.
 _LEAST_CELL_BYTES = 128 << 10
 _ERROR_CHARACTERS = 4096
+# Printed text is kept in parts of this length, the last one for which there is room.
+_PART_CHARACTERS = 4096
 _ERROR_LINES = 200
 # An output counts as at least this many bytes, the memory that it takes.
 _LEAST_OUTPUT_BYTES = 512
@@ -37,14 +39,13 @@ class _OutputStream(StringIO):
         self._shell = shell
 
     def write(self, text: str) -> int:
-        """Keep the part of `text` for which there is room."""
-        # NOTE: a byte of JSON or more for each character, so a longer part is never kept.
-        part = text[: max(self._shell.room, 0) + 1]
-        size = _json_bytes(part)
-        if size > self._shell.room:
-            part = _as_far_as(part, self._shell.room)
-        super().write(part)
-        self._shell.room -= size
+        """Keep the beginning of `text` for which there is room."""
+        for start in range(0, len(text), _PART_CHARACTERS):
+            part = text[start : start + _PART_CHARACTERS]
+            self._shell.room -= _file_bytes(json.dumps(part, ensure_ascii=False))
+            if self._shell.room < 0:
+                break
+            super().write(part)
         return len(text)
 
     def take(self) -> str:
@@ -117,9 +118,9 @@ class CellShell(InteractiveShell):
     _error: str
     """The name of the exception that ended the present cell; empty without an exception."""
 
-    def perform(self, source: str) -> tuple[int | None, list[str], str]:
+    def perform(self, source: str) -> str:
         """
-        Run a cell; return its number, its outputs as JSON, and the name of its error, if any.
+        Run a cell; return as JSON its number, its outputs, and the name of its error, if any.
 
         Text comes first among the outputs, then the rest in its order.
         """
@@ -139,13 +140,13 @@ class CellShell(InteractiveShell):
             if text
         ]
         name = self._error or (type(error).__name__ if error else "")
-        return result.execution_count, [*streams, *self._outputs], name
+        outputs = ",".join([*streams, *self._outputs])
+        return f"[{json.dumps(result.execution_count)},[{outputs}],{json.dumps(name)}]"
 
     def show(self, kind: str, **content: Any) -> None:
         """Keep an output if there is room for it."""
         output = json.dumps({"output_type": kind, **content}, ensure_ascii=False, default=str)
-        size = len(output.encode("utf-8", "surrogatepass"))
-        self.room -= max(size, _LEAST_OUTPUT_BYTES)
+        self.room -= max(_file_bytes(output), _LEAST_OUTPUT_BYTES)
         if self.room >= 0 or kind == "error":
             self._outputs.append(output)
 
@@ -160,22 +161,9 @@ class CellShell(InteractiveShell):
         self.show("error", ename=etype.__name__, evalue=value, traceback=lines)
 
 
-def _json_bytes(text: str) -> int:
-    """Return the number of bytes that `text` takes in JSON, without its quotes."""
-    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) - 2
-
-
-def _as_far_as(text: str, most: int) -> str:
-    """Return the longest beginning of `text` that takes at most `most` bytes in JSON."""
-    shortest = 0
-    longest = len(text)
-    while shortest < longest:
-        middle = (shortest + longest + 1) // 2
-        if _json_bytes(text[:middle]) <= most:
-            shortest = middle
-        else:
-            longest = middle - 1
-    return text[:shortest]
+def _file_bytes(text: str) -> int:
+    """Return the number of bytes that JSON takes in the notebook's file."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def make_shell() -> CellShell:
