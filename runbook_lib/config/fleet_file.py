@@ -43,7 +43,8 @@ _TENANT = "tenant"
 _CONNECTOR = "connector"
 _SECRETS = "secrets"
 _DEFAULTS = "defaults"
-_OWN = (_TENANT, _CONNECTOR)
+_SHARED = f"[{_DEFAULTS}]"
+_OWN = (_TENANT, _CONNECTOR, _SECRETS)
 # A wrong name is shown only if it cannot be a secret: somebody may forget the line of headings.
 _NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}")
 _HEADER = re.compile(r"\s*\[\[\s*tenant\s*\]\]")
@@ -73,20 +74,11 @@ class FleetTenant:
 class FleetFile:
     """The tenants that a file names, in its order."""
 
-    tenants: list[FleetTenant]
+    tenants: list[FleetTenant] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
     """A line for each tenant whose connector is broken: its place in the file, and the reason."""
-    names: list[tuple[str, str]] = field(default_factory=list)
+    names: dict[tuple[str, str], None] = field(default_factory=dict)
     """Each tenant with its connector, also with a broken one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _RawTenant:
-    """One tenant's values in the file, or those of all tenants, before validation."""
-
-    place: str
-    values: Mapping[str, Any]
-    secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_fleet_file(
@@ -112,10 +104,9 @@ def read_fleet_file(
             f"{_WHAT} {path} has {pluralize(len(reader.mistakes), 'mistake')}.",
             list(reader.mistakes),
         )
-    if not (reader.tenants or reader.unusable):
+    if not reader.file.names:
         raise FleetFileError(f"{_WHAT} {path} names no tenant.")
-    names = [(tenant.tenant, tenant.procedure.id) for tenant in reader.tenants]
-    return FleetFile(reader.tenants, reader.unusable, [*names, *reader.unusable_names])
+    return reader.file
 
 
 class _TenantReader:
@@ -127,9 +118,7 @@ class _TenantReader:
         default: str,
         broken: Mapping[str, SettingsError],
     ) -> None:
-        self.tenants: list[FleetTenant] = []
-        self.unusable: list[str] = []
-        self.unusable_names: list[tuple[str, str]] = []
+        self.file = FleetFile()
         self.mistakes: dict[str, None] = {}
         self._broken = broken
         self._procedures = procedures
@@ -141,7 +130,7 @@ class _TenantReader:
         items = [item for inputs in self._inputs.values() for item in inputs.items()]
         # NOTE: with an unknown connector, a name is a secret if any connector has it as a secret.
         self._all = dict(sorted(items, key=lambda item: item[1].secret))
-        self._seen: set[tuple[str, str]] = set()
+        self._has_broken = False
 
     def read_toml(self, text: str, path: Path) -> None:
         """Read the tables of a TOML document; raises `FleetFileError` if it is not TOML."""
@@ -149,147 +138,129 @@ class _TenantReader:
         for name in document:
             if name not in (_TENANT, _DEFAULTS):
                 self._note_unknown("", name, (_TENANT, _DEFAULTS))
-        defaults = document.get(_DEFAULTS, {})
-        if not isinstance(defaults, dict):
+        shared = document.get(_DEFAULTS, {})
+        if not isinstance(shared, dict):
             self._note_mistake("", _DEFAULTS, "write [defaults] as its own table")
-            defaults = {}
+            shared = {}
         tables: list[dict[str, Any]] = []
         try:
             tables = tables_of(document, _TENANT)
         except ValueError as error:
             self._note_mistake("", _TENANT, str(error))
-        shared = self._read_table("[defaults]", defaults)
         lines = _header_lines(text)
         if len(lines) != len(tables):
             lines = [0] * len(tables)
-        named = [
-            self._read_table(
-                f"[[tenant]] {number}{_describe_owner(table.get(_TENANT), line)}", table
-            )
+        named = {
+            f"[[tenant]] {number}{_describe_owner(table.get(_TENANT), line)}": table
             for number, (table, line) in enumerate(zip(tables, lines, strict=True), 1)
-        ]
+        }
         self._read_tenants(named, shared)
 
-    def _read_table(self, place: str, table: Mapping[str, Any]) -> _RawTenant:
-        """Return a table of TOML; its secrets are a table in it."""
-        secrets = table.get(_SECRETS, {})
-        if not isinstance(secrets, dict):
-            self._note_mistake(place, _SECRETS, "write it as a table of references")
-            secrets = {}
-        return _RawTenant(
-            place, {name: value for name, value in table.items() if name != _SECRETS}, secrets
-        )
-
-    def _read_tenants(self, tables: Iterable[_RawTenant], shared: _RawTenant) -> None:
-        """Validate the shared values, then each tenant."""
-        if _TENANT in shared.values:
-            self._note_mistake(shared.place, _TENANT, "each tenant needs its own name")
-        default = self._read_connector(shared, self._default)
-        named = [(table, self._read_connector(table, default)) for table in tables]
-        for table, name in named:
-            if name in self._broken:
-                tenant = self._read_name(table, name)
-                self.unusable.append(f"{table.place}: {tenant or 'a tenant'}: {self._broken[name]}")
-                self.unusable_names.append((tenant, name))
-        has_broken = len(self.unusable) > 0
-        named = [(table, name) for table, name in named if name not in self._broken]
-        parts = {name: self._part_for(shared, self._inputs[name]) for _, name in named}
+    def _read_tenants(
+        self, tables: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Any]
+    ) -> None:
+        """Validate the shared values, then each tenant, by its place."""
+        if _TENANT in shared:
+            self._note_mistake(_SHARED, _TENANT, "each tenant needs its own name")
+        default = self._read_connector(_SHARED, shared, self._default)
+        connectors = [
+            self._read_connector(place, table, default) for place, table in tables.items()
+        ]
+        self._has_broken = not self._broken.keys().isdisjoint(connectors)
         checked = {
-            name: self._check_values(part, self._inputs[name]) for name, part in parts.items()
+            name: self._check_values(_SHARED, shared, self._inputs[name])
+            for name in dict.fromkeys(connectors)
+            if name in self._inputs
         }
-        # Shared values that apply to no tenant, and are secret or unknown.
-        concerned = {name for part in parts.values() for name in part.values}
-        referred = {name for part in parts.values() for name in part.secrets}
-        values = {
-            name: value
-            for name, value in shared.values.items()
-            if name not in concerned and (name not in self._all or self._all[name].secret)
-        }
-        secrets = {name: text for name, text in shared.secrets.items() if name not in referred}
-        if has_broken:
-            # NOTE: an unknown name may belong to a broken connector.
-            values = {name: value for name, value in values.items() if name in self._all}
-            secrets = {name: text for name, text in secrets.items() if name in self._all}
-        self._check_values(_RawTenant(shared.place, values, secrets), self._all)
-        for table, connector in named:
-            name = self._read_name(table, connector)
+        for (place, table), connector in zip(tables.items(), connectors, strict=True):
+            tenant = self._read_name(place, table, connector)
+            self.file.names[tenant, connector] = None
+            if connector in self._broken:
+                reason = self._broken[connector]
+                self.file.unusable.append(f"{place}: {tenant or 'a tenant'}: {reason}")
+                continue
             values, secrets = checked[connector]
-            given, references = self._check_values(table, self._inputs[connector])
-            self.tenants.append(
+            given, references = self._check_values(place, table, self._inputs[connector])
+            self.file.tenants.append(
                 FleetTenant(
-                    tenant=name,
+                    tenant=tenant,
                     procedure=self._procedures[connector],
                     given={**values, **given},
                     references={**secrets, **references},
-                    place=table.place,
+                    place=place,
                 )
             )
 
-    def _part_for(self, shared: _RawTenant, inputs: Mapping[str, Input]) -> _RawTenant:
-        """Return the shared values and secrets for the connector with these inputs."""
-        secrets = {name for name, item in inputs.items() if item.secret}
-        return _RawTenant(
-            shared.place,
-            {name: value for name, value in shared.values.items() if name in inputs},
-            {name: value for name, value in shared.secrets.items() if name in secrets},
-        )
-
-    def _read_name(self, table: _RawTenant, connector: str) -> str:
+    def _read_name(self, place: str, table: Mapping[str, Any], connector: str) -> str:
         """Return a tenant's name; note a missing, repeated or invalid one."""
-        name = table.values.get(_TENANT, "")
+        name = table.get(_TENANT, "")
         name = name.strip() if isinstance(name, str) else ""
         if not name:
-            self._note_mistake(table.place, _TENANT, "the name of the tenant is missing")
+            self._note_mistake(place, _TENANT, "the name of the tenant is missing")
             return name
         try:
             tenant_name(name)
         except SettingsError:
             # NOTE: the message omits the name, which may be a secret in the wrong column.
             text = "letters, digits, dots and hyphens, at most 63; not keys or fleet"
-            self._note_mistake(table.place, _TENANT, f"use a name of {text}")
+            self._note_mistake(place, _TENANT, f"use a name of {text}")
             return name
-        if (name, connector) in self._seen:
-            self._note_mistake(table.place, _TENANT, f"{name} appears twice")
-        self._seen.add((name, connector))
+        if (name, connector) in self.file.names:
+            self._note_mistake(place, _TENANT, f"{name} appears twice")
         return name
 
     def _check_values(
-        self, table: _RawTenant, inputs: Mapping[str, Input]
+        self, place: str, table: Mapping[str, Any], inputs: Mapping[str, Input]
     ) -> tuple[dict[str, Value], dict[str, str]]:
-        """Return the valid parameters and references of a table."""
+        """
+        Return the valid parameters and references of a table.
+
+        Shared ones of other connectors are passed over, unless they are misplaced secrets.
+        """
+        is_shared = place == _SHARED
+        others = self._all if is_shared else {}
+        # NOTE: an unknown name may belong to a broken connector.
+        may_be_unknown = is_shared and self._has_broken
         values: dict[str, Value] = {}
-        for name, value in table.values.items():
+        for name, value in table.items():
             if name in _OWN:
                 continue
-            if name not in inputs:
-                self._note_unknown(table.place, name, inputs)
-            elif inputs[name].secret:
-                self._note_mistake(
-                    table.place, name, f"it is a secret: put a reference into {_SECRETS}"
-                )
-            elif value not in ("", None):
+            own = inputs.get(name)
+            item = own or others.get(name)
+            if item is None:
+                if not may_be_unknown:
+                    self._note_unknown(place, name, others or inputs)
+            elif item.secret:
+                self._note_mistake(place, name, f"it is a secret: put a reference into {_SECRETS}")
+            elif own and value not in ("", None):
                 try:
-                    text = convert_value(inputs[name], value)
+                    text = convert_value(own, value)
                 except SettingsError as error:
                     mistake = str(error)
                     # NOTE: a secret in the wrong column must not be shown.
                     is_word = bool(why_implausible(str(value)))
                     shown = mistake if is_word else mistake.replace(str(value), "…")
-                    self._note_mistake(table.place, "", shown)
+                    self._note_mistake(place, "", shown)
                     continue
                 # NOTE: tenants share most values, and the parser makes a copy for each.
-                values[inputs[name].name] = sys.intern(text) if isinstance(text, str) else text
+                values[name] = sys.intern(text) if isinstance(text, str) else text
+        given = table.get(_SECRETS, {})
+        if not isinstance(given, dict):
+            self._note_mistake(place, _SECRETS, "write it as a table of references")
+            given = {}
+        place = f"{place}, {_SECRETS}"
+        secrets = [item.name for item in inputs.values() if item.secret]
+        known = [item.name for item in others.values() if item.secret] or secrets
         references: dict[str, str] = {}
-        for name, value in table.secrets.items():
-            place = f"{table.place}, {_SECRETS}"
-            if name not in inputs or not inputs[name].secret:
-                known = [item.name for item in inputs.values() if item.secret]
-                self._note_unknown(place, name, known)
+        for name, value in given.items():
+            if name not in known and name not in secrets:
+                if not may_be_unknown:
+                    self._note_unknown(place, name, known)
             elif not is_reference(value):
                 forms = f"not the secret itself: {REFERENCE_FORMS}"
                 self._note_mistake(place, name, f"it takes a reference, {forms}")
-            else:
-                references[inputs[name].name] = sys.intern(value)
+            elif name in secrets:
+                references[name] = sys.intern(value)
         return values, references
 
     def _note_unknown(self, place: str, name: str, known: Iterable[str]) -> None:
@@ -298,15 +269,15 @@ class _TenantReader:
         mistake = f"this name is not known{f'.{near}' if near else ''}".rstrip("?.")
         self._note_mistake(place, name if is_shown else "a key", mistake, end="?" if near else ".")
 
-    def _read_connector(self, table: _RawTenant, default: str) -> str:
+    def _read_connector(self, place: str, table: Mapping[str, Any], default: str) -> str:
         """Return the connector that a table names, else the default."""
-        name = table.values.get(_CONNECTOR, default)
+        name = table.get(_CONNECTOR, default)
         if isinstance(name, str) and name.strip() in {*self._procedures, *self._broken}:
             return name.strip()
         hint = suggestion(str(name), self._procedures).strip()
         mistake = f"no connector has this name{f' ({hint})' if hint else ''}"
         known = ", ".join(self._procedures)
-        self._note_mistake(table.place, _CONNECTOR, f"{mistake}; known connectors: {known}")
+        self._note_mistake(place, _CONNECTOR, f"{mistake}; known connectors: {known}")
         return default
 
     def _note_mistake(self, place: str, key: str, mistake: str, end: str = ".") -> None:

@@ -89,7 +89,7 @@ def names_in_file(file: Path) -> list[Name]:
     """
     not_loaded = {name: BrokenConnectorError("It is not loaded.") for name in packaged_names()}
     broken = {**not_loaded, **broken_connectors()}
-    return read_fleet_file(file, working_procedures(), DEFAULT, broken).names
+    return list(read_fleet_file(file, working_procedures(), DEFAULT, broken).names)
 
 
 def _packaged_names_in(file: Path) -> list[str]:
