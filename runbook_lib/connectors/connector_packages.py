@@ -7,14 +7,14 @@ that needs its connector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+    from importlib.metadata import Distribution, EntryPoint
 
     from runbook_lib.core.model import ConnectorPackage
 
@@ -44,7 +44,7 @@ class PackagedConnector:
         return ConnectorPackage(name=self.distribution.name, version=self.distribution.version)
 
 
-@lru_cache(maxsize=1)
+@cache
 def packaged_connectors() -> Mapping[str, PackagedConnector]:
     """
     Return every connector of another package, by name.
@@ -55,26 +55,22 @@ def packaged_connectors() -> Mapping[str, PackagedConnector]:
 
     found: dict[str, PackagedConnector] = {}
     for distribution in distributions():
+        entries: Iterable[EntryPoint] = ()
         try:
-            named = _modules_of(distribution)
+            # NOTE: the text is looked at first: other packages may have any entry points.
+            if _GROUP in (distribution.read_text("entry_points.txt") or ""):
+                entries = distribution.entry_points.select(group=_GROUP)
         except Exception:  # noqa: BLE001  (a malformed file raises anything)
             problem = f"the entry_points.txt of {distribution.name} cannot be read"
             found[distribution.name] = PackagedConnector("", distribution, problem)
-            continue
-        for name, module in named.items():
+        for entry in entries:
             problem = ""
-            if name in found:
-                others = f"{found[name].distribution.name} and {distribution.name}"
-                problem = f"several packages bring it ({others})"
-            elif module.rpartition(".")[2] != name:
-                problem = f"its entry point names {module[:60]}, whose last part is not its name"
-            found[name] = PackagedConnector(module, distribution, problem)
+            if entry.name in found:
+                problem = (
+                    "several packages bring it "
+                    f"({found[entry.name].distribution.name} and {distribution.name})"
+                )
+            elif entry.module.rpartition(".")[2] != entry.name:
+                problem = f"its entry point names {entry.module}, whose last part is not its name"
+            found[entry.name] = PackagedConnector(entry.module, distribution, problem)
     return dict(sorted(found.items()))
-
-
-def _modules_of(distribution: Distribution) -> dict[str, str]:
-    """Return the module of each connector that a package brings."""
-    # NOTE: the text is looked at first, so that other packages may have any entry points.
-    if _GROUP not in (distribution.read_text("entry_points.txt") or ""):
-        return {}
-    return {entry.name: entry.module for entry in distribution.entry_points.select(group=_GROUP)}
