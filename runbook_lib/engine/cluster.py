@@ -15,6 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from distributed.security import Security
 
 from runbook_lib.connectors.registry import package_of, packaged_names, working_procedures
 from runbook_lib.core.files import remove, write_once
-from runbook_lib.engine.elsewhere import LOST, RunEnd, RunningProcesses, not_started, run_elsewhere
+from runbook_lib.engine.elsewhere import LOST, RunEnd, RunningProcesses, run_elsewhere
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
@@ -75,7 +76,6 @@ class ClusterWorkers:
             withheld=tuple(withheld),
         )
         self._without_since: float | None = None
-        self._futures: list[Any] = []
         self._client: Any = None
         try:
             # NOTE: a client that was never connected takes 30 s to close, with a traceback.
@@ -84,6 +84,7 @@ class ClusterWorkers:
                 Client, address, timeout=_CONNECT_SECONDS, set_as_default=False
             )
             self._client = run_in_thread(connect_client, "dask").result(_ANSWER_SECONDS)
+            self._executor = self._client.get_executor(pure=False)
             run_in_thread(self._check_versions, "dask").result(_ANSWER_SECONDS)
         except SettingsError:
             self._client.close(timeout=_STOP_SECONDS)
@@ -113,25 +114,10 @@ class ClusterWorkers:
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
             raise SettingsError(f"{msg}{more}.", next_step="Install this version on all workers.")
 
-    def submit(self, document: Mapping[str, Any], variables: Sequence[str]) -> Any:
+    def submit(self, document: Mapping[str, Any], variables: Sequence[str]) -> Future[RunEnd]:
         """Have a request run, with these variables of the worker's environment."""
-        key = f"{document['tenant']}-{document['connector']}-{self._token}"
-        future = self._client.submit(self._task, document, variables, key=key, pure=False)
-        self._futures.append(future)
+        future: Future[RunEnd] = self._executor.submit(self._task, document, variables)
         return future
-
-    def end_of(self, future: Any) -> RunEnd:
-        """Return the end of a run; one whose worker broke is that tenant's alone."""
-        if future.cancelled():
-            return LOST
-        try:
-            end: RunEnd = run_in_thread(future.result, "dask").result(_ANSWER_SECONDS)
-        except TimeoutError:
-            return LOST
-        except Exception as error:  # noqa: BLE001  (whatever broke there)
-            message = f"The Dask cluster could not run it ({type(error).__name__})."
-            return RunEnd(message=message, next_step=LOST.next_step)
-        return end
 
     def is_lost(self) -> bool:
         """Return whether the scheduler is silent, or has had no workers for too long."""
@@ -155,7 +141,7 @@ class ClusterWorkers:
         remove(self._marks)
 
     def _leave(self) -> None:
-        self._client.cancel(self._futures, force=True)
+        self._executor.shutdown(wait=False)
         self._client.run(_end_runs, self._token)
         self._client.close(timeout=_STOP_SECONDS)
 
@@ -191,10 +177,7 @@ def run_on_worker(
         return RunEnd(message=message, next_step=LOST.next_step)
     own = {name: os.environ[name] for name in variables if name in os.environ}
     running = _RUNNING.setdefault(token, RunningProcesses())
-    try:
-        return run_elsewhere(document, own, withheld=withheld, seconds=seconds, running=running)
-    except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-        return not_started(error)
+    return run_elsewhere(document, own, withheld=withheld, seconds=seconds, running=running)
 
 
 def connector_versions() -> list[tuple[str, str]]:

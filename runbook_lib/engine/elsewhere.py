@@ -31,7 +31,13 @@ from runbook_lib.core.model import FleetRun, Mode, NotRunReason
 from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.errors import RunbookError, SealingError, describe_error, reason_of
+from runbook_lib.errors import (
+    RunbookError,
+    SealingError,
+    SettingsError,
+    describe_error,
+    reported_as,
+)
 
 # Seconds for an interrupted run to write its end.
 GRACE_SECONDS = 10
@@ -39,6 +45,7 @@ GRACE_SECONDS = 10
 # process imports again.
 PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
+_NO_PROCESS = "Free memory or processes, or use fewer --workers."
 _TOO_SLOW = "Run it again. If its remote systems are only slow, give more time (--timeout)."
 # With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
@@ -196,8 +203,7 @@ def run_elsewhere(
 
     `document` is of `sendable`; `secrets` are variables for this process alone, which does not get
     the variables `withheld`. After `seconds` the run is interrupted, and killed if it goes on. If
-    its process is lost, another one seals what it left, for a fleet. Raises `OSError` if no process
-    can be started.
+    its process is lost, another one seals what it left, for a fleet. An error is an end, too.
     """
     running = running or RunningProcesses()
     run_once = partial(
@@ -209,11 +215,14 @@ def run_elsewhere(
         running=running,
         on_wait=on_wait,
     )
-    end = run_once(document)
-    if not end.is_lost or not document["fleet_run"] or running.is_ended:
-        return end
-    reason = {"reason": end.message, "next_step": end.next_step}
-    sealed = run_once({**document, "not_run": reason})
+    try:
+        end = run_once(document)
+        if not end.is_lost or not document["fleet_run"] or running.is_ended:
+            return end
+        reason = {"reason": end.message, "next_step": end.next_step}
+        sealed = run_once({**document, "not_run": reason})
+    except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+        return _refused_end(error)
     return structs.replace(sealed, is_lost=True) if sealed.bundle else end
 
 
@@ -230,7 +239,10 @@ def _run_once(
     """Run the request in a new process like `run_elsewhere`, and seal nothing that is lost."""
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rwb") as stream:
-        with theirs:
+        with (
+            theirs,
+            reported_as(SettingsError, "A process could not be started", next_step=_NO_PROCESS),
+        ):
             process = start(theirs, withheld)
         # NOTE: not before: a fork server takes seconds to start.
         began = time.monotonic()
@@ -362,23 +374,14 @@ def _answer(stream: BufferedRWPair, theirs: socket.socket) -> RunEnd:
         advice = "The journal is intact: seal again to go on from there."
         return RunEnd(message="Interrupted.", next_step=advice)
     except Exception as error:  # noqa: BLE001  (the end says what broke)
-        return refused_end(error)
+        return _refused_end(error)
 
 
-def refused_end(error: Exception) -> RunEnd:
+def _refused_end(error: Exception) -> RunEnd:
     """Return the end of a run that an error ended."""
     message, advice = describe_error(error)
     code = int(error.exit_code) if isinstance(error, RunbookError) else None
     return RunEnd(message=message, next_step=advice, code=code)
-
-
-def not_started(error: Exception) -> RunEnd:
-    """Return the end of a run whose process could not be started, or broke."""
-    if isinstance(error, OSError):
-        reason = f"A process could not be started: {reason_of(error)}."
-        advice = "Free memory or processes, or use fewer --workers."
-        return RunEnd(message=reason, next_step=advice)
-    return refused_end(error)
 
 
 def _end_of(result: RunResult) -> RunEnd:

@@ -10,11 +10,10 @@ import math
 import os
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.engine.elsewhere import (
@@ -22,7 +21,6 @@ from runbook_lib.engine.elsewhere import (
     RunEnd,
     RunningProcesses,
     forked,
-    not_started,
     run_elsewhere,
 )
 from runbook_lib.remote.threads import run_in_thread
@@ -61,6 +59,10 @@ def available_memory() -> float:
     return next(named, math.inf)
 
 
+Group = Sequence[tuple[Mapping[str, Any], Sequence[str]]]
+"""Requests that run one after the other, each with the variables of its process."""
+
+
 class LocalWorkers:
     """
     Runs up to `limit` requests at a time on this machine, each at most `seconds`.
@@ -85,13 +87,6 @@ class LocalWorkers:
         own = {name: self._environ[name] for name in variables if name in self._environ}
         return self._executor.submit(self._run, document, own)
 
-    def end_of(self, future: Future[RunEnd]) -> RunEnd:
-        """Return the end of a run; one that broke is that tenant's alone."""
-        try:
-            return future.result()
-        except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-            return not_started(error)
-
     def is_lost(self) -> bool:
         """Return whether no end of a run will come any more."""
         return False
@@ -106,41 +101,46 @@ class LocalWorkers:
 
 
 def run_all(
-    groups: Sequence[Sequence[tuple[Mapping[str, Any], Sequence[str]]]],
+    groups: Sequence[Group],
     workers: LocalWorkers | ClusterWorkers,
 ) -> Iterator[tuple[Mapping[str, Any], RunEnd]]:
     """
     Yield each request with the end of its run; a group's requests run one after the other.
-
-    A request has the variables of its process beside it.
     """
     waiting = deque(groups)
-    done: SimpleQueue[Future[RunEnd]] = SimpleQueue()
-    under_way: dict[Future[RunEnd], Sequence[tuple[Mapping[str, Any], Sequence[str]]]] = {}
-    ended: list[tuple[Mapping[str, Any], RunEnd]] = []
-    while waiting or under_way or ended:
+    under_way: dict[Future[RunEnd], Group] = {}
+
+    def fill() -> None:
         while waiting and len(under_way) < workers.limit:
             group = waiting.popleft()
-            future = workers.submit(*group[0])
-            under_way[future] = group
-            future.add_done_callback(done.put)
-        yield from ended
-        ended.clear()
-        if not under_way:
-            continue
-        try:
-            future = done.get(timeout=_LOOK_SECONDS)
-        except Empty:
-            if workers.is_lost():
-                break
-            continue
-        (request, _), *following = under_way.pop(future)
-        if following:
-            waiting.appendleft(following)
-        ended.append((request, workers.end_of(future)))
+            under_way[workers.submit(*group[0])] = group
+
+    fill()
+    while under_way:
+        ended = wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED).done
+        if not ended and workers.is_lost():
+            break
+        for future in ended:
+            (request, _), *following = under_way.pop(future)
+            if following:
+                waiting.appendleft(following)
+            # NOTE: before the caller reads the bundle of the run that has ended.
+            fill()
+            yield request, _end_of(future)
     for group in (*under_way.values(), *waiting):
         for request, _ in group:
             yield request, LOST
+
+
+def _end_of(future: Future[RunEnd]) -> RunEnd:
+    """Return the end of a run; one whose worker broke is that tenant's alone."""
+    if future.cancelled():
+        return LOST
+    error = future.exception()
+    if error is None:
+        return future.result()
+    message = f"The Dask cluster could not run it ({type(error).__name__})."
+    return RunEnd(message=message, next_step=LOST.next_step)
 
 
 @contextmanager

@@ -20,8 +20,6 @@ class Processes:
 
     def __init__(self) -> None:
         self.acts: dict[str, Act] = {}
-        # The tenants whose process cannot be started, and why.
-        self.refusals: dict[str, Exception] = {}
         self.withheld: Collection[str] = ()
         self.requests: list[TenantRequest] = []
         self.limits: set[float] = set()
@@ -48,8 +46,6 @@ class Processes:
         self.withheld = withheld
         self.limits.add(seconds)
         self.requests.append(asked)
-        if refusal := self.refusals.get(asked.tenant):
-            raise refusal
         return self.acts.get(asked.tenant, sealed)(asked)
 
     def terminate(self) -> None:

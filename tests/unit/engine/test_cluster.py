@@ -149,7 +149,7 @@ def test_each_request_is_run_and_groups_stay_together(
     runs.meet = threading.Barrier(2)
     done = dict(ends(workers_of(address, tmp_path), "broken b", "c d"))
 
-    broke = wording("screens.runbook-broke", error="ZeroDivisionError")
+    broke = wording("fleet.cluster-could-not-run", error="ZeroDivisionError")
     assert {name: end.bundle or end.message for name, end in done.items()} == {
         "broken": broke,
         **dict.fromkeys("bcd", "7"),
