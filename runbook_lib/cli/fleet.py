@@ -79,7 +79,7 @@ _MOST_NAMED = 5
 @JSON
 def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     """Run the tenants of FILE (TOML), each in its own process."""
-    from runbook_lib.engine.fleet import FleetRequest, prepare_fleet
+    from runbook_lib.engine.fleet import Fleet, FleetRequest
     from runbook_lib.engine.scheduler_address import TLS_LINES
 
     request = FleetRequest(**options, may_spend=is_sure)
@@ -88,7 +88,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     if request.resume and request.is_failed:
         raise SettingsError("Give either --resume or --failed: they choose different tenants.")
     try:
-        prepared = prepare_fleet(request)
+        prepared = Fleet(request)
     except InsecureSchedulerError:
         for line in TLS_LINES:
             click.echo(line, err=True)

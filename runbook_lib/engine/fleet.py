@@ -45,11 +45,9 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.files import is_there
-from runbook_lib.core.fingerprints import read_key
-from runbook_lib.core.fleet_selection import selection_digest
-from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
+from runbook_lib.core.journal import JOURNAL_NAME, timestamp, utc_now
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
-from runbook_lib.core.run_state import History, HistoryReader, open_history
+from runbook_lib.core.run_state import History, open_history
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.elsewhere import RunEnd, sendable
 from runbook_lib.engine.headless import RunRequest, archive_sealed
@@ -81,9 +79,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.fleet_result import (
-    ConnectorName,
     FleetResult,
-    StepName,
     TenantResult,
     TenantRunStatus,
     notes_in,
@@ -195,93 +191,56 @@ class DueSideEffect:
     names: Sequence[str]
 
 
-def prepare_fleet(request: FleetRequest) -> Fleet:
-    """
-    Return the fleet, validated as a whole; nothing is written.
-
-    Raises `FleetFileError` with every mistake of the file, and `SettingsError`.
-    """
-    if request.scheduler:
-        check_scheduler(request.scheduler, is_insecure=request.is_insecure)
-    if request.resume and not _FLEET_ID.fullmatch(request.resume):
-        raise SettingsError(
-            f"{request.resume[:40]} is not the id of a fleet's run.",
-            next_step="It has 8 characters, such as 7f3a90c1.",
-        )
-    named = whole_tenants_file(request.file)
-    evidence = evidence_folder(request.evidence).absolute()
-    env_file = request.env_file or find_env_file()
-    jobs = {job.name: job for job in _jobs(named, evidence, env_file, request)}
-    values = [(job.tenant.procedure, job.values) for job in jobs.values()]
-    words = Path(request.attestations) if request.attestations else None
-    unmatched = check_subjects(words, values, now=utc_now()) if words else []
-    started_on = timestamp(utc_now())
-    fleet_id = request.resume or new_run_id()
-    stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
-    folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
-    result = FleetResult(folder, fleet_id, request.file.name, {}, started_on)
-    prepared = Fleet(
-        replace(
-            request,
-            env_file=str(Path(env_file).absolute()) if env_file else "",
-            attestations=str(words.absolute()) if words else "",
-        ),
-        evidence,
-        jobs,
-        result,
-        unmatched,
-    )
-    prepared.select(_only(jobs, request.only))
-    return prepared
-
-
 class Fleet:
     """
-    A fleet of the tenants in `known`; `jobs` are those that it runs.
+    A fleet of the tenants of a file, validated as a whole; nothing is written before it runs.
 
-    `unmatched` are attestations about no tenant.
+    `jobs` are the tenants that it runs, `unmatched` attestations about no tenant. Raises
+    `FleetFileError` with every mistake of the file, and `SettingsError`.
     """
 
-    def __init__(
-        self,
-        request: FleetRequest,
-        evidence: Path,
-        known: Mapping[tuple[str, str], Job],
-        result: FleetResult,
-        unmatched: Sequence[str],
-    ) -> None:
-        self.jobs: Sequence[Job] = ()
-        self.result = result
-        self.unmatched = unmatched
-        self._request = request
-        self._evidence = evidence
-        self._known = known
-        self._selected: _Names = ()
-        self._selected_digest = ""
+    def __init__(self, request: FleetRequest) -> None:
+        if request.scheduler:
+            check_scheduler(request.scheduler, is_insecure=request.is_insecure)
+        if request.resume and not _FLEET_ID.fullmatch(request.resume):
+            raise SettingsError(
+                f"{request.resume[:40]} is not the id of a fleet's run.",
+                next_step="It has 8 characters, such as 7f3a90c1.",
+            )
+        tenants = whole_tenants_file(request.file)
+        self._evidence = evidence_folder(request.evidence).absolute()
+        env_file = request.env_file or find_env_file()
+        self._known = {job.name: job for job in _jobs(tenants, self._evidence, env_file, request)}
+        self.unmatched: list[str] = []
+        if request.attestations:
+            values = [(job.tenant.procedure, job.values) for job in self._known.values()]
+            self.unmatched = check_subjects(Path(request.attestations), values, now=utc_now())
+        self._request = replace(
+            request, env_file=_absolute(env_file), attestations=_absolute(request.attestations)
+        )
+        # NOTE: these cover each tenant of its file, also those that do not run now.
+        self._withheld = {name for job in self._known.values() for name in job.variables}
+        self._keys: dict[bool, SigningKey] = {}
         # The tenants whose bundle is taken as it is, once each.
         self._taken: dict[tuple[str, str], None] = {}
-        # NOTE: these cover each tenant of its file, also those that do not run now.
-        self._is_practice = all(is_sandbox(job.values) for job in known.values())
-        self._withheld = {name for job in known.values() for name in job.variables}
-        self._keys: dict[bool, SigningKey] = {}
         # The tenants whose process was lost.
         self._lost: set[tuple[str, str]] = set()
-
-    def select(self, names: _Names) -> None:
-        """
-        Select these tenants, or the failed ones among them; run those that are not done.
-
-        The other tenants of the file are left out.
-        """
-        self._selected = self._failed(names) if self._request.is_failed else names
-        self._selected_digest = selection_digest(self._selected)
-        selected = set(self._selected)
-        self.result.left_out = tuple(name for name in self._known if name not in selected)
-        for name in self._selected:
+        started_on = timestamp(utc_now())
+        fleet_id = request.resume or new_run_id()
+        stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
+        folder = self._evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
+        self.result = FleetResult(folder, fleet_id, request.file.name, {}, started_on)
+        names = _only(self._known, request.only)
+        if request.is_failed:
+            names = self._failed(names)
+        for name in names:
             self.result.put(self._known[name].pending)
-        if self._request.resume:
-            self._resume(self._request.resume)
-        self.jobs = [self._known[name] for name in self._selected if name not in self._taken]
+        self.result.left_out = tuple(
+            name for name in self._known if name not in self.result.results
+        )
+        if request.resume:
+            self._resume()
+        self.jobs = [self._known[name] for name in names if name not in self._taken]
 
     def _failed(self, names: _Names) -> _Names:
         """Return the jobs whose newest run is not complete, or left no bundle."""
@@ -310,52 +269,50 @@ class Fleet:
                 return newest[1].started_on
         return ""
 
-    def _resume(self, fleet_id: str) -> None:
+    def _resume(self) -> None:
         """
         Resume an earlier run: its bundles that still count are taken as they are.
 
         Raises `SettingsError` if that run selected other tenants, or is not known.
         """
-        own = (len(self._selected), self._selected_digest)
+        result = self.result
         selections: set[tuple[int, str]] = set()
         began = []
         for name, job in self._known.items():
-            for verified, record in self._sealed(job, fleet_id):
-                fleet_run = record.fleet_run
-                if fleet_run:
-                    selections.add((fleet_run.selected, fleet_run.selected_digest))
-                    began.append(record.started_on)
-                is_taken = name in self._taken or name not in self.result.results
-                if not is_taken and is_done(record, self._fleet_run(job)):
+            for verified, record in self._sealed(job):
+                began.append(record.started_on)
+                if record.fleet_run:
+                    selections.add((record.fleet_run.selected, record.fleet_run.selected_digest))
+                is_wanted = name in result.results and name not in self._taken
+                if is_wanted and is_done(record, self._fleet_run(job)):
                     self._taken[name] = None
-                    bundle = bundle_name(record.started_on, record.run_id)
-                    self.result.put(result_of(record, bundle, verified.statement))
-        for folder, notes in notes_in(self._evidence, fleet_id)[:1]:
-            self.result.folder = folder
+                    result.put(_result_of(job, verified, record))
+        for folder, notes in notes_in(self._evidence, result.fleet_id)[:1]:
+            result.folder = folder
             began.append(notes.started_on)
             # NOTE: no evidence; it decides only where no bundle does.
             selections = selections or {(notes.selected, notes.selected_digest)}
         if not selections:
             raise SettingsError(
-                f"Nothing of a fleet's run {fleet_id} is in {self._evidence}.",
+                f"Nothing of a fleet's run {result.fleet_id} is in {self._evidence}.",
                 next_step="Compare the id, or leave --resume out to begin a new run.",
             )
-        if selections != {own}:
+        if selections != {(result.selected, result.selected_digest)}:
             then = ", ".join(sorted(f"{selected:,}" for selected, _ in selections))
             raise SettingsError(
-                f"The run {fleet_id} selected other tenants than {self.result.file} and --only "
-                f"select now ({then} then, {own[0]:,} now).",
+                f"The run {result.fleet_id} selected other tenants than {result.file} and --only "
+                f"select now ({then} then, {result.selected:,} now).",
                 next_step="Give the same tenants and --only as then, or leave --resume out.",
             )
-        self.result.started_on = min(began)
+        result.started_on = min(began)
 
-    def _sealed(self, job: Job, fleet_id: str) -> Iterator[tuple[VerifiedBundle, Record]]:
-        """Yield the bundles of a fleet's run in a tenant's folder that its key signed."""
+    def _sealed(self, job: Job) -> Iterator[tuple[VerifiedBundle, Record]]:
+        """Yield the bundles of this run in a tenant's folder that the fleet's key signed."""
         home = self._home(job)
         if is_there(home / JOURNAL_NAME):
             # NOTE: the tenant's own run reports this error.
             with suppress(RunbookError, OSError):
-                yield from sealed_for(home, fleet_id, self._trust(job))
+                yield from sealed_for(home, self.result.fleet_id, self._trust(job))
 
     def _home(self, job: Job) -> Path:
         return journal_path(self._evidence, *job.name).parent
@@ -371,8 +328,8 @@ class Fleet:
         """Return the record's entry about this run for a tenant."""
         return FleetRun(
             id=self.result.fleet_id,
-            selected=len(self._selected),
-            selected_digest=self._selected_digest,
+            selected=self.result.selected,
+            selected_digest=self.result.selected_digest,
             entry_digest=job.entry_digest,
         )
 
@@ -396,21 +353,21 @@ class Fleet:
         (or an error of `on_result`) ends the tenants under way, and goes on.
         """
         # NOTE: a signing key that cannot be used is refused before anything runs.
-        self._key(is_sandbox=self._is_practice)
+        self._key(is_sandbox=all(is_sandbox(job.values) for job in self._known.values()))
         workers = self._workers()
         for _, connector in self.result.results:
             procedure = find_procedure(connector)
-            steps = tuple(
-                StepName(id=step.id, number=procedure.numbers[step.id], title=step.title)
+            steps = [
+                {"id": step.id, "number": procedure.numbers[step.id], "title": step.title}
                 for step in procedure.steps
-            )
-            self.result.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
+            ]
+            self.result.connectors[connector] = {"title": procedure.title, "steps": steps}
         groups = [
             [(sendable(self._request_of(job)), job.variables) for job in group]
             for group in group_by_app(self.jobs)
         ]
         try:
-            self._write_notes()
+            write_notes(self.result)
             with environment_without(self._withheld):
                 for document, end in run_all(groups, workers):
                     job = self._known[document["tenant"], document["connector"]]
@@ -422,7 +379,7 @@ class Fleet:
         for name in self._taken:
             self._archive(self._known[name])
         self.result.finished_on = timestamp(utc_now())
-        self._write_notes()
+        write_notes(self.result)
         self._note_unusable()
         return self.result
 
@@ -440,9 +397,6 @@ class Fleet:
                 rows.append(row)
             with state.transaction():
                 state.tenants.write(rows)
-
-    def _write_notes(self) -> None:
-        write_notes(self.result, len(self._selected), self._selected_digest)
 
     def _archive(self, job: Job) -> None:
         """Archive a bundle that was found again; it does not say whether it was archived."""
@@ -509,30 +463,40 @@ class Fleet:
 
     def tenant_result(self, job: Job, end: RunEnd) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
-        reason = end.message
-        advice = end.next_step
-        code = end.code
         if end.is_lost:
             self._lost.add(job.name)
         try:
-            result = replace(self._proven(job, end.bundle), seconds=end.seconds)
-            if end.bundle:
-                return _with_archive_outcome(result, reason, advice, is_archived=end.is_archived)
-            # NOTE: its process was lost after it had sealed, maybe before it archived.
-            self._taken[job.name] = None
-            return result
+            verified, record = self._proven(job, end.bundle)
+            result = replace(_result_of(job, verified, record), seconds=end.seconds)
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+            reason = end.message
+            advice = end.next_step
+            code = end.code
             if end.bundle:
                 reason, advice = describe_error(error)
                 code = getattr(error, "exit_code", None)
-        # NOTE: settings that a tenant's run refuses leave the tenant open.
-        code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
-        unsealed = replace(job.pending, status=TenantRunStatus.UNSEALED, seconds=end.seconds)
-        return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
+            # NOTE: settings that a tenant's run refuses leave the tenant open.
+            if code != ExitCode.REFUSED:
+                code = ExitCode.INCOMPLETE
+            return replace(
+                job.pending,
+                status=TenantRunStatus.UNSEALED,
+                exit_code=code,
+                reason=reason,
+                next_step=advice,
+                seconds=end.seconds,
+            )
+        if end.bundle:
+            return _with_archive_outcome(
+                result, end.message, end.next_step, is_archived=end.is_archived
+            )
+        # NOTE: its process was lost after it had sealed, maybe before it archived.
+        self._taken[job.name] = None
+        return result
 
-    def _proven(self, job: Job, bundle: str) -> TenantResult:
+    def _proven(self, job: Job, bundle: str) -> tuple[VerifiedBundle, Record]:
         """
-        Return the verified result of a tenant's `bundle` for this run, or of one that was found.
+        Return the verified bundle of a tenant for this run: the named one, or one that was found.
 
         Raises `EvidenceError` if it does not verify or count, and any error of reading it.
         """
@@ -540,12 +504,20 @@ class Fleet:
         if bundle:
             sealed = newest_sealed(self._home(job), self._trust(job), Path(bundle).name)
         else:
-            found = self._sealed(job, fleet_run.id)
-            sealed = next((pair for pair in found if is_done(pair[1], fleet_run)), None)
+            done = (pair for pair in self._sealed(job) if is_done(pair[1], fleet_run))
+            sealed = next(done, None)
         if not sealed or sealed[1].fleet_run != fleet_run:
             raise ContentError("The bundle of this tenant does not belong to this run.")
-        verified, record = sealed
-        return result_of(record, bundle_name(record.started_on, record.run_id), verified.statement)
+        return sealed
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
+
+
+def _result_of(job: Job, verified: VerifiedBundle, record: Record) -> TenantResult:
+    bundle = bundle_name(record.started_on, record.run_id)
+    return result_of(job.pending, record, bundle, verified.statement)
 
 
 def _with_archive_outcome(
@@ -592,7 +564,7 @@ def _jobs(
             connector=tenant.procedure.id,
             others=variables,
         )
-        history = _history(evidence, tenant)
+        history = _history(journal_path(evidence, tenant.tenant, tenant.procedure.id))
         given = history.index.given if history else {}
         values = known_values(tenant.procedure, given, settings)
         lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
@@ -612,13 +584,11 @@ def _jobs(
     return jobs
 
 
-def _history(evidence: Path, tenant: FleetTenant) -> History | None:
+def _history(journal: Path) -> History | None:
     """Return the history in the tenant's journal; the tenant's own run reports its errors."""
-    journal = Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id))
-    if journal.path.exists():
+    if is_there(journal):
         with suppress(RunbookError, OSError):
-            key = read_key(journal.path.parent)
-            return HistoryReader(journal, key).read()
+            return open_history(journal.parent).read()
     return None
 
 

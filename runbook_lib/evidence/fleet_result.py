@@ -7,16 +7,18 @@ reasons why tenants have no bundle. You may delete it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta, ValidationError, convert, to_builtins
 
 from runbook_lib.config.workspace import FLEET_FOLDER
-from runbook_lib.core.files import read_plain, write_parts
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, Wait
 from runbook_lib.errors import ExitCode, SettingsError, reason_of
@@ -26,8 +28,8 @@ UNSEALED_NAME = "unsealed.json"
 _FORMAT_VERSION = 3
 SCHEMA = "facebook-marketing-runbook/fleet/v8"
 _LARGEST = 64 * 1024 * 1024
-_TENANTS = ',"tenants":['
-_NOT_IN_HEAD = ("folder", "results", "_steps")
+# The members of the JSON before its tenants.
+_HEAD = ("fleet_id", "file", "connectors", "started_on", "finished_on", "left_out")
 # The exit code of a fleet is the worst of its tenants'.
 _WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
 
@@ -135,21 +137,6 @@ class TenantResult:
         return without or self.exit_code == ExitCode.FAILED
 
 
-class StepName(TypedDict):
-    """A step of a connector, with its number on screen."""
-
-    id: str
-    number: str
-    title: str
-
-
-class ConnectorName(TypedDict):
-    """A connector: its title and its steps."""
-
-    title: str
-    steps: tuple[StepName, ...]
-
-
 @dataclass
 class FleetResult:
     """The result of a fleet's run."""
@@ -163,8 +150,9 @@ class FleetResult:
     file: _SomeText
     """The name of its file of tenants."""
 
-    connectors: dict[str, ConnectorName]
-    """Title and steps of each connector that has a tenant here."""
+    connectors: dict[str, Any]
+    """Each connector that has a tenant here: its title, and the id, number and title of its steps.
+    """
 
     started_on: Time
     """The time of its first start."""
@@ -178,9 +166,6 @@ class FleetResult:
     left_out: tuple[tuple[_SomeText, _SomeText], ...] = ()
     """The tenants of the file that it did not select."""
 
-    _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)
-    """Each different step result once, by its text."""
-
     @property
     def exit_code(self) -> ExitCode:
         """The worst exit code: a failed step, then refused evidence, then open steps."""
@@ -190,55 +175,54 @@ class FleetResult:
         }
         return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
 
+    @property
+    def selected(self) -> int:
+        """The number of tenants that it selected."""
+        return len(self.results)
+
+    @cached_property
+    def selected_digest(self) -> str:
+        """The digest of their sorted list."""
+        return selection_digest(self.results)
+
+    @property
+    def unsealed(self) -> list[TenantResult]:
+        """The tenants without a bundle; empty until the run ends."""
+        ended = self.results.values() if self.finished_on else ()
+        return [result for result in ended if result.bundle is None]
+
     def put(self, result: TenantResult) -> None:
         """Note the result of a tenant."""
-        # NOTE: most tenants have most steps in common; a thousand copies would be 15 MiB.
-        steps = tuple(self._steps.setdefault(repr(step), step) for step in result.steps)
-        self.results[result.name] = replace(result, steps=steps)
+        self.results[result.name] = result
 
     def text(self) -> str:
         """Return the result as JSON, a line for each tenant."""
-        return "".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
         head = to_builtins({name: getattr(self, name) for name in _HEAD})
-        yield f"{write_json({'schema': SCHEMA, **head})[:-1]}{_TENANTS}\n"
-        last = next(reversed(self.results), None)
-        for name, result in self.results.items():
-            yield f"{write_json(to_builtins(result))}{',' if name != last else ''}\n"
-        yield "]}\n"
+        first = write_json({"schema": SCHEMA, **head}).removesuffix("}")
+        tenants = ",\n".join(write_json(to_builtins(result)) for result in self.results.values())
+        return f'{first},"tenants":[\n{tenants}\n]}}\n'
 
 
-# The members of the JSON before its results.
-_HEAD = [member.name for member in fields(FleetResult) if member.name not in _NOT_IN_HEAD]
-
-
-def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
+def result_of(pending: TenantResult, record: Record, bundle: str, statement: str) -> TenantResult:
     """
-    Return the result of the fleet's run that `record` names, from `bundle` with this statement.
+    Return the result of a tenant's run from its verified record, in `bundle` with this statement.
 
     No bundle shows how long the run took, and whether it was archived.
     """
-    fleet_run = record.fleet_run
-    not_run = record.not_run
-    if fleet_run is None:
-        raise ValueError("the record names no run of a fleet")
-    proven = TenantResult(
-        tenant=record.tenant,
-        connector=record.procedure.id,
-        entry_digest=fleet_run.entry_digest,
+    proven = replace(
+        pending,
         sandbox=record.sandbox,
         run_id=record.run_id,
         bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
         statement=statement,
     )
-    if not_run:
+    if record.not_run:
         return replace(
             proven,
             status=TenantRunStatus.NOT_RUN,
             exit_code=ExitCode.INCOMPLETE,
-            reason=not_run.reason,
-            next_step=not_run.next_step,
+            reason=record.not_run.reason,
+            next_step=record.not_run.next_step,
         )
     steps: list[StepResult] = []
     for step in record.steps:
@@ -306,30 +290,12 @@ class FleetNotes:
     """The tenants without a bundle; empty until the run ends."""
 
 
-def write_notes(result: FleetResult, selected: int, selected_digest: str) -> None:
+def write_notes(result: FleetResult) -> None:
     """Write the tenants of a fleet without a bundle, with the reasons; raises `OSError`."""
-    ended = result.results.values() if result.finished_on else ()
-    notes = FleetNotes(
-        fleet_id=result.fleet_id,
-        started_on=result.started_on,
-        file=result.file,
-        selected=selected,
-        selected_digest=selected_digest,
-        unsealed=tuple(
-            UnsealedTenant(
-                tenant=tenant_result.tenant,
-                connector=tenant_result.connector,
-                reason=tenant_result.reason,
-                next_step=tenant_result.next_step,
-                exit_code=tenant_result.exit_code,
-            )
-            for tenant_result in ended
-            if tenant_result.bundle is None
-        ),
-    )
-    result.folder.mkdir(parents=True, exist_ok=True)
+    notes = convert(result, FleetNotes, from_attributes=True)
     text = write_json(to_builtins(notes), indent=1)
-    write_parts(result.folder / UNSEALED_NAME, [f"{text}\n".encode()])
+    result.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(result.folder / UNSEALED_NAME, f"{text}\n".encode())
 
 
 def notes_in(evidence: Path, fleet_id: str = "*") -> Sequence[tuple[Path, FleetNotes]]:

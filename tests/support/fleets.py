@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses
-from runbook_lib.engine.fleet import Fleet, FleetRequest, prepare_fleet
+from runbook_lib.engine.fleet import Fleet, FleetRequest
 from tests.unit.engine.sealed_fleets import TenantRequest, sealed
 
 Act = Callable[[TenantRequest], RunEnd]
@@ -69,7 +69,7 @@ def fleet(*tables: str, **more: Any) -> Fleet:
     path = Path("tenants.toml")
     if tables:
         path.write_text("".join(tables))
-    return prepare_fleet(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
+    return Fleet(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
 
 
 ABC = (table("a"), table("b"), table("c"))

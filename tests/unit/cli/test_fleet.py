@@ -146,7 +146,7 @@ def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(_: object) -> None:
         raise FleetFileError("No.", [f"line 1: {HOSTILE}"])
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.prepare_fleet", refuse)
+    monkeypatch.setattr("runbook_lib.engine.fleet.Fleet", refuse)
 
     assert fleet().stderr.splitlines()[0] == "line 1: a[U+001B][2J[U+202E][U+000A]b"
 

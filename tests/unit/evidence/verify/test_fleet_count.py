@@ -14,7 +14,7 @@ from click.testing import Result
 
 from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import workers
-from runbook_lib.engine.fleet import FleetRequest, prepare_fleet
+from runbook_lib.engine.fleet import Fleet, FleetRequest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
@@ -37,7 +37,7 @@ def run_fleet(evidence: Path = EVIDENCE, **more: Any) -> FleetResult:
     request = FleetRequest(
         file=Path("tenants.toml"), evidence=str(evidence), workers=1, environ=ENVIRON, **more
     )
-    return prepare_fleet(request).run(lambda _: None)
+    return Fleet(request).run(lambda _: None)
 
 
 def alone(evidence: Path) -> Path:
@@ -341,7 +341,7 @@ def run_other_file(*tenants: str) -> FleetResult:
     request = FleetRequest(
         file=Path("others.toml"), evidence=str(EVIDENCE), workers=1, environ=ENVIRON
     )
-    return prepare_fleet(request).run(lambda _: None)
+    return Fleet(request).run(lambda _: None)
 
 
 @pytest.mark.parametrize("is_dropped", [False, True], ids=["", "dropped from the file"])
