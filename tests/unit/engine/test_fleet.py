@@ -178,7 +178,7 @@ def crash(_: TenantRequest) -> RunEnd:
     return RunEnd(message="Its process ended (signal 9).", next_step="Again.", is_lost=True)
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize(
     ("act", "reason", "code"),
     [
