@@ -7,21 +7,21 @@ that needs its connector.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import Distribution
 
     from runbook_lib.core.model import ConnectorPackage
 
 _GROUP = "runbook_connectors"
 
+# Name → folder of each packaged connector that this process has loaded.
 LOADED: dict[str, Path] = {}
-"""Name → folder of each packaged connector that this process has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def packaged_connectors() -> Mapping[str, PackagedConnector]:
 
     A package whose entry points cannot be read stands for its connectors, by its own name.
     """
-    from importlib.metadata import distributions  # noqa: PLC0415  (slow to import)
+    from importlib.metadata import EntryPoints, distributions  # noqa: PLC0415  (slow to import)
 
     found: dict[str, PackagedConnector] = {}
     for distribution in distributions():
-        entries: Iterable[EntryPoint] = ()
+        entries = EntryPoints()
         try:
             # NOTE: the text is looked at first: other packages may have any entry points.
             if _GROUP in (distribution.read_text("entry_points.txt") or ""):
