@@ -139,7 +139,11 @@ class CellProcess:
         """
         self._send(source)
         # NOTE: not msgspec's reader: an output may have NaN, as Python writes it.
-        return convert(json.loads(self._connection.recv_bytes(_MAX_MESSAGE_BYTES)), CellOutput)
+        message = json.loads(self._connection.recv_bytes(_MAX_MESSAGE_BYTES))
+        shown = convert(message, CellOutput)
+        if not all("output_type" in output for output in shown.outputs):
+            raise ValueError("an output has no type")
+        return shown
 
     def _late(self, reply: Future[CellOutput]) -> CellOutput:
         """Interrupt the cell, so that it shows where it was."""

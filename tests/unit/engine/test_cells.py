@@ -399,6 +399,7 @@ while True:
         ('struct.pack("!i", 4) + b"nope"', "InvalidMessageError"),
         ('struct.pack("!i", 2) + b"{}"', "InvalidMessageError"),
         ('struct.pack("!i", 10) + b\'[1,[3],""]\'', "InvalidMessageError"),
+        ('struct.pack("!i", 11) + b\'[1,[{}],""]\'', "InvalidMessageError"),
         ('struct.pack("!i", 4000) + b"[" * 4000', "InvalidMessageError"),
         ('struct.pack("!i", 2) + b"too much"', "InvalidMessageError"),
     ],
