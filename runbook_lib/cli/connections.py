@@ -206,7 +206,7 @@ def _survey(
         show_json(surveys[0] if len(runs) == 1 else surveys)
     else:
         for shown in surveys:
-            _show(shown)
+            _print_survey(shown)
     return is_answered and all(map(_is_well, surveys))
 
 
@@ -288,7 +288,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say("The log is too long to read at once: split it.")
 
 
-def _show(shown: Mapping[str, Any]) -> None:
+def _print_survey(shown: Mapping[str, Any]) -> None:
     """Print a survey."""
     from runbook_lib.engine.customer_rows import LABELS, AccountStatus
 

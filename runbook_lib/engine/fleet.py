@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -219,7 +220,8 @@ class Fleet:
             request, env_file=_absolute(env_file), attestations=_absolute(request.attestations)
         )
         # NOTE: these cover each tenant of its file, also those that do not run now.
-        self._withheld = {name for job in self._known.values() for name in job.variables}
+        variables = (job.variables for job in self._known.values())
+        self._withheld = set(chain.from_iterable(variables))
         self._keys: dict[bool, SigningKey] = {}
         # The tenants whose bundle is taken as it is, once each.
         self._taken: dict[tuple[str, str], None] = {}

@@ -168,11 +168,7 @@ def seal_bundle(
         _write_statement(folder, record, seal_with, link)
         unstamped = stamp_statement(folder, seal_with)
         refuse_leaks(set(files_in(folder)) - set(content), redactor, remote_words)
-        for path in files_in(folder):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-            sync_folder(below)
+        flush_files(folder)
         excerpt = record.journal
         size = (folder / JOURNAL_NAME).stat().st_size
         sealed = BundleSealed(
@@ -254,6 +250,16 @@ def stamp_statement(folder: Path, seal_with: Seal) -> str:
 def files_in(folder: Path) -> list[Path]:
     """Return every file under `folder`, by name."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flush_files(folder: Path) -> None:
+    """Write everything under `folder` to the disk."""
+    for path in files_in(folder):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    folders = [path for path in folder.rglob("*") if path.is_dir()]
+    for below in (*folders, folder):
+        sync_folder(below)
 
 
 def describe_files(folder: Path) -> list[Resource]:

@@ -166,6 +166,9 @@ class FleetResult:
     left_out: tuple[tuple[_SomeText, _SomeText], ...] = ()
     """The tenants of the file that it did not select."""
 
+    _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)
+    """Each different step result once, by its text."""
+
     @property
     def exit_code(self) -> ExitCode:
         """The worst exit code: a failed step, then refused evidence, then open steps."""
@@ -193,7 +196,9 @@ class FleetResult:
 
     def put(self, result: TenantResult) -> None:
         """Note the result of a tenant."""
-        self.results[result.name] = result
+        # NOTE: most tenants have most steps in common; a thousand copies would be 15 MiB.
+        steps = tuple(self._steps.setdefault(repr(step), step) for step in result.steps)
+        self.results[result.name] = replace(result, steps=steps)
 
     def text(self) -> str:
         """Return the result as JSON, a line for each tenant."""

@@ -39,7 +39,7 @@ from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_bundle
 
-_KEPT = (
+KEPT_JOURNAL = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
     "journal` again. Lines that only that journal has will not be part of the chain."
 )
@@ -110,7 +110,7 @@ class _GrowingJournal:
             raise ChainError(
                 f"Line {seq} differs from the one that {bundle.name} copied.",
                 file=JOURNAL_NAME,
-                next_step=_KEPT,
+                next_step=KEPT_JOURNAL,
             )
 
 

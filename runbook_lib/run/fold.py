@@ -403,7 +403,7 @@ def _with_earlier(
     """
     Return the checks with the earlier results that the run counts again.
 
-    If one of them has ended since, none counts, and the reason is said. Raises `ChainError` if the
+    If one of them has ended since, none counts, and `unchecked` has the reason. Raises `ChainError`
     line of one is missing.
     """
     made = {finding.check for finding in checks.findings}

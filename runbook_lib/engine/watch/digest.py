@@ -271,9 +271,9 @@ def compose_digest(
     watched tenants; the `notices` come first.
     """
     due = due_problems(receiver, problems, deliveries, now)
-    told = list(chain.from_iterable(due.values()))
+    now_due = list(chain.from_iterable(due.values()))
     is_first = not receiver.introduced_on
-    if not (is_first or told):
+    if not (is_first or now_due):
         return None
     shown = [
         entry
@@ -288,7 +288,7 @@ def compose_digest(
         for problem in entry.problems
     }
     ended = [problem.id for problem in due.get(ProblemPhase.ENDED, ())]
-    tenants = sorted(views if is_first else {problem.tenant for problem in told})
+    tenants = sorted(views if is_first else {problem.tenant for problem in now_due})
     is_sandbox = any(views[key].is_sandbox for key in tenants)
     subject = _subject(shown, len(views))
     lines = [notice.text for notice in notices]
@@ -322,7 +322,7 @@ def compose_digest(
             "more": sum(max(len(entry.problems) - _MAX_DOCUMENTS, 0) for entry in shown),
         },
         thread=list(dict.fromkeys(thread)),
-        person=told[0].person if told else "",
+        person=now_due[0].person if now_due else "",
         reported=reported,
         ended=ended,
     )

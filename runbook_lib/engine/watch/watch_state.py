@@ -350,8 +350,8 @@ class StateTable(Generic[_Row]):
 
     def write(self, rows: Iterable[_Row]) -> None:
         """Insert or replace these rows."""
-        marks = "?, " * len(self._key)
-        statement = f"INSERT OR REPLACE INTO {self.name} VALUES ({marks}?)"  # noqa: S608
+        marks = ", ".join("?" for _ in (*self._key, "row"))
+        statement = f"INSERT OR REPLACE INTO {self.name} VALUES ({marks})"  # noqa: S608
         values = ((*self._key_of(row), msgspec.json.encode(row).decode()) for row in rows)
         self._connection.executemany(statement, values)
 

@@ -37,7 +37,7 @@ PACKAGE = "facebook-marketing-runbook"
 
 
 class RunClaims(Struct, frozen=True, kw_only=True):
-    """What a statement says about its run, in this format and in every later one."""
+    """The claims of a statement about its run, in this format and in every later one."""
 
     format_version: Number
     """The version of the format."""
@@ -139,7 +139,7 @@ def check_format(signed: SignedStatement) -> None:
 
 
 def read_claims(signed: SignedStatement) -> RunClaims:
-    """Return what a statement says about its run; raises `EnvelopeError` if it says it not."""
+    """Return the claims of a statement about its run; raises `EnvelopeError` if one is invalid."""
     try:
         return convert(signed.predicate.get("runbook_run"), RunClaims)
     except ValidationError as error:

@@ -25,7 +25,7 @@ from runbook_lib.evidence.chain import SEALED_PREFIX, lock_sealing, statements_i
 from runbook_lib.evidence.proof.claims import check_format, read_claims
 from runbook_lib.evidence.proof.sealing import LINES_NAME, finish_sealing
 from runbook_lib.evidence.proof.verification import ProvenBundle, verdict_on
-from runbook_lib.evidence.rebuild import RebuiltJournal
+from runbook_lib.evidence.rebuild import KEPT_JOURNAL, RebuiltJournal
 from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
@@ -37,11 +37,6 @@ from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.run.events import BundleSealed
 from runbook_lib.run.journal import GENESIS, Journal, Line
-
-_KEPT = (
-    "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
-    "journal` again. Lines that only that journal has will not be part of the chain."
-)
 
 
 def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
@@ -115,7 +110,7 @@ def _add_lines(lines: list[Line], bundle: ProvenBundle, folder: Path) -> None:
             raise ChainError(
                 f"Line {number} differs from the one that {folder.name} copied.",
                 file=LINES_NAME,
-                next_step=_KEPT,
+                next_step=KEPT_JOURNAL,
             )
         if number > len(lines):
             lines.append(line)

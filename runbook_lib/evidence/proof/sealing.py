@@ -8,7 +8,6 @@ state of its run rests on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from runbook_lib.evidence.bundle import (
     checksum_text,
     describe_files,
     files_in,
+    flush_files,
     stamp_statement,
 )
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, lock_sealing
@@ -100,7 +100,7 @@ def seal_run(
         _write_statement(folder, record, _excerpt_of(lines.own), link, seal_with)
         unstamped = stamp_statement(folder, seal_with)
         refuse_leaks(set(files_in(folder)) - set(content), redactor, remote_words)
-        _flush(folder)
+        flush_files(folder)
         sealed = BundleSealed(
             bundle=bundle_name(record.started_on, record.run),
             sequence=link.sequence,
@@ -232,15 +232,6 @@ def _write_statement(
     )
     envelope = sign_statement(seal_with.key, describe_files(folder), TEST_RESULT, claims)
     (folder / STATEMENT_NAME).write_bytes(envelope)
-
-
-def _flush(folder: Path) -> None:
-    """Write everything under `folder` to the disk."""
-    for path in files_in(folder):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        sync_folder(below)
 
 
 def _announce(journal: Journal, folder: Path, run: str, sealed: BundleSealed) -> None:

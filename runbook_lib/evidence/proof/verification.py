@@ -8,6 +8,7 @@ the runbook wrote them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -48,12 +49,14 @@ from runbook_lib.evidence.signing.statement import (
     read_link,
 )
 from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import (
     TrustAnchors,
     check_timestamp,
     in_file,
     read_signed,
 )
+from runbook_lib.evidence.verify.verify_chain import NO_JOURNAL
 from runbook_lib.run.events import FORMAT, LASTING, BundleSealed
 from runbook_lib.run.fold import fold
 from runbook_lib.run.journal import GENESIS, Journal, Line, parse_line
@@ -62,9 +65,6 @@ from runbook_lib.run.state import RunState, StepState
 _NEEDED = (LINES_NAME, RECORD_NAME, SUMS_NAME)
 _LOOKED_INTO = (*_NEEDED, OLDER_NAME)
 _UNSIGNED = (STATEMENT_NAME, TIMESTAMP_NAME)
-_NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
-# Errors from a document with other fields or types than the runbook writes.
-_NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ def verdict_on(folder: Path, trust: TrustAnchors, name: str = "") -> ProofVerdic
         return ProofVerdict(folder, error=error)
     except (JournalError, OSError) as error:
         return ProofVerdict(folder, error=ContentError(f"It cannot be read: {error}"))
-    except _NOT_UNDERSTOOD as error:
+    except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
         problem = f"It is signed, but cannot be understood ({type(error).__name__})."
         return ProofVerdict(folder, error=ContentError(problem))
@@ -281,7 +281,7 @@ def verify_home(home: Path, trust: TrustAnchors) -> Iterator[ProofVerdict]:
             _check_journal(chain, after)
         if failing := sum(verdict.error is not None for verdict in verdicts):
             raise ChainError(f"{failing} of {len(verdicts)} bundles are refused.")
-        yield ProofVerdict(home, notes=() if after else (_NO_JOURNAL,))
+        yield ProofVerdict(home, notes=() if after else (NO_JOURNAL,))
     except EvidenceError as error:
         yield ProofVerdict(home, error=error)
     except (JournalError, OSError) as error:
@@ -298,9 +298,9 @@ def _check_order(
     chain: Sequence[ProvenBundle], announced: Mapping[int, BundleSealed], refused: set[str]
 ) -> None:
     """Raise if a number is missing or taken twice."""
-    numbers = [bundle.link.sequence for bundle in chain]
+    numbers = Counter(bundle.link.sequence for bundle in chain)
     for number in range(1, max([*announced, *numbers, 0]) + 1):
-        if numbers.count(number) > 1:
+        if numbers[number] > 1:
             raise ChainError(f"Two bundles claim to be number {number} of the chain.")
         name = announced[number].bundle if number in announced else ""
         # NOTE: without a journal the number of a refused bundle is unknown.

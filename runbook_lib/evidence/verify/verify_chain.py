@@ -39,7 +39,7 @@ from runbook_lib.evidence.verify.verify import (
 )
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
-_NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
+NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
 # Clocks of machines that write into one folder may differ by so much.
 _TOLERANCE = timedelta(minutes=5)
@@ -163,7 +163,7 @@ def _chain(
             f"{proven} in a chain from the first. Nothing proves that it is complete, because "
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
-    notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
+    notes = [*([] if journal else [NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
     return Verdict(home, length=len(bundles), notes=tuple(notes), anomalies=find_anomalies(chain))
 
 

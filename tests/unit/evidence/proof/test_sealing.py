@@ -74,7 +74,7 @@ def test_a_bundle_has_its_files_and_its_name(journal: Journal, key: SigningKey) 
 def test_later_bundles_have_all_that_people_said(
     journal: Journal, key: SigningKey, trust: TrustAnchors
 ) -> None:
-    """What a person said between two seals is in each later bundle, whichever run it was in."""
+    """Words between two seals are in each later bundle, whichever run they were in."""
     for run in (*RUNS[1:], "00000004"):
         perform(journal, run, said=f"In {run}.")
     for run in ("00000004", *RUNS):
@@ -98,7 +98,7 @@ def test_a_run_is_sealed_once(journal: Journal, key: SigningKey) -> None:
 
 
 def test_a_secret_leaves_no_bundle(journal: Journal, key: SigningKey) -> None:
-    """What a person said has a secret: nothing is sealed, and nothing is written."""
+    """A secret in the words of a person: nothing is sealed, and nothing is written."""
     redactor = Redactor()
     redactor.learn(Secret("Looked."))
     before = journal.path.read_bytes()

@@ -35,7 +35,7 @@ LINES = "journal.jsonl"
 OLDER = "older.jsonl"
 RECORD = "record.json"
 Change = Callable[[Path], Any]
-# What whoever has the key does to a bundle.
+# A change of a bundle by whoever has the key.
 Forgery = Callable[[Path, SigningKey], None]
 
 
@@ -121,7 +121,10 @@ def link(path: Path) -> None:
 def take_from_another(path: Path) -> None:
     """Take the file of that name from the newest bundle."""
     newest = bundles(path.parents[1])[-1]
-    path.write_bytes((newest / path.name).read_bytes() + b"\n" * (path.name == OLDER))
+    content = (newest / path.name).read_bytes()
+    if path.name == OLDER:  # both have the same lines
+        content += b"\n"
+    path.write_bytes(content)
 
 
 def pipe(path: Path) -> None:
@@ -328,7 +331,7 @@ def list_other_digests(bundle: Path, key: SigningKey) -> None:
     resign(bundle, key, sums="0" * 64 + "  record.json\n")
 
 
-# What a bundle refuses alone.
+# Changes that a bundle shows alone.
 ALONE: dict[str, Forgery] = {
     "a better outcome in the record": replace_in(
         RECORD, b'"outcome": "failed"', b'"outcome": "verified"'
@@ -359,7 +362,7 @@ ALONE: dict[str, Forgery] = {
     "older lines in another order": change_lines(OLDER, lambda lines: lines[::-1]),
     "an older line twice": change_lines(OLDER, lambda lines: [lines[0], *lines]),
 }
-# What the bundles before it refuse, without the journal.
+# Changes that the bundles before it show, without the journal.
 IN_CHAIN: dict[str, Forgery] = {
     "another number": claim(lambda claims: claims["runbook_chain"].update(sequence=2)),
     "the number of nobody": claim(lambda claims: claims["runbook_chain"].update(sequence=9)),
@@ -378,7 +381,7 @@ IN_CHAIN: dict[str, Forgery] = {
         OLDER, lambda lines: [altered(line, b"Ann", b"Eve") for line in lines]
     ),
 }
-# What only the journal refuses.
+# Changes that only the journal shows.
 BY_JOURNAL: dict[str, Forgery] = {
     "forged lines": change_lines(LINES, forged),
     "another signature of the same": resign,
@@ -389,7 +392,7 @@ BY_JOURNAL: dict[str, Forgery] = {
 def test_the_key_forges_no_bundle(
     home: Path, key: SigningKey, trust: TrustAnchors, name: str
 ) -> None:
-    """What the trusted key signed follows from the lines beside it."""
+    """A record that the trusted key signed follows from the lines beside it."""
     ALONE[name](bundles(home)[2], key)
 
     assert verdict_on(bundles(home)[2], trust).error
@@ -400,7 +403,7 @@ def test_the_key_forges_no_bundle(
 def test_the_key_forges_no_chain(
     home: Path, key: SigningKey, trust: TrustAnchors, name: str
 ) -> None:
-    """What a bundle says of those before it is what they say."""
+    """A bundle and those before it say the same."""
     IN_CHAIN[name](bundles(home)[2], key)
     assert refusals(home, trust)
 
