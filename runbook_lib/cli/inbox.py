@@ -62,7 +62,7 @@ def inbox(
 
 def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsOverview:
     """Return the tenants, of all FILEs or of `file`; raises `FleetFileError` for its mistakes."""
-    from runbook_lib.core.journal import utc_now
+    from runbook_lib.core.clock import utc_now
     from runbook_lib.engine.tenant_list import whole_tenants_file
     from runbook_lib.engine.tenant_reader import read_tenants
 

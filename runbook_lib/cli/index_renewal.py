@@ -20,7 +20,7 @@ def renew_index(
 
     Say why that failed: it changes no exit code, since the page is no evidence.
     """
-    from runbook_lib.core.journal import utc_now
+    from runbook_lib.core.clock import utc_now
     from runbook_lib.engine.index_builder import build_index
 
     read, problem = build_index(evidence, utc_now(), file=file, alone=alone)

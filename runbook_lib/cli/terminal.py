@@ -22,8 +22,8 @@ from rich.text import Text
 
 from runbook_lib.cli.plain_output import NARROWEST, columns, say, show_paragraph, wrapped
 from runbook_lib.core.advice import blockers_by_step, next_step
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.forecast import make_forecast
-from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of, tally
 from runbook_lib.core.run_state import RunState, StepState

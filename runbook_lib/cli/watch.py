@@ -64,7 +64,7 @@ def watch(
     polls each tenant of a fleet's file, instead of the tenant in the settings.
     """
     from runbook_lib.config.fleet_file import FleetTenant
-    from runbook_lib.core.journal import utc_now
+    from runbook_lib.core.clock import utc_now
     from runbook_lib.engine.practice import practice_settings
     from runbook_lib.engine.tenant_list import read_tenants_file
     from runbook_lib.engine.watch.channels import try_channels

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.config.ownership import require_own
-from runbook_lib.core.files import kind_of
-from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.files import JOURNAL_NAME, kind_of
 from runbook_lib.core.model import Value
 from runbook_lib.errors import SettingsError
 

@@ -25,6 +25,8 @@ _ABANDONED_SECONDS = 600
 
 # Tells whether a path is a folder or a link to one; false for an invalid name, too.
 is_folder = os.path.isdir
+# Name of the journal in a tenant's folder, and of its copy in a bundle.
+JOURNAL_NAME = "journal.jsonl"
 # Tells whether anything is at a path, even if only a broken link.
 is_there = os.path.lexists
 

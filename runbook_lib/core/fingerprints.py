@@ -17,8 +17,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbook_lib.core.files import draft_beside, hold_lock, open_plain, write_whole
-from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.files import JOURNAL_NAME, draft_beside, hold_lock, open_plain, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError, reported_as
 

@@ -13,13 +13,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import ValidationError, convert, structs, to_builtins
 
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import check_place, hold_lock, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
@@ -37,7 +38,6 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.errors import ChainError, FormatError, JournalError, reason_of, reported_as
 
-JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
 GENESIS = "0" * 64
 
@@ -74,21 +74,6 @@ class JournalLine(NamedTuple):
 _Draft = tuple[str, ModelStruct, str, str]
 
 BEFORE_THE_FIRST = LineRef(0, GENESIS, 0, 0)
-
-
-def utc_now() -> datetime:
-    """Return the current time in UTC; the only clock, which tests replace."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """Return `moment` (in UTC) as RFC 3339 with milliseconds and `Z`."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def not_later(kept: str, now: str) -> str:
-    """Return a kept time, or now if it is missing or its clock was ahead."""
-    return min(kept or now, now)
 
 
 class Journal:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import hold_lock, read_plain, write_whole
-from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError, reason_of
 
 # Beginning of the sentence about the run that this one waits for.

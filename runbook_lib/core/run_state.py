@@ -31,7 +31,7 @@ from runbook_lib.core.attestation_rules import (
 from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, read_carried
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.faults import shows_fault
-from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.files import JOURNAL_NAME, read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
     IndexedAttestation,
@@ -42,7 +42,6 @@ from runbook_lib.core.index import (
     load_index,
 )
 from runbook_lib.core.journal import (
-    JOURNAL_NAME,
     Journal,
     JournalLine,
     LineRef,

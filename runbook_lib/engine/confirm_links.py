@@ -24,8 +24,8 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import read_plain, write_whole
-from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.engine.confirmation import PreparedConfirmation, prepare_confirmation
 from runbook_lib.engine.tenant_run import Run, open_known
 from runbook_lib.errors import SettingsError

@@ -10,7 +10,7 @@ from typing import Any
 from runbook_lib.config.attestations import doubtful_days, read_answer
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.attestation_rules import person_key
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.run_state import StepState

@@ -13,7 +13,7 @@ from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import explain_refusal
 from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.engine.customer_connections import ConsoleAccounts
 from runbook_lib.engine.customer_rows import InstalledConnector, KnownAccount
 from runbook_lib.errors import CyclrAPIError, SettingsError

@@ -25,8 +25,8 @@ from runbook_lib.connectors.cyclr.transactions import (
     Failure,
     Failures,
 )
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import hold_lock
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since

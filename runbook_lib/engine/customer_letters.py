@@ -14,8 +14,8 @@ from pathlib import Path
 
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import write_whole
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from runbook_lib.core.journal import not_later
+from runbook_lib.core.clock import not_later
 from runbook_lib.core.model import Outcome
 from runbook_lib.text import pluralize
 

@@ -45,8 +45,8 @@ from runbook_lib.connectors.registry import (
     known_variables,
 )
 from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
-from runbook_lib.core.files import is_there
-from runbook_lib.core.journal import JOURNAL_NAME, timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
+from runbook_lib.core.files import JOURNAL_NAME, is_there
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
 from runbook_lib.core.run_state import History, open_history
 from runbook_lib.engine.earlier_results import EarlierResults

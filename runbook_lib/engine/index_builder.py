@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.workspace import evidence_folder
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import hold_lock, write_parts
-from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
 from runbook_lib.engine.watch.digest import (

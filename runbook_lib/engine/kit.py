@@ -20,9 +20,9 @@ from runbook_lib.config.workspace import is_sandbox
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.forecast import make_forecast
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind, Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor

@@ -25,8 +25,8 @@ from runbook_lib.connectors.registry import (
     known_variables,
     practice_attestations,
 )
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.headless import (

@@ -11,9 +11,10 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
 from runbook_lib.core.attestation_rules import Subject
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import IndexedRun
-from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.run_state import History, HistoryReader, Polls, RunState, StepState, fold

@@ -17,7 +17,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.registry import connector_names
-from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.files import JOURNAL_NAME
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.errors import SettingsError
 from runbook_lib.text import list_some

@@ -25,9 +25,10 @@ from runbook_lib.connectors.registry import (
     working_procedures,
 )
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome, RunOutcome, StepChecked, Value
 from runbook_lib.core.run_state import (
     History,

@@ -21,8 +21,8 @@ from msgspec import to_builtins
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
-from runbook_lib.core.files import remove, sync_folder
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, LineRef, read_lines
+from runbook_lib.core.files import JOURNAL_NAME, remove, sync_folder
+from runbook_lib.core.journal import BEFORE_THE_FIRST, LineRef, read_lines
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import BundleSealed, JournalEnd
 from runbook_lib.core.redaction import Redactor

@@ -15,6 +15,7 @@ from shlex import quote
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import (
+    JOURNAL_NAME,
     hold_lock,
     is_there,
     open_plain,
@@ -23,7 +24,7 @@ from runbook_lib.core.files import (
     sync_folder,
 )
 from runbook_lib.core.index import IndexedBundle
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, LineRef
+from runbook_lib.core.journal import BEFORE_THE_FIRST, LineRef
 from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.run_state import HistoryReader, open_history
 from runbook_lib.core.scratch import DRAFT_PREFIX

@@ -17,9 +17,8 @@ from typing import NoReturn
 from msgspec import structs
 
 from runbook_lib.core.attestation_rules import days_after
-from runbook_lib.core.files import open_plain
+from runbook_lib.core.files import JOURNAL_NAME, open_plain
 from runbook_lib.core.journal import (
-    JOURNAL_NAME,
     LONGEST_LINE,
     JournalLine,
     LineRef,

@@ -13,15 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbook_lib.core.files import draft_beside, sync_folder
-from runbook_lib.core.journal import (
-    BEFORE_THE_FIRST,
-    JOURNAL_NAME,
-    Journal,
-    JournalLine,
-    LineRef,
-    read_lines,
-)
+from runbook_lib.core.files import JOURNAL_NAME, draft_beside, sync_folder
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, JournalLine, LineRef, read_lines
 from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import (

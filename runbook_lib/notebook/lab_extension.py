@@ -16,7 +16,7 @@ import nbformat
 
 from runbook_lib.config.workspace import WORKING_COPIES, evidence_folder, tenant_name
 from runbook_lib.connectors.registry import working_procedures
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.run_state import RunState
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.tenant_reader import WatchedRows, read_tenant

@@ -24,7 +24,7 @@ from IPython.display import display, update_display
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import own_setting
 from runbook_lib.connectors.registry import DEFAULT, find_procedure
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import (

@@ -13,7 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urljoin
 
-from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.errors import (
     InvalidCertificateError,

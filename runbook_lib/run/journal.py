@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 from msgspec import UNSET, DecodeError, Raw, UnsetType, ValidationError, to_builtins
 from msgspec.json import Decoder, Encoder
 
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import check_place, hold_lock, open_plain, sync_folder
-from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.json_text import rebuild
 from runbook_lib.core.model import ModelStruct, Name, Number, Sha256, Time, describe_invalid_field
 from runbook_lib.errors import ChainError, FormatError, JournalError, reported_as

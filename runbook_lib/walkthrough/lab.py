@@ -25,8 +25,8 @@ from runbook_lib.config.workspace import (
     project_notebook,
     tenant_name,
 )
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.fingerprints import keep_key
-from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.headless import RunRequest

@@ -9,7 +9,7 @@ from typing import Any
 from runbook_lib.config.attestations import doubtful_days, due_day, read_answer
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Comment, NoteKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run_view import RunView

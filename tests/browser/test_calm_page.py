@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.evidence.reports.phrases import day

@@ -16,7 +16,7 @@ from facebook_cyclr_sandbox.default_state import get_app
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture

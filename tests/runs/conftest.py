@@ -22,7 +22,8 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
-from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.clock import utc_now
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import JournalEntry
 from tests.support.loaded import LoadedCommand
 

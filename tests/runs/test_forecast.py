@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.forecast import make_forecast
-from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.tenant_run import open_known
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title

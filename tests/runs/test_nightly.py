@@ -21,7 +21,8 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
-from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.clock import utc_now
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key
 from tests.runs.conftest import ROOT, records, step_of
@@ -38,10 +39,9 @@ import os
 from datetime import timedelta
 days = int(os.environ.get("DAYS_AHEAD", "0"))
 if days:
-    from runbook_lib.core import journal
-    now = journal.utc_now
-    journal.utc_now = lambda: now() + timedelta(days=days)
-    journal.Journal.__init__.__kwdefaults__["clock"] = journal.utc_now
+    from runbook_lib.core import clock
+    now = clock.utc_now
+    clock.utc_now = lambda: now() + timedelta(days=days)
 """
 
 

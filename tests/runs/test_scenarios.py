@@ -16,8 +16,9 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.attestation_rules import Subject
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.index import JournalIndex
-from runbook_lib.core.journal import JournalLine, LineRef, utc_now
+from runbook_lib.core.journal import JournalLine, LineRef
 from runbook_lib.core.model import AttestationDetails, EventType, JournalEntry, Outcome, StepChecked
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.redaction import Redactor

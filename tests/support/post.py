@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 from standardwebhooks import Webhook
 
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from tests.support.ports import free_ports
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

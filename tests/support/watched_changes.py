@@ -19,7 +19,7 @@ from facebook_cyclr_sandbox.state.facebook_state import AccessTier, Verification
 from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
-from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.engine.watch.cycle import open_cycle

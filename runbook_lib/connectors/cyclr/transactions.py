@@ -26,7 +26,7 @@ from runbook_lib.connectors.known_errors import (
     KnownErrors,
 )
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK, Redactor, without_headers

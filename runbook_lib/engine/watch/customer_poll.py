@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from runbook_lib.connectors.code_meanings import meaning_of
-from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.core.clock import not_later, timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_connections import (

@@ -23,7 +23,7 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
-from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.elsewhere import seal_elsewhere
 from runbook_lib.engine.tenant_run import Run, open_run

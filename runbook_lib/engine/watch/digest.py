@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import chain, takewhile
 from typing import Any
 
-from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.core.clock import not_later, timestamp
 from runbook_lib.engine.watch.problems import UNUSABLE_CHECK
 from runbook_lib.engine.watch.watch_state import (
     Delivery,

@@ -17,9 +17,9 @@ from msgspec import structs
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.connectors.findings import COMPARED
 from runbook_lib.core.advice import failed_title, open_title, what_to_do
+from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.faults import shows_fault
-from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from runbook_lib.connectors.code_meanings import meaning_of
-from runbook_lib.core.journal import not_later, timestamp
+from runbook_lib.core.clock import not_later, timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS, OUTCOMES
 from runbook_lib.engine.watch.watch_state import (

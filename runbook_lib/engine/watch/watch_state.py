@@ -26,8 +26,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
+from runbook_lib.core.clock import not_later, timestamp
 from runbook_lib.core.files import hold_lock, kind_of
-from runbook_lib.core.journal import not_later, timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.errors import BusyError, RunbookError, SettingsError

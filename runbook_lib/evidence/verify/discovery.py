@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
-from runbook_lib.core.files import is_there, kind_of, open_plain
+from runbook_lib.core.files import JOURNAL_NAME, is_there, kind_of, open_plain
 from runbook_lib.core.index import IndexedBundle
-from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
+from runbook_lib.core.journal import LONGEST_LINE, withheld_digest
 from runbook_lib.errors import reason_of
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
 from runbook_lib.evidence.journal_excerpt import CARRIED_NAME

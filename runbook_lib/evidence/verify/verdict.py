@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs, to_builtins
 
-from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.files import JOURNAL_NAME
 from runbook_lib.errors import ContentError, EvidenceError, JournalError, reason_of
 from runbook_lib.evidence.verify.verify import VerifiedBundle
 

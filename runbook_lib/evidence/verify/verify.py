@@ -18,8 +18,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.core.files import kind_of, open_plain
-from runbook_lib.core.journal import JOURNAL_NAME, JournalLine, timestamp
+from runbook_lib.core.clock import timestamp
+from runbook_lib.core.files import JOURNAL_NAME, kind_of, open_plain
+from runbook_lib.core.journal import JournalLine
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import FleetRun
 from runbook_lib.errors import ContentError, EvidenceError

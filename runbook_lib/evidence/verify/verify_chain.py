@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from runbook_lib.core.files import is_there
+from runbook_lib.core.files import JOURNAL_NAME, is_there
 from runbook_lib.core.index import IndexedBundle
-from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, LineRef, read_lines
+from runbook_lib.core.journal import GENESIS, LineRef, read_lines
 from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.bundle import bundle_name

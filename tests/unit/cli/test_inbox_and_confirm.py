@@ -11,7 +11,7 @@ from click.testing import Result
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.model import AttestationKind, Mode, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.engine.tenant_run import Run, open_known, open_run

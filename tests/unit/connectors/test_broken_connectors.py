@@ -20,7 +20,7 @@ from runbook_lib.connectors.registry import (
     known_variables,
     working_procedures,
 )
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.cluster import connector_versions
 from runbook_lib.engine.practice import practice_environment

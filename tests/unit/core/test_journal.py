@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from runbook_lib.core import journal as journal_module
-from runbook_lib.core.journal import GENESIS, Journal, parse_line, read_lines, timestamp
+from runbook_lib.core.clock import timestamp
+from runbook_lib.core.journal import GENESIS, Journal, parse_line, read_lines
 from runbook_lib.core.model import (
     FORMAT_VERSION,
     Binding,

@@ -11,7 +11,7 @@ from typing import Any, cast
 from msgspec import convert
 
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Finding, FleetRun, Mode, NotRunReason, Outcome
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
 from runbook_lib.engine.elsewhere import RunEnd

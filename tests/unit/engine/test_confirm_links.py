@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.confirm_links import (
     LINK_DAYS,

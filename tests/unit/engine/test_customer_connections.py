@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from runbook_lib.connectors.cyclr.transactions import Failures, read_failures
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.engine.customer_calls import CustomerCalls
 from runbook_lib.engine.customer_connections import (
     ConsoleAccounts,

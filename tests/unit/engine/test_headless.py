@@ -16,9 +16,10 @@ from msgspec import structs, to_builtins
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.fleet_selection import selection_digest
-from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.engine import headless
 from runbook_lib.engine.cells import CellProcess

@@ -16,7 +16,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list

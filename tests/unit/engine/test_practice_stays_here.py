@@ -17,8 +17,8 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import require_evidence_here
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Finding, Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.engine import tenant_run as run_module

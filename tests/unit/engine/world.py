@@ -17,7 +17,8 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.clock import timestamp
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
@@ -138,7 +139,7 @@ class World:
         )
         patch.setattr(Run, "start_snapshot", lambda run, _: GivenResults(run, self.responses))
         patch.setattr(Run, "used_calls", 0.0)
-        patch.setattr("runbook_lib.core.journal.utc_now", self.now)
+        patch.setattr("runbook_lib.core.clock.utc_now", self.now)
         Path("runbook.env").write_text(SETTINGS)
 
     def now(self) -> datetime:

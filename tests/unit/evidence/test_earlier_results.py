@@ -14,7 +14,8 @@ import pytest
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.clock import timestamp
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind

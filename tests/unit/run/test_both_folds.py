@@ -16,8 +16,9 @@ import pytest
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.attestation_rules import Subject, bind
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.index import JournalIndex
-from runbook_lib.core.journal import JournalLine, LineRef, timestamp
+from runbook_lib.core.journal import JournalLine, LineRef
 from runbook_lib.core.model import (
     FORMAT_VERSION,
     AttestationDetails,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.engine.tenant_run import Run, new_run_id
 from runbook_lib.engine.watch.channels.apprise import AppriseChannel
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError

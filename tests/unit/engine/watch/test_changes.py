@@ -22,7 +22,7 @@ from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.review import decide
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from tests.support.attestations import attested, submitted
 from tests.support.post import Post, receiving
 from tests.support.watched_changes import (

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.customer_connections import ConsoleAccounts
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey

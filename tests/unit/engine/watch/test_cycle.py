@@ -14,7 +14,7 @@ from filelock import FileLock
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
-from runbook_lib.core.journal import utc_now
+from runbook_lib.core.clock import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import Run, open_run

@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock
 
 from runbook_lib.connectors.findings import compared
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.faults import shows_fault
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.watch.poll import harmless_checks, open_watched
 from runbook_lib.engine.watch.watch_state import Problem, ProblemKind

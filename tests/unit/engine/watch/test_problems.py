@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch.problems import (
     CheckPoll,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.journal import Journal, timestamp, utc_now
+from runbook_lib.core.clock import timestamp, utc_now
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.customer_rows import FailingCalls, KnownAccount
 from runbook_lib.engine.tenant_reader import read_tenants
@@ -83,7 +84,7 @@ def subjects(desk: Desk) -> list[str]:
 
 @pytest.fixture
 def clocked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("runbook_lib.core.journal.utc_now", desk.now)
+    monkeypatch.setattr("runbook_lib.core.clock.utc_now", desk.now)
     return desk
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.journal import timestamp
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.engine.watch import watch_state as state_module
