@@ -13,7 +13,6 @@ from typing import Any
 
 from runbook_lib.connectors.explanation import explanation_document
 from runbook_lib.connectors.registry import DEFAULT, find_procedure
-from runbook_lib.core.advice import next_step
 from runbook_lib.core.model import RunOutcome
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import open_known
@@ -21,6 +20,8 @@ from runbook_lib.errors import UnknownTenantError
 from runbook_lib.evidence.reports.step_table import StepTable, step_table, table_html
 from runbook_lib.evidence.signing.keys import read_public_keys
 from runbook_lib.evidence.verify import verify
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.run.advice import next_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def verify_bundle(path: str | Path, trusted_keys: Iterable[str | Path]) -> verif
     the file and the reason at the first fault.
     """
     keys = read_public_keys(map(Path, trusted_keys))
-    return verify.verify_bundle(Path(path), verify.TrustAnchors(keys))
+    return verify.verify_bundle(Path(path), TrustAnchors(keys))
 
 
 def explain(text: str, connector: str = DEFAULT) -> ErrorExplanation:
@@ -122,13 +123,13 @@ def status(
     if not run.journal.path.exists():
         raise UnknownTenantError(unknown_tenant(run.tenant, evidence), next_step="")
     state = run.whole_state
-    following = next_step(state)
+    following = next_step(state, run.procedure)
     practice = "SANDBOX · " if run.is_sandbox else ""
     return TenantSteps(
         tenant=run.tenant,
         connector=run.procedure.id,
         outcome=state.outcome,
         steps=step_table(state, f"{practice}{run.tenant} ({run.procedure.id}): {state.outcome}"),
-        next_step=following[0].step.id if following else "",
-        advice=following[1] if following else "",
+        next_step=following.step.id if following else "",
+        advice=following.advice if following else "",
     )

@@ -110,9 +110,11 @@ def measure_fleet(tenants: int) -> Pairs:
 def measure_watch(tenants: int) -> Pairs:
     """Yield the first poll of a watch, in which everything is due, and an idle one after it."""
     Path("patient.py").write_text(_PATIENT, encoding="utf-8")
-    with _served(tenants, runs=1):
+    runs = min(RUNS_EACH, tenants)
+    with _served(tenants, runs):
         command = "patient watch tenants.toml --once"
-        yield f"watch, {tenants} tenants", _run(command), "idle poll", _run(command)
+        name = f"watch, {tenants} tenants, {runs} runs each"
+        yield name, _run(command), "idle poll", _run(command)
 
 
 def measure_inbox(tenants: int) -> Pairs:

@@ -21,21 +21,22 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Exchange
 from runbook_lib.engine.headless import RunRequest
 from runbook_lib.engine.practice import practise_tenant
-from runbook_lib.evidence.record import Record, parse_record, record_text
+from runbook_lib.evidence.record import parse_record
+from runbook_lib.run.state import RunState
 
 # A part of a path, or of `fields`, that has a digit: an id, a limit or the API's version.
 _NUMBERED = re.compile(r"[^/,() ]*[0-9][^/,() ]*")
 
 
-def find_shapes(record: Record) -> dict[str, set[str]]:
+def find_shapes(record: RunState) -> dict[str, set[str]]:
     """Return the shapes of the responses to each call: statuses with codes, and keys with types."""
     calls: dict[str, set[str]] = {}
-    for step in record.steps:
-        for exchange in step.exchanges:
-            if exchange.shape:
-                shapes = calls.setdefault(_call(exchange), set())
-                shapes.add(f"status {exchange.status}, error {exchange.shape.error!r}")
-                shapes.update(_keys(json.loads(exchange.shape.body)))
+    numbers = {number for step in record.steps for number in step.exchange_numbers}
+    for exchange in map(record.exchanges.__getitem__, sorted(numbers)):
+        if exchange.shape:
+            shapes = calls.setdefault(_call(exchange), set())
+            shapes.add(f"status {exchange.status}, error {exchange.shape.error!r}")
+            shapes.update(_keys(json.loads(exchange.shape.body)))
     return calls
 
 
@@ -67,7 +68,7 @@ def main(path: str, scenario: str = "approved") -> None:
             procedure=find_procedure(record.procedure.id), tenant="practice", evidence=folder
         )
         practice = practise_tenant(scenario, request)
-        sandbox = find_shapes(parse_record(record_text(practice.sealed.folder)))
+        sandbox = find_shapes(practice.state)
     for call, shapes in find_shapes(record).items():
         # NOTE: only the words of a call that the sandbox knows are surely no values of the run.
         name = call if call in sandbox else "a call that the scenario does not make"

@@ -79,9 +79,9 @@ def named_codes() -> dict[str, set[str]]:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for keyword in node.keywords if isinstance(node, ast.Call) else ():
-                is_code = keyword.arg in ("code", "doubt_code")
-                if is_code and isinstance(keyword.value, ast.Constant) and keyword.value.value:
-                    named.setdefault(path.parent.name, set()).add(keyword.value.value)
+                value = keyword.value.value if isinstance(keyword.value, ast.Constant) else ""
+                if keyword.arg in ("code", "doubt_code") and isinstance(value, str) and value:
+                    named.setdefault(path.parent.name, set()).add(value)
     return named
 
 

@@ -46,7 +46,6 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 
     from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.connectors.registry import find_procedure
-    from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.confirmation import prepare_confirmation
 
     confirmation = prepare_confirmation(find_procedure(connector), step, **options)
@@ -59,13 +58,14 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     renew_index(str(run.evidence), alone=[(run.tenant, run.procedure.id)])
     if as_json:
         document = {
-            "tenant": confirmation.run.tenant,
-            "connector": confirmation.run.procedure.id,
-            "step": to_builtins(step_record(state)),
+            "tenant": run.tenant,
+            "connector": run.procedure.id,
+            "step": to_builtins(state),
         }
         show_json(document)
         return
-    say(f"Recorded. Step {state.number} ({state.step.id}): {outcome_of(state)}")
+    shown = outcome_of(state, run.step(state.id))
+    say(f"Recorded. Step {state.number} ({state.id}): {shown}")
 
 
 def _ask(confirmation: PreparedConfirmation) -> None:
@@ -80,12 +80,12 @@ def _ask(confirmation: PreparedConfirmation) -> None:
         )
     run = confirmation.run
     state = confirmation.state
-    mark = "SANDBOX " if True in run.history.index.practice else ""
+    mark = "SANDBOX " if True in run.history.practice else ""
     say(f"{mark}{run.tenant} · {run.procedure.title} · times are UTC", is_error=True)
-    title = f"Step {state.number}, {state.step.title} ({state.step.id})"
-    say(f"{title}: {outcome_of(state)}", is_error=True)
+    title = f"Step {state.number}, {state.title} ({state.id})"
+    say(f"{title}: {outcome_of(state, run.step(state.id))}", is_error=True)
     attestation = confirmation.attestation
-    confirmed = attestation.second_person_sentence or attestation.sentence or state.step.sentence
+    confirmed = attestation.second_person_sentence or attestation.sentence or state.sentence
     says = "withdraws" if attestation.kind is AttestationKind.WITHDRAWN else "confirms"
     say(f"{attestation.by} {says}: {confirmed}", is_error=True)
     if attestation.due or attestation.until:

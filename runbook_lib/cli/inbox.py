@@ -88,6 +88,7 @@ def show_tenants(read: TenantsOverview) -> None:
             f"{status.done} of {status.total} done",
             "time of the last poll cannot be read" if status.polled_on is None else polled,
             f"sealed {when(status.sealed_on)}" if status.sealed_on else "",
+            status.not_sealed,
         )
         say(f"{icon_of(status)} {name_of(status)}: {', '.join(filter(None, facts))}")
         for item in status.items[:1]:
@@ -109,7 +110,7 @@ def icon_of(status: TenantStatus) -> str:
 
 def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus]:
     """Return the tenants with only what was handed over to a person of that name."""
-    from runbook_lib.core.attestation_rules import person_key
+    from runbook_lib.core.people import person_key
 
     key = person_key(name)
     return [

@@ -41,7 +41,7 @@ def journal(
         tenant_name,
     )
     from runbook_lib.evidence.rebuild import rebuild_journal
-    from runbook_lib.evidence.verify.verify import TrustAnchors
+    from runbook_lib.evidence.verify.signed_files import TrustAnchors
 
     folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()

@@ -81,15 +81,15 @@ class RunReport:
 
         cases = [
             step_case(
-                name,
-                step.conclusion.outcome,
-                step.conclusion.reason,
-                needs_person=step.conclusion.needs_person,
-                is_earlier=bool(step.conclusion.verified_on),
+                step.id,
+                step.outcome,
+                step.reason,
+                needs_person=step.needs_person,
+                is_earlier=bool(step.verified_on),
             )
-            for name, step in result.state.steps.items()
+            for step in result.state.steps
         ]
-        self._write(result.tenant, cases, is_practice=result.state.is_practice)
+        self._write(result.tenant, cases, is_practice=result.state.sandbox)
 
     def _write(self, tenant: str, cases: Sequence[JUnitCase], *, is_practice: bool) -> None:
         from runbook_lib.evidence.junit import JUnitSuite

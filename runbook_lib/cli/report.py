@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     SettingsError,
 )
+
+if TYPE_CHECKING:
+    from runbook_lib.run.forecast import Forecast
+    from runbook_lib.run.state import RunState
 
 
 @click.command()
@@ -27,10 +31,9 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     from runbook_lib.core.model import Mode
     from runbook_lib.engine.tenant_names import unknown_tenant
     from runbook_lib.engine.tenant_run import open_run
-    from runbook_lib.evidence.chain import finish_interrupted
-    from runbook_lib.evidence.journal_excerpt import report_entries
     from runbook_lib.evidence.reports.report import run_report
-    from runbook_lib.evidence.reports.sealed_record import sealed_record
+    from runbook_lib.evidence.reports.sealed_record import sealed_lines, sealed_record
+    from runbook_lib.evidence.sealing import announced_bundles
 
     if bundle:
         folder = Path(bundle)
@@ -44,18 +47,20 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         if not opened.journal.path.exists():
             raise SettingsError(unknown_tenant(opened.tenant, str(opened.evidence)), next_step="")
-        home = opened.journal.path.parent
-        finish_interrupted(home)
-        sealed = opened.history_reader.read().index.sealed
+        sealed = announced_bundles(opened.journal)
         if not sealed:
             raise SettingsError(
-                f"There is no sealed run of {opened.tenant} in {home}.",
+                f"There is no sealed run of {opened.tenant} in {opened.home}.",
                 next_step=f"Run: runbook run --tenant {opened.tenant}",
             )
-        folder = home / sealed[-1].sealed.bundle
+        folder = opened.home / sealed[-1].bundle
     record = sealed_record(folder)
-    entries = report_entries(folder, record)
-    page = run_report(record, entries, attachments=folder / "attachments")
+    page = run_report(
+        record,
+        sealed_lines(folder),
+        attachments=folder / "attachments",
+        forecast=_forecast_of(record),
+    )
     path = Path(output or f"{folder.resolve().name}.html")
     # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
@@ -63,3 +68,16 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         os.set_blocking(file.fileno(), True)
         file.write(page)
     say(f"Read {path}")
+
+
+def _forecast_of(record: RunState) -> Forecast | None:
+    """Return the forecast of a run; `None` if its procedure is not installed, or another one."""
+    from runbook_lib.run.forecast import make_forecast
+
+    try:
+        procedure = find_procedure(record.procedure.id)
+    except SettingsError:
+        return None
+    if procedure.digest != record.procedure.digest:
+        return None
+    return make_forecast(record, procedure, (record.finished_on or record.started_on)[:10])

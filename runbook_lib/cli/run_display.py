@@ -49,8 +49,7 @@ class RunDisplay(RunListener, ExitStack):
             label = "SANDBOX: practice, nothing is real" if run.is_sandbox else "PRODUCTION"
             details = f"tenant {run.tenant} · run {run.run_id}"
             click.echo(f"{label} · {run.procedure.title} · {details}")
-        steps = len(run.procedure.steps)
-        self._progress = self.enter_context(progress(steps, is_quiet=self._as_json))
+        self._progress = self.enter_context(progress(run.procedure, is_quiet=self._as_json))
 
     def on_progress(self, run: RunView) -> None:
         """Move the bar."""
@@ -91,11 +90,10 @@ class RunDisplay(RunListener, ExitStack):
             return
         say(f"Show this again: {this_program()} status {shlex.join(options)}".rstrip())
         click.echo()
-        if self._is_verbose:
-            show_steps(result.state)
-        else:
-            show_open(result.state)
-        show_next(result.state, {} if ended else self.run.link_values)
+        procedure = self.run.procedure
+        show = show_steps if self._is_verbose else show_open
+        show(result.state, procedure)
+        show_next(result.state, procedure, {} if ended else self.run.link_values)
 
 
 def show_archived(result: RunResult, *, as_json: bool) -> None:

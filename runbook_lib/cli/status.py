@@ -84,36 +84,36 @@ def _show_one(run: RunView, read: TenantsOverview, *, is_verbose: bool, as_json:
     from msgspec import to_builtins
 
     from runbook_lib.cli.terminal import show_again, show_forecast, show_next, show_open, show_steps
-    from runbook_lib.core.advice import next_step
-    from runbook_lib.core.step_record import step_record
-    from runbook_lib.engine.tenant_reader import confirmed_polls
+    from runbook_lib.run.advice import next_step
+    from runbook_lib.run.forecast import make_forecast
 
     own = [status for status in read.statuses if status.tenant == run.tenant]
-    run.polls = confirmed_polls(str(run.evidence), run.tenant, run.procedure.id, run.clock())
+    procedure = run.procedure
     state = run.whole_state
-    following = next_step(state)
     if as_json:
+        following = next_step(state, procedure)
         document = {
-            "tenant": run.tenant,
-            "connector": run.procedure.id,
-            "outcome": state.outcome,
-            "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
-            "next": {"step": following[0].step.id, "advice": following[1]} if following else None,
+            **to_builtins(state),
+            "connector": procedure.id,
+            "next": {"step": following.step.id, "advice": following.advice} if following else None,
             "again": [
-                {"step": step.step.id, "why": step.redo_reason}
-                for step in state.steps.values()
+                {"step": step.id, "why": step.redo_reason}
+                for step in state.steps
                 if step.redo_reason
             ],
             "states": [status.document() for status in own],
         }
         show_json(document)
         return
-    mark = "SANDBOX " if state.is_practice else ""
+    mark = "SANDBOX " if state.sandbox else ""
     show = show_steps if is_verbose else show_open
-    show(state, title=f"{mark}{run.tenant} · {run.procedure.title}")
-    show_forecast(state)
+    show(state, procedure, title=f"{mark}{run.tenant} · {procedure.title}")
+    show_forecast(make_forecast(state, procedure, run.clock().date().isoformat()))
     show_again(state)
-    show_next(state, run.link_values)
+    show_next(state, procedure, run.link_values)
+    for status in own:
+        if status.connector == procedure.id and status.not_sealed:
+            say(f"{status.not_sealed}: the next run seals what the watch found.")
     # NOTE: the next step is shown already, with its links.
     others = [
         replace(status, items=tuple(i for i in status.items if i.is_failing or not i.is_next))

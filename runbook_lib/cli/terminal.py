@@ -21,20 +21,19 @@ from rich.table import Table
 from rich.text import Text
 
 from runbook_lib.cli.plain_output import NARROWEST, columns, say, show_paragraph, wrapped
-from runbook_lib.core.advice import blockers_by_step, next_step
-from runbook_lib.core.clock import utc_now
-from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of, tally
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.evidence.reports.phrases import day, when, with_times
+from runbook_lib.run.advice import blockers_by_step, next_step
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import one_line, pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.core.model import Value
     from runbook_lib.evidence.verify.fleet_count import FleetVerdict
-    from runbook_lib.evidence.verify.verdict import Verdict
-    from runbook_lib.evidence.verify.verify import VerifiedBundle
+    from runbook_lib.evidence.verify.verify import Verdict, VerifiedBundle
+    from runbook_lib.run.forecast import Forecast
 
 
 _GAP = 2
@@ -63,43 +62,48 @@ def line_of(text: str, style: str = "") -> Text:
 class ProgressDisplay:
     """A line for each step that was checked; on a terminal, a bar that moves below them."""
 
-    def __init__(self, total: int, *, bar: Progress | None, is_quiet: bool) -> None:
+    def __init__(self, procedure: Procedure, *, bar: Progress | None, is_quiet: bool) -> None:
+        self._procedure = procedure
         self._bar = bar
         self._is_quiet = is_quiet
-        self._task = bar.add_task("starting", total=total) if bar else None
+        self._task = bar.add_task("starting", total=len(procedure.steps)) if bar else None
         self._shown: set[str] = set()
 
     def update(self, state: RunState) -> None:
         """Show the changes since the last call."""
-        for step in state.steps.values():
-            if step.checked_on and step.step.id not in self._shown:
-                self._shown.add(step.step.id)
+        is_reached = True
+        for step in state.steps:
+            # One that rests on an earlier run is not checked: it follows the one before it.
+            is_reached = bool(step.checked_on or (step.verified_on and is_reached))
+            if is_reached and step.id not in self._shown:
+                self._shown.add(step.id)
                 self._print(step)
         if self._bar is not None and self._task is not None:
-            waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
+            waiting = (step.title for step in state.steps if step.id not in self._shown)
             following = one_line(next(waiting, "sealing"))
             self._bar.update(self._task, completed=len(self._shown), description=following)
 
     def _print(self, step: StepState) -> None:
         mark = _marked(step)
         mark.pad_right(22 - mark.cell_len)
-        line = Text.assemble(mark, f" {step.number:3} ", line_of(step.step.title))
+        line = Text.assemble(mark, f" {step.number:3} ", line_of(step.title))
         if self._bar is not None:
             self._bar.console.print(line, no_wrap=True, overflow="ellipsis")
         elif not self._is_quiet:
             # NOTE: a log is searched later: for a step's id, and for why it is open.
-            why = "" if step.is_settled else f": {one_line(_why(step))}"
-            _print(Text.assemble(line, f" ({step.step.id}){why}"))
+            why = _why(step, self._procedure.step(step.id))
+            end = "" if step.is_settled else f": {one_line(why)}"
+            _print(Text.assemble(line, f" ({step.id}){end}"))
 
 
 @contextmanager
-def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
-    """Give a display for `total` steps; nothing is shown with `is_quiet`."""
+def progress(procedure: Procedure, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
+    """Give a display for the steps of `procedure`; nothing is shown with `is_quiet`."""
     if is_quiet or not sys.stdout.isatty():
-        yield ProgressDisplay(total, bar=None, is_quiet=is_quiet)
+        yield ProgressDisplay(procedure, bar=None, is_quiet=is_quiet)
         return
     with progress_bar() as bar:
-        yield ProgressDisplay(total, bar=bar, is_quiet=False)
+        yield ProgressDisplay(procedure, bar=bar, is_quiet=False)
 
 
 def progress_bar(*, is_error: bool = False) -> Progress:
@@ -116,73 +120,72 @@ def progress_bar(*, is_error: bool = False) -> Progress:
     )
 
 
-def show_steps(state: RunState, *, title: str = "") -> None:
+def show_steps(state: RunState, procedure: Procedure, *, title: str = "") -> None:
     """Print the table of all steps, and the outcome of the run."""
     rows = [
         (
-            (line_of(step.number), line_of(step.step.id), _marked(step)),
+            (line_of(step.number), line_of(step.id), _marked(step)),
             [
-                line_of(_why(step)),
+                line_of(_why(step, procedure.step(step.id))),
                 *(line_of(f"! {text}", "yellow") for text in _warnings(step)),
                 *(line_of(f"{note.by}, {when(note.at)}: {note.note}") for note in step.comments),
             ],
         )
-        for step in state.steps.values()
+        for step in state.steps
     ]
     show_table(title, ("", "Step", "Outcome", "Reason (times are UTC)"), rows)
     _show_outcome(state)
 
 
-def show_open(state: RunState, *, title: str = "") -> None:
+def show_open(state: RunState, procedure: Procedure, *, title: str = "") -> None:
     """Print the outcome of the run, and a line for each step that is not settled."""
     if title:
         _print(line_of(title))
     _show_outcome(state)
-    warnings = sum(len(_warnings(step)) for step in state.steps.values())
+    warnings = sum(len(_warnings(step)) for step in state.steps)
     warned = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
     say(f"{warned}--verbose shows every step. Times are UTC.")
-    steps = [step for step in state.steps.values() if not step.is_settled]
+    steps = [step for step in state.steps if not step.is_settled]
     if not steps:
         return
     click.echo("\nOpen:")
-    titles = [line_of(step.step.title) for step in steps]
+    titles = [line_of(step.title) for step in steps]
     width = min(max(name.cell_len for name in titles), int(columns() * _TITLE_PART))
     room = max(columns() - width - _OPEN_BEGINS - _GAP, NARROWEST)
-    waits = blockers_by_step(state)
+    waits = blockers_by_step(state, procedure)
     for step, name in zip(steps, titles, strict=True):
-        when_begun = waits.get(step.step.id, "")
+        when_begun = waits.get(step.id, "")
         since = f"{when_begun.capitalize()}. " if when_begun else _since(step)
-        outcome = step.conclusion.outcome
-        why = line_of(since + _why(step))
+        why = line_of(since + _why(step, procedure.step(step.id)))
         name.truncate(width, overflow="ellipsis", pad=True)
         why.truncate(room, overflow="ellipsis")
-        mark = (ICONS[outcome], OUTCOMES[outcome].colour.terminal)
+        mark = (ICONS[step.outcome], OUTCOMES[step.outcome].colour.terminal)
         _print(Text.assemble(mark, f" {step.number:3} ", name, " " * _GAP, why))
 
 
-def show_next(state: RunState, values: Mapping[str, Value]) -> None:
+def show_next(state: RunState, procedure: Procedure, values: Mapping[str, Value]) -> None:
     """Print the next step that needs somebody, if any: the reason, the advice, the links."""
-    following = next_step(state)
+    following = next_step(state, procedure)
     if following is None:
         return
     step, advice = following
+    texts = procedure.step(step.id)
     below = " " * len(_NEXT)
     click.echo()
-    named = f"step {step.number}, {step.step.title} ({step.step.id})."
+    named = f"step {step.number}, {step.title} ({step.id})."
     show_paragraph(named, indent="", first=_NEXT)
-    show_paragraph(_why(step), indent=below)
+    show_paragraph(_why(step, texts), indent=below)
     show_paragraph(advice, indent=below)
-    for link in step.step.links:
+    for link in texts.links:
         document = link.shown(values)
         url = f": {document['url']}" if document["url"] else ""
         say(f"{below}{document['label']}{url}")
 
 
-def show_forecast(state: RunState) -> None:
+def show_forecast(forecast: Forecast | None) -> None:
     """Print the decisions of others, if any, with their days."""
     from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
 
-    forecast = make_forecast(state)
     if forecast is None:
         return
     click.echo()
@@ -200,11 +203,11 @@ def show_forecast(state: RunState) -> None:
 
 def show_again(state: RunState) -> None:
     """Print the steps to do again because a value that they depend on has changed."""
-    steps = [step for step in state.steps.values() if step.redo_reason]
+    steps = [step for step in state.steps if step.redo_reason]
     if steps:
         click.echo("\nTo do again:")
     for step in steps:
-        say(f"- {step.step.title} ({step.step.id})")
+        say(f"- {step.title} ({step.id})")
 
 
 def show_table(
@@ -237,7 +240,6 @@ def show_verdict(verdict: Verdict) -> None:
         text = line_of(str(verdict.error))
     elif verdict.verified is not None:
         text = _proven(verdict.verified)
-        notes = verdict.verified.notes
     elif verdict.is_unsealed:
         mark = Text("-")
         text = Text("nothing sealed yet")
@@ -251,21 +253,17 @@ def show_verdict(verdict: Verdict) -> None:
 
 
 def _proven(verified: VerifiedBundle) -> Text:
-    run = verified.run
-    steps = dict(run["outcomes"])
-    earlier = run["verified_on"]
-    verified_now = [step for step in steps[Outcome.VERIFIED] if step not in earlier]
-    carried = Counter(earlier.values())
+    run = verified.claims
+    steps = verified.record.steps if verified.record else ()
+    counts = Counter((step.outcome, step.verified_on) for step in steps)
+    ordered = sorted(counts, key=lambda pair: ([*Outcome].index(pair[0]), pair[1]))
     words: list[str | Text] = [
-        *([_SANDBOX] if run["sandbox"] else []),
-        Text(run["outcome"], _RUN_STYLES[run["outcome"]]),
-        *(["not run"] if run["not_run"] else []),
-        *([f"{len(verified_now)} {LABELS[Outcome.VERIFIED]}"] if verified_now else []),
-        *(f"{number} {CARRIED} {on}" for on, number in sorted(carried.items())),
+        *([_SANDBOX] if run.sandbox else []),
+        Text(run.outcome, _RUN_STYLES[run.outcome]),
+        *(["not run"] if run.not_run else []),
         *(
-            f"{len(steps[outcome])} {LABELS[outcome]}"
-            for outcome in Outcome
-            if steps[outcome] and outcome is not Outcome.VERIFIED
+            f"{counts[outcome, on]} {f'{CARRIED} {on}' if on else LABELS[outcome]}"
+            for outcome, on in ordered
         ),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
@@ -293,9 +291,9 @@ def show_fleet_verdict(verdict: FleetVerdict) -> None:
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 
-def outcome_of(step: StepState) -> str:
-    """Return a step's outcome and its reason, for people."""
-    return f"{_marked(step).plain}. {_why(step)}"
+def outcome_of(step: StepState, texts: Step) -> str:
+    """Return a step's outcome and its reason, for people; `texts` is the step in its procedure."""
+    return f"{_marked(step).plain}. {_why(step, texts)}"
 
 
 def this_program() -> str:
@@ -322,7 +320,7 @@ def _print(line: Text) -> None:
 
 def _show_outcome(state: RunState) -> None:
     """Print the outcome of the run, and the number of steps by outcome."""
-    counts = tally(step.conclusion for step in state.steps.values())
+    counts = tally(state.steps)
     counts_text = " · ".join(
         f"{ICONS[outcome]} {number} {label}".replace(" ", _NO_BREAK)
         for outcome, label, number in counts
@@ -334,35 +332,29 @@ def _show_outcome(state: RunState) -> None:
         begin = Text(" " * len(word))
 
 
-def _why(step: StepState) -> str:
+def _why(step: StepState, texts: Step) -> str:
     """Return why a step has its outcome, after who must do it."""
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
-    unconfirmed = (
-        " ".join(step.step.unverifiable(step.all_findings)) if step.conclusion.needs_person else ""
-    )
+    unconfirmed = " ".join(texts.unverifiable(step.findings)) if step.needs_person else ""
     # NOTE: the end may be cut off.
     confirmation = f"Verified in part; a person must confirm: {unconfirmed} " if unconfirmed else ""
-    return with_times(f"{whose}{confirmation}{step.conclusion.reason}")
+    return with_times(f"{whose}{confirmation}{step.reason}")
 
 
 def _since(step: StepState) -> str:
     """Return the start of a step's wait, and whether it is overdue; its reason may be cut."""
-    late = step.overdue_days(utc_now().date())
+    late = step.overdue_days
     overdue = f"{pluralize(late, 'day')} overdue" if late else ""
-    is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since
+    is_waiting = step.outcome is Outcome.WAITING and step.waiting_since
     since = f"since {day(step.waiting_since)}" if is_waiting else ""
     text = ", ".join(filter(None, (since, overdue)))
     return f"{text[0].upper()}{text[1:]}. " if text else ""
 
 
 def _marked(step: StepState) -> Text:
-    outcome = step.conclusion.outcome
-    return Text(f"{ICONS[outcome]} {label_of(step.conclusion)}", OUTCOMES[outcome].colour.terminal)
+    return Text(f"{ICONS[step.outcome]} {label_of(step)}", OUTCOMES[step.outcome].colour.terminal)
 
 
 def _warnings(step: StepState) -> list[str]:
-    return [
-        *step.remarks,
-        *(text for finding in step.all_findings for text in finding.warnings),
-    ]
+    return [*step.remarks, *step.gather("warnings")]

@@ -18,11 +18,12 @@ from runbook_lib.cli.evidence_options import (
     read_trusted,
 )
 from runbook_lib.cli.options import JSON
-from runbook_lib.cli.plain_output import say
+from runbook_lib.cli.plain_output import say, show_json
 from runbook_lib.errors import (
     ExitCode,
     SettingsError,
 )
+from runbook_lib.text import pluralize
 
 
 @click.command()
@@ -43,6 +44,9 @@ from runbook_lib.errors import (
 @click.option(
     "--fleet-run", "fleet_id", default="", metavar="ID", help="Exit code 4 if this run lacks any."
 )
+@click.option(
+    "--schema", "shows_schema", is_flag=True, help="Only print the JSON Schema of a record."
+)
 @JSON
 def verify(
     *,
@@ -53,6 +57,7 @@ def verify(
     tsa_certificate: str | None,
     tenants_file: str,
     fleet_id: str,
+    shows_schema: bool,
     as_json: bool,
     seconds: int | None,
 ) -> None:
@@ -64,11 +69,15 @@ def verify(
     from runbook_lib.cli.terminal import show_fleet_verdict, show_verdict
     from runbook_lib.config.workspace import default_evidence
     from runbook_lib.evidence.archive.archive import fetch_evidence
+    from runbook_lib.evidence.record import record_schema
     from runbook_lib.evidence.signing.timestamps import read_certificates
     from runbook_lib.evidence.verify.fleet_count import FleetCount
+    from runbook_lib.evidence.verify.signed_files import TrustAnchors
     from runbook_lib.evidence.verify.tree import verify_tree
-    from runbook_lib.evidence.verify.verify import TrustAnchors
 
+    if shows_schema:
+        show_json(record_schema())
+        return
     if connector and (tenants_file or fleet_id):
         raise SettingsError(
             "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
@@ -79,22 +88,20 @@ def verify(
     local_paths = [Path(path) for path in paths if "://" not in path]
     trusted, note = read_trusted(keys, trusted_keys, local_paths)
     trust = TrustAnchors(trusted, authorities)
-    first = " ".join(filter(None, (_withheld_below(*local_paths), note)))
-    if first and not as_json:
-        say(f"! {first}")
+    if note and not as_json:
+        say(f"! {note}")
+    withheld = 0
     is_refused = False
     is_incomplete = False
     for path in paths:
         is_archive = "://" in path
         place = fetch_evidence(open_store(path, seconds)) if is_archive else nullcontext(Path(path))
         with place as folder:
-            withheld = _withheld_below(folder) if is_archive else ""
-            if withheld and not as_json:
-                say(f"! {withheld}")
             for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
                 if verdict.verified:
                     count.note(verdict.verified)
+                    withheld += len(verdict.verified.withheld)
                 if not as_json:
                     show_verdict(verdict)
                     continue
@@ -105,6 +112,9 @@ def verify(
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
                 # NOTE: in ASCII: a file's name may contain characters that move the cursor.
                 click.echo(json.dumps(document))
+    if withheld and not as_json:
+        lines = pluralize(withheld, "journal line")
+        say(f"! {lines} withheld, because a remote system's response contains a secret.")
     for on_fleet in count.verdicts():
         is_refused = is_refused or on_fleet.error is not None
         is_incomplete = is_incomplete or bool(on_fleet.not_run_yet)
@@ -122,13 +132,3 @@ def _tenants_in(file: str) -> list[tuple[str, str]]:
     from runbook_lib.engine.tenant_list import names_in_file
 
     return names_in_file(Path(file))
-
-
-def _withheld_below(*paths: Path) -> str:
-    """Return how many journal lines the bundles withhold, in words; empty if they withhold none."""
-    from runbook_lib.evidence.verify.discovery import withheld_below
-    from runbook_lib.text import pluralize
-
-    count = sum(map(withheld_below, paths))
-    reason = "withheld, because a remote system's response contains a secret."
-    return f"{pluralize(count, 'journal line')} {reason}" if count else ""

@@ -19,7 +19,7 @@ The attestations file: people's attestations, comments and assignments, in TOML.
     [[assignment]]    # `to` does the step, until the day `due`; without `to`, anybody does
 
 An entry without a subject is bound to the values that are known when a
-tenant's journal first records it. `attestation_rules` decides which entries count.
+tenant's journal first records it. `run.attestations` decides which entries count.
 A list of subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, makes one entry of each.
 """
 
@@ -35,14 +35,13 @@ from typing import Any
 
 from runbook_lib.config.settings import convert_value, suggestion, visible_text
 from runbook_lib.config.toml_tables import parse_tables, tables_of
-from runbook_lib.core.attestation_rules import days_after
+from runbook_lib.core.clock import days_after
 from runbook_lib.core.files import read_text
 from runbook_lib.core.model import (
-    Assignment,
     Attestation,
     AttestationKind,
     Binding,
-    Comment,
+    Note,
     NoteKind,
     Remark,
     Value,
@@ -96,7 +95,7 @@ def read_attestations(
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
     reader = _AttestationReader(path, steps, inputs, now, values)
-    attestations: list[Remark] = []
+    remarks: list[Remark] = []
     for name, kind in _KINDS.items():
         try:
             tables = tables_of(document, name)
@@ -107,10 +106,10 @@ def read_attestations(
             if step not in steps and (others is None or step in others):
                 continue
             if isinstance(kind, AttestationKind):
-                attestations += reader.attestations(kind, table)
+                remarks += reader.attestations(kind, table)
             else:
-                attestations.append(reader.note(kind, table))
-    return sorted(attestations, key=lambda attestation: attestation.at)
+                remarks.append(reader.note(kind, table))
+    return sorted(remarks, key=lambda remark: remark.statement.at)
 
 
 def check_subjects(
@@ -127,30 +126,30 @@ def check_subjects(
     for procedure, values in tenants:
         by_connector.setdefault(procedure.id, (procedure, []))[1].append(values)
     steps = {step.id for procedure, _ in by_connector.values() for step in procedure.steps}
-    attestations: dict[str, Attestation] = {}
+    named: dict[str, tuple[str, Mapping[str, Value | None]]] = {}
     matched: set[str] = set()
     for procedure, tenant_values in by_connector.values():
         # NOTE: a set for each choice of names: attestations times tenants may be a hundred million.
         known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
-        for attestation in read_attestations(path, procedure, now=now, others=steps):
-            if not (isinstance(attestation, Attestation) and attestation.binding.subject):
+        for step, statement in read_attestations(path, procedure, now=now, others=steps):
+            if not (isinstance(statement, Attestation) and statement.binding.subject):
                 raise AttestationError(
-                    f"{path}, step {attestation.step}: in a fleet each entry needs a subject, "
+                    f"{path}, step {step}: in a fleet each entry needs a subject, "
                     'such as {app_id = "123456789012345"}, or it would count for every tenant.'
                 )
-            attestations[attestation.entry] = attestation
-            subject = attestation.binding.subject
+            subject = statement.binding.subject
+            named[statement.entry] = (step, subject)
             names = tuple(sorted(subject))
             if names not in known:
                 known[names] = {tuple(map(values.get, names)) for values in tenant_values}
             if tuple(subject[name] for name in names) in known[names]:
-                matched.add(attestation.entry)
+                matched.add(statement.entry)
     unmatched = []
-    for entry, attestation in attestations.items():
+    for entry, (step, subject) in named.items():
         if entry not in matched:
-            pairs = [f"{name} {value}" for name, value in attestation.binding.subject.items()]
+            pairs = [f"{name} {value}" for name, value in subject.items()]
             reason = f"no tenant has {' and '.join(pairs)}, so this entry counts for none."
-            unmatched.append(f"{path}, step {attestation.step}: {reason}")
+            unmatched.append(f"{path}, step {step}: {reason}")
     return unmatched
 
 
@@ -173,7 +172,7 @@ class _AttestationReader:
     values: Mapping[str, Value] | None
     """A tenant's values that a list of subjects must match; `None`: all subjects count."""
 
-    def attestations(self, kind: AttestationKind, table: Mapping[str, Any]) -> list[Attestation]:
+    def attestations(self, kind: AttestationKind, table: Mapping[str, Any]) -> list[Remark]:
         """Return the attestation in `table`, once for each subject."""
         more = _ANSWERED if kind is AttestationKind.ATTESTED else ()
         step, place, fields = self._read_entry(kind, table, ("subject", *more))
@@ -181,29 +180,34 @@ class _AttestationReader:
         _read_text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
         answer = read_answer(step, given, place, at=fields["at"]) if more else {}
         return [
-            Attestation(
-                kind=kind,
-                **fields,
-                **answer,
-                origin=self.path.name,
-                # NOTE: without the sentence: after a change of it, this is still the same entry.
-                entry=_digest_of([{"kind": kind, **fields, **given}, subject]),
-                binding=Binding(subject=subject),
+            Remark(
+                step.id,
+                Attestation(
+                    kind=kind,
+                    **fields,
+                    **answer,
+                    origin=self.path.name,
+                    # NOTE: without the sentence: after a change of it, this is the same entry.
+                    entry=_digest_of([kind, step.id, fields, given, subject]),
+                    binding=Binding(subject=subject),
+                ),
             )
             for subject in self._read_subjects(step, table.get("subject", {}), place)
         ]
 
-    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Comment | Assignment:
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Remark:
         """Return the comment or assignment in `table`."""
         more = () if kind is NoteKind.COMMENTED else ("to", "due")
-        _, place, fields = self._read_entry(kind, table, more)
-        if kind is NoteKind.COMMENTED:
-            return Comment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
-        fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
-        fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
-        if fields["due"] and not fields["to"]:
-            raise AttestationError(f"{place}: due needs `to`, the person who has this deadline.")
-        return Assignment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
+        step, place, fields = self._read_entry(kind, table, more)
+        if kind is NoteKind.ASSIGNED:
+            fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
+            fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
+            if fields["due"] and not fields["to"]:
+                raise AttestationError(
+                    f"{place}: due needs `to`, the person who has this deadline."
+                )
+        entry = _digest_of([kind, step.id, fields])
+        return Remark(step.id, Note(**fields, origin=self.path.name, entry=entry))
 
     def _read_entry(
         self, kind: AttestationKind | NoteKind, table: Mapping[str, Any], more: tuple[str, ...]
@@ -225,7 +229,6 @@ class _AttestationReader:
             )
         is_needed = kind in (*_WITH_REASON, NoteKind.COMMENTED)
         fields = {
-            "step": step.id,
             "by": _read_text(table, "by", place, is_needed=True, longest=_LONGEST_NAME),
             "at": self._read_moment(table.get("at"), place),
             "note": _read_text(table, note, place, is_needed=is_needed),

@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import partial
 
 from runbook_lib.config import formats
-from runbook_lib.core.attestation_rules import ATTESTATION_DAYS
 from runbook_lib.core.procedure import Input, Procedure
+
+# The parameter that limits the days for which attestations count.
+ATTESTATION_DAYS = "attestation_days"
 
 SIGNING_KEY = Input(
     name="signing_key",

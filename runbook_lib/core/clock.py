@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 
 def utc_now() -> datetime:
@@ -18,3 +18,14 @@ def timestamp(moment: datetime) -> str:
 def not_later(kept: str, now: str) -> str:
     """Return a kept time, or now if it is missing or its clock was ahead."""
     return min(kept or now, now)
+
+
+def days_after(moment: str, days: int) -> str:
+    """Return the day that is `days` after `moment`."""
+    day = datetime.fromisoformat(moment).date()
+    return (day + min(timedelta(days), date.max - day)).isoformat()
+
+
+def days_between(moment: str, day: str) -> int:
+    """Return the number of days from `moment` to `day`."""
+    return (date.fromisoformat(day) - datetime.fromisoformat(moment).date()).days

@@ -49,10 +49,6 @@ class FingerprintKey:
         """Return the fingerprint of the secret input `name`: the key's id, a colon, 64 digits."""
         return f"{self.id}:{self._mac(f'secret {name}', secret.reveal().encode()).hex()}"
 
-    def of_bytes(self, content: bytes) -> str:
-        """Return the authentication code of `content`, in hexadecimal."""
-        return self._mac("bytes", content).hex()
-
     def text(self) -> str:
         """Return the content of the key's file."""
         return f"{self._value.hex()}\n"

@@ -1,9 +1,8 @@
 """
-The model: findings, attestations, and every line of the journal, described once.
+The model: findings, exchanges and people's statements, each described once.
 
 A field's type limits its content and describes it to a reader. A mark tells the redactor how to
-treat the field (`masking`). A line is a `JournalEntry` whose `data` has the type that
-`EventType` names for its kind.
+treat the field (`masking`).
 """
 
 from __future__ import annotations
@@ -12,16 +11,13 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, StructMeta, ValidationError, field
-from msgspec.json import Decoder, schema_components
+from msgspec.json import schema_components
 
 from runbook_lib.errors import ExitCode
-
-# The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 14
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -117,7 +113,7 @@ class Mode(StrEnum):
 
 
 class AttestationKind(StrEnum):
-    """The kind of a person's attestation of a step; the last part of the journal's event name."""
+    """The kind of a person's attestation of a step."""
 
     ATTESTED = "attested"
     SUBMITTED = "submitted"
@@ -146,7 +142,7 @@ class WaitsFor(StrEnum):
 
 
 class NoteKind(StrEnum):
-    """The kind of a note: no outcome rests on it; the last part of the event's name."""
+    """The kind of a note: no outcome rests on it."""
 
     COMMENTED = "commented"
     ASSIGNED = "assigned"
@@ -247,21 +243,6 @@ class Wait(ModelStruct):
     """Days after `due`, or after the usual time; 0 while there is time."""
 
 
-class HostCalls(ModelStruct):
-    """
-    The number of a host's responses, and the app's share of its rate limit.
-
-    `share` is the newest share that a response named: the used part of an hour's calls, in percent.
-    """
-
-    host: str
-    calls: Annotated[int, Meta(ge=1)]
-    share: Annotated[
-        float | None,
-        Meta(description="used part of the app's hourly calls in percent; null if not named"),
-    ]
-
-
 class Table(ModelStruct):
     """Rows that a check read, for display; each row has one text per heading in `columns`."""
 
@@ -345,89 +326,29 @@ class Attachment(ModelStruct):
     media_type: Name
 
 
+# A value that a result or an attestation is bound to: never masked, since a secret is given as its
+# keyed fingerprint.
+BoundValue = Annotated[Value, Meta(extra={"mask": "subject"})]
+
+
 class Binding(ModelStruct):
-    """The values and texts that an attestation or a check is about; it counts for no others."""
+    """The values and checks that a result or an attestation is about; it counts for no others."""
 
     connector: Name = ""
     """The procedure's id."""
 
-    sentence_digest: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
-    """SHA-256 of the step's sentence, in UTF-8."""
-
-    checks: Annotated[tuple[Name, ...], Meta(description="ids of the step's checks, sorted")] = ()
+    checks: tuple[Name, ...] = ()
     """Ids of the step's checks, sorted."""
 
-    text_digest: Annotated[
-        Name, Meta(description="SHA-256 of the step's whole text at that time")
-    ] = ""
-    """SHA-256 of the step's whole text; readers see a change of it, and it voids nothing."""
-
-    subject: Annotated[
-        Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
-        Meta(
-            description="the value of each name (for a secret, its keyed fingerprint); "
-            "null if still unknown"
-        ),
-    ] = field(default_factory=dict)
-    """Value of each name in `Step.subject`: a secret's fingerprint, `None` if still unknown."""
+    subject: Mapping[Name, BoundValue | None] = field(default_factory=dict)
+    """Value by name: a secret's fingerprint, `None` if it was unknown."""
 
 
-class CheckBasis(ModelStruct):
-    """The basis of a result of a check with a side effect: it counts later only for the same."""
+class Attestation(ModelStruct):
+    """A named person's statement about a step."""
 
-    check: Name
-    """The id of the check."""
-
-    code_digest: Annotated[Sha256, Meta(description="SHA-256 of the module that defines the check")]
-    """A result of other code does not count later."""
-
-    values: Annotated[
-        Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
-        Meta(
-            description="all that the check needs and the step is about (for a secret, its keyed "
-            "fingerprint); null if unknown"
-        ),
-    ]
-    """The check's needed values and its step's subject, by name; a secret as its fingerprint."""
-
-
-class CarriedResult(ModelStruct):
-    """An earlier result of a check with a side effect, which a later run counts again."""
-
-    check: Name
-    """The id of the check."""
-
-    code_digest: Sha256
-    """As in its `CheckBasis`, then and now."""
-
-    run_id: Annotated[Name, Meta(description="the run that made this check")]
-    """The run of the line; empty if it belongs to none."""
-
-    line: Annotated[Number, Meta(description="number of the journal line with the result")]
-    """The number of its journal line."""
-
-    sha256: Annotated[Sha256, Meta(description="SHA-256 of that line")]
-    """The digest of its journal line."""
-
-    checked_on: Annotated[Time, Meta(description="when it was checked")]
-    """The time of its journal line."""
-
-    recheck_days: Annotated[int, Meta(ge=1, description="days for which such a result counts")]
-    """`Step.recheck_days` at the time when the result was carried."""
-
-    until: Annotated[
-        str,
-        Meta(
-            pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-            description="the last day on which it counts, in UTC",
-        ),
-        _STRUCTURE,
-    ]
-    """The last day on which it counts."""
-
-
-class AttestationDetails(ModelStruct):
-    """A named person's attestation of a step, as its journal line has it."""
+    kind: AttestationKind
+    """The kind of the statement."""
 
     by: PersonName
     """The name that the person gave; nothing proves that it is true."""
@@ -435,100 +356,72 @@ class AttestationDetails(ModelStruct):
     at: Time
     """Time of the attestation (RFC 3339)."""
 
+    sentence: Text = ""
+    """The sentence that the person confirms."""
+
+    binding: Binding = Binding()
+    """The connector, checks and values that it is about."""
+
     note: Text = ""
     """The person's note; for a skip or a withdrawal, its reason."""
 
     seen: Text = ""
-    """The variant of the screens that the person saw; empty if the person named no variant."""
+    """The variant of the screens that the person saw."""
+
+    due: Day = ""
+    """The day by which an outside party wants the open step done; empty for no day."""
+
+    until: Day = ""
+    """The last day on which it counts; empty if it has no end."""
+
+    second_person_sentence: Text = ""
+    """The first person's sentence in the third person, as the second one confirmed it."""
 
     attachments: tuple[Attachment, ...] = ()
     """The files that the person attached."""
 
-    origin: Annotated[Text, Meta(description="walkthrough, or the name of the file")] = ""
+    origin: Text = ""
     """The place where it was given: `walkthrough`, or the name of a file."""
 
-    entry: Annotated[Name, Meta(description="SHA-256 of the file's entry, or empty")] = ""
+    entry: Name = ""
     """SHA-256 of the file's entry, to recognise it later; empty for the walkthrough."""
 
     login: Login = ""
-    """The login that a server reported at the recording; empty if no server reported one."""
+    """The login that a server reported; empty if none did."""
 
-    link: Annotated[
-        Name,
-        Meta(
-            pattern="^([0-9a-f]{64})?$",
-            description="SHA-256 of the link that the second person used, or empty; a link counts "
-            "once",
-        ),
-    ] = ""
-    """SHA-256 of the link that the second person used, or empty."""
+    link: Name = ""
+    """SHA-256 of the link that the second person used; a link counts once."""
 
-    sentence: Annotated[
-        Name,
-        Meta(
-            min_length=1,
-            description="the step's sentence that the attestation is about and confirms",
-        ),
-    ] = ""
-    """The step's sentence, or the sentence of one of its other answers."""
-
-    second_person_sentence: Annotated[
-        Text,
-        Meta(
-            description="the first person's sentence, in the third person, as the second person "
-            "confirmed it; or empty"
-        ),
-    ] = ""
-    """The first person's sentence in the third person, as the second one confirmed it; or empty."""
-
-    due: Annotated[
-        Day,
-        Meta(description="the day by which an outside party wants the open step done"),
-    ] = ""
-    """The day by which the step must be done (in UTC), or empty."""
-
-    until: Annotated[
-        Day,
-        Meta(description="the last day on which the attestation counts; empty if it has no end"),
-    ] = ""
-    """The last day on which it counts (in UTC); empty if it has no end."""
-
-    app_name: Annotated[Text, Meta(description="the app's display name, if it was known then")] = ""
+    app_name: Text = ""
     """The app's display name; empty if it was unknown then."""
 
-    app_id: Annotated[Text, Meta(description="the app's ID, if it was known then")] = ""
+    app_id: Text = ""
     """The app's ID; empty if it was unknown then."""
 
-    service_domain: Annotated[
-        Text, Meta(description="the Service Domain, if it was known then")
-    ] = ""
+    service_domain: Text = ""
     """The Service Domain; empty if it was unknown then."""
-
-    binding: Binding = Binding()
-    """The connector, sentence and values that it is bound to."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)
 
 
-class Attestation(AttestationDetails, kw_only=True):
-    """An attestation with its kind and its step."""
-
-    kind: AttestationKind
-    step: Name
-
-
-class StepCommented(ModelStruct):
-    """A person's comment on a step; no outcome rests on it."""
+class Note(ModelStruct):
+    """A comment, or the assignment of a step; no outcome rests on it."""
 
     by: PersonName
     """The name that the person gave."""
 
     at: Time
-    """Time of the comment (RFC 3339)."""
+    """Time of the note (RFC 3339)."""
 
-    note: Annotated[str, Meta(min_length=1), _TEXT]
-    """The text."""
+    note: Text = ""
+    """The text; an assignment may have none."""
+
+    to: Text | None = None
+    """The colleague to whom it is assigned; empty for nobody, `None` for a comment."""
+
+    due: Day = ""
+    """The day (in UTC) by which it must be done; empty for no day."""
 
     origin: Text = ""
     """The place where it was given: `walkthrough`, or the name of a file."""
@@ -537,39 +430,19 @@ class StepCommented(ModelStruct):
     """SHA-256 of the file's entry; empty for the walkthrough."""
 
     login: Login = ""
-    """The login that a server reported at the recording; empty if no server reported one."""
+    """The login that a server reported; empty if none did."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)
 
 
-class StepAssigned(StepCommented, kw_only=True):
-    """
-    The assignment of a step to the colleague `to`; empty for nobody in particular.
+class Remark(NamedTuple):
+    """A person's statement about a step."""
 
-    `due` is a day (YYYY-MM-DD, in UTC), or empty for no day.
-    """
+    step: str
+    """Id of the step."""
 
-    to: Text
-    due: Day = ""
-    note: Text = ""
-
-
-class Comment(StepCommented, kw_only=True):
-    """A comment, with its step."""
-
-    kind: ClassVar[NoteKind] = NoteKind.COMMENTED
-    step: Name
-
-
-class Assignment(StepAssigned, kw_only=True):
-    """An assignment, with its step."""
-
-    kind: ClassVar[NoteKind] = NoteKind.ASSIGNED
-    step: Name
-
-
-Remark = Attestation | Comment | Assignment
+    statement: Attestation | Note
 
 
 class ConnectorPackage(ModelStruct):
@@ -612,283 +485,6 @@ class NotRunReason(ModelStruct):
 
     reason: Text
     next_step: Text
-
-
-class RunStarted(ModelStruct):
-    """A run began."""
-
-    format_version: int
-    """The version of the model, `FORMAT_VERSION`."""
-
-    tenant: Name
-    """The tenant's name."""
-
-    procedure: ProcedureName
-    """The procedure of the run's connector."""
-
-    mode: Mode
-    """The mode of the run."""
-
-    sandbox: bool
-    """Whether the run asks the sandbox, not the real systems."""
-
-    parameters: Mapping[Name, GivenValue]
-    """The run's values, by the names of their inputs."""
-
-    credentials: tuple[Name, ...]
-    """Names of the given credentials."""
-
-    fingerprints: Mapping[Name, Name]
-    """Fingerprint of each given credential that results may be bound to."""
-
-    resumes: Name
-    """Id of the interrupted run that this one resumes, or empty."""
-
-    environment: Mapping[Name, Name]
-    """Versions of the runbook and of the software that it runs on."""
-
-    fleet_run: FleetRun | None = None
-    """The fleet's run that requested this one; `None` outside of a fleet."""
-
-    not_run: NotRunReason | None = None
-    """Reason why it ended at once, without any check; `None` if it ran."""
-
-    rechecks: tuple[Name, ...] = ()
-    """Settings that request their checks now, although an earlier result may count."""
-
-    may_spend: bool = True
-    """Whether settings may permit checks with side effects in this run."""
-
-
-class RunJoined(ModelStruct):
-    """Another kernel joined the run, with these values that differ from the recorded ones."""
-
-    parameters: Mapping[Name, GivenValue]
-    fingerprints: Mapping[Name, Name]
-
-
-class RunFinished(ModelStruct):
-    """A run ended; `environment` names the software that it ran on."""
-
-    outcome: RunOutcome
-    environment: Mapping[Name, Text] = field(default_factory=dict)
-
-
-class RunInterrupted(ModelStruct):
-    """A run was interrupted."""
-
-    reason: Text
-
-
-class NotebookFinished(ModelStruct):
-    """Every cell of a run's notebook ran."""
-
-
-class StepStarted(ModelStruct):
-    """The checks of a step began."""
-
-
-class StepChecked(ModelStruct):
-    """The checks of a step ended."""
-
-    findings: tuple[Finding, ...]
-    """The findings, in the order of the checks."""
-
-    unchecked: Text = ""
-    """Reason why there are no findings; empty if there are."""
-
-    automatic: bool = False
-    """Whether the walkthrough checked by itself: nobody pressed a button."""
-
-    binding: Binding = Binding()
-    """The connector, sentence and values that the findings are bound to."""
-
-    bases: tuple[CheckBasis, ...] = ()
-    """The bases of the checks with a side effect."""
-
-    carried: tuple[CarriedResult, ...] = ()
-    """Earlier results that count in place of checks that were not made."""
-
-    due_on: Day = ""
-    """The day since when a check is due, which this run did not make; empty if none is."""
-
-
-class StepWithheld(ModelStruct):
-    """
-    Checks that a bundle withholds; `sha256` is the digest of the line that this one replaces.
-
-    Readers see them as inconclusive.
-    """
-
-    sha256: Sha256
-    checks: tuple[Name, ...]
-    binding: Binding = Binding()
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """An inconclusive finding for each check."""
-        return tuple(
-            Finding(
-                outcome=Outcome.INCONCLUSIVE,
-                code="response-withheld",
-                reason=_WITHHELD,
-                check=check,
-            )
-            for check in self.checks
-        )
-
-    @property
-    def unchecked(self) -> str:
-        """Empty, since there are findings."""
-        return ""
-
-
-_WITHHELD = "The remote system's response is withheld, because it contains a secret. Check again."
-
-
-class ExchangeWithheld(ModelStruct):
-    """An exchange that a bundle withholds, by the SHA-256 of its line."""
-
-    sha256: Sha256
-
-
-class InputGiven(ModelStruct):
-    """A person gave a value."""
-
-    name: Name
-    value: GivenValue
-
-
-class CredentialGiven(ModelStruct):
-    """A person gave a credential; only its fingerprint is recorded."""
-
-    name: Name
-    fingerprint: Name
-
-
-class CredentialSaved(ModelStruct):
-    """A credential was saved at `reference`, or forgotten if that is empty."""
-
-    name: Name
-    reference: Name
-
-
-class ChangeIntended(ModelStruct):
-    """A check is about to change something in a remote system."""
-
-    change: Text
-
-
-class JournalRepaired(ModelStruct):
-    """An incomplete end of the journal was removed: its size in bytes, and its beginning."""
-
-    bytes: int
-    text: Text
-
-
-class JournalEnd(ModelStruct):
-    """The last line that a bundle copied: its number, its SHA-256, and where it ends in bytes."""
-
-    lines: Number
-    head: Sha256
-    end: Number
-
-
-class BundleSealed(ModelStruct):
-    """A bundle was sealed."""
-
-    bundle: Name
-    """Name of the bundle's folder."""
-
-    sequence: Number
-    """Number of the bundle among those of this journal, from 1."""
-
-    statement: Sha256
-    """SHA-256 of the statement's envelope."""
-
-    journal: JournalEnd
-    """The last line that the bundle copied."""
-
-    fleet_run: Name = ""
-    """Id of the fleet's run that requested it, or empty."""
-
-
-class EventType(StrEnum):
-    """The kinds of journal lines, `type` in the file, each with the type of its `data`."""
-
-    data: type[ModelStruct]
-
-    def __new__(cls, name: str, data: type[ModelStruct]) -> Self:
-        """Return the kind with this name."""
-        kind = str.__new__(cls, name)
-        kind._value_ = name
-        kind.data = data
-        return kind
-
-    RUN_STARTED = "run.started", RunStarted
-    RUN_JOINED = "run.joined", RunJoined
-    RUN_FINISHED = "run.finished", RunFinished
-    RUN_INTERRUPTED = "run.interrupted", RunInterrupted
-    NOTEBOOK_FINISHED = "notebook.finished", NotebookFinished
-    STEP_STARTED = "step.started", StepStarted
-    STEP_CHECKED = "step.checked", StepChecked
-    STEP_WITHHELD = "step.withheld", StepWithheld
-    EXCHANGE_RECORDED = "exchange.recorded", Exchange
-    EXCHANGE_WITHHELD = "exchange.withheld", ExchangeWithheld
-    STEP_ATTESTED = "step.attested", AttestationDetails
-    STEP_SUBMITTED = "step.submitted", AttestationDetails
-    STEP_DECLINED = "step.declined", AttestationDetails
-    STEP_SKIPPED = "step.skipped", AttestationDetails
-    STEP_WITHDRAWN = "step.withdrawn", AttestationDetails
-    STEP_COMMENTED = "step.commented", StepCommented
-    STEP_ASSIGNED = "step.assigned", StepAssigned
-    INPUT_GIVEN = "input.given", InputGiven
-    CREDENTIAL_GIVEN = "credential.given", CredentialGiven
-    CREDENTIAL_SAVED = "credential.saved", CredentialSaved
-    CHANGE_INTENDED = "change.intended", ChangeIntended
-    JOURNAL_REPAIRED = "journal.repaired", JournalRepaired
-    BUNDLE_SEALED = "bundle.sealed", BundleSealed
-
-
-DATA: Mapping[str, type[ModelStruct]] = {kind.value: kind.data for kind in EventType}
-# NOTE: msgspec (0.22.0) prepares a type at its first use. If two threads do so at once, the process
-# may end with a segmentation fault; so every type is prepared here.
-for _kind in DATA.values():
-    Decoder(_kind)
-
-
-class JournalEntry(ModelStruct):
-    """One line of the journal."""
-
-    seq: Number
-    """Number of the line, from 1."""
-
-    at: Time
-    """Time of writing, in UTC."""
-
-    type: Name
-    """Kind of the line, a value of `EventType`."""
-
-    run_id: Name
-    """Id of the run; empty outside of a run."""
-
-    step: Name
-    """Id of the step; empty for lines about no step."""
-
-    data: Any
-    """The content, of the type that `EventType` names for `type`."""
-
-    prev: Annotated[Sha256, Meta(description="SHA-256 of the line before it")]
-    """SHA-256 of the line before it."""
-
-    def __post_init__(self) -> None:
-        _require_moment(self.at)
-
-    @property
-    def withheld(self) -> str:
-        """SHA-256 of the line that this one replaces in a bundle; empty for other lines."""
-        is_withheld = isinstance(self.data, StepWithheld | ExchangeWithheld)
-        return self.data.sha256 if is_withheld else ""
 
 
 def json_schema(kind: type[ModelStruct], schema_id: str) -> dict[str, Any]:

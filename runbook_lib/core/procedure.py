@@ -345,6 +345,12 @@ class Cause:
     tested_by: tuple[str, ...] = ()
     advice: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """The cause, with the checks that test for it."""
+        checks = ", ".join(self.tested_by)
+        return f"{self.text} (Tested by {checks}.)" if checks else self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownError:
@@ -541,26 +547,6 @@ class Step:
         """Return warnings about this step's inputs."""
         return [f"{label}: {doubt}" for label, doubt in _doubts_about(self.inputs, values).items()]
 
-    @property
-    def heading(self) -> str:
-        """The title, marked if the documented page has no such step."""
-        return f"{self.title}{_NOT_ON_THE_PAGE if self.source.off_page else ''}"
-
-    @cached_property
-    def text_digest(self) -> str:
-        """
-        The SHA-256 of the step's whole text and checks.
-
-        It leaves out fields that do not change the confirmed facts: `known_errors`, the fields with
-        days, `overdue`, `attest_label`, `group`, `question`, `screen`, `after` and
-        `checkable_after`.
-        """
-        text = replace(self, known_errors=(), attest_label="", group="", question="", screen=None)
-        text = replace(text, least_days=0, usual_days=0, valid_days=0, overdue="")
-        left_out = ("after", "checkable_after", "recheck_days")
-        parts = {name: part for name, part in _json_document(text).items() if name not in left_out}
-        return _digest_of(parts)
-
     @cached_property
     def sentence(self) -> str:
         """The sentence that a person confirms, with the sentences that its checks demand."""
@@ -720,10 +706,6 @@ class Procedure:
         return frozenset(own).union(*(self.required_by(name) for name in own))
 
     @cached_property
-    def inputs_by_name(self) -> Mapping[str, Input]:
-        return {item.name: item for item in self.inputs}
-
-    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Every step in the documented order."""
         return tuple(step for section in self.sections for step in section.steps)
@@ -769,9 +751,6 @@ class Procedure:
     def digest(self) -> str:
         """The SHA-256 of the procedure's whole text and checks."""
         return _digest_of(_json_document(self))
-
-
-_NOT_ON_THE_PAGE = " (not on the documented page)"
 
 
 @lru_cache(maxsize=1024)

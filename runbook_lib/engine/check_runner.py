@@ -12,10 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.carried_results import OutdatedResult
-from runbook_lib.core.conclusion import conclude
-from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome, Value
 from runbook_lib.core.procedure import Check, Step
 from runbook_lib.errors import (
     JournalError,
@@ -28,6 +25,8 @@ from runbook_lib.errors import (
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.recording import RecordedExchange
 from runbook_lib.remote.threads import run_in_thread
+from runbook_lib.run.earlier import EndedResult
+from runbook_lib.run.fold import decide
 
 # A check that timed out sends nothing more; it may still return its finding for this long.
 _GRACE_SECONDS = 5.0
@@ -55,19 +54,13 @@ Performed = tuple[tuple[CheckResult, ...], str]
 class PreparedChecks(NamedTuple):
     """A step's checks, ready to be performed, and the values that they are about."""
 
-    subject: Subject
+    values: Mapping[str, Value]
     """The values that the checks are about."""
 
     perform: Callable[[], Performed]
     """Returns the results of the checks."""
 
-    bases: tuple[CheckBasis, ...] = ()
-    """The bases of the checks with a side effect."""
-
-    carried: tuple[CarriedResult, ...] = ()
-    """Earlier results that count instead of other checks."""
-
-    due: OutdatedResult | None = None
+    due: EndedResult | None = None
     """The reason why an earlier result does not count; `None` if no result was refused."""
 
 
@@ -142,10 +135,11 @@ class RunningChecks:
 
     def _fails(self, name: str) -> bool:
         results, _ = self._begun[name].result() if name in self._begun else ((), "")
-        findings = tuple(result.finding for result in results)
-        return (
-            conclude(findings, attestation=self._attestations.get(name)).outcome is Outcome.FAILED
-        )
+        attestation = self._attestations.get(name)
+        decision = decide([result.finding for result in results], attestation)
+        if decision and decision.outcome in (Outcome.FAILED, Outcome.VERIFIED):
+            return decision.outcome is Outcome.FAILED
+        return attestation is not None and attestation.kind is AttestationKind.DECLINED
 
 
 def perform_checks(

@@ -123,7 +123,7 @@ def open_link(
         env_file=env_file,
     )
     # NOTE: its file may have come back, with a copy of the folder.
-    if link.digest in link.open_run().history.index.links:
+    if link.digest in link.open_run().history.links:
         raise SettingsError(_GONE, next_step=_NOTHING)
     return link
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from runbook_lib.config.attestations import doubtful_days, read_answer
 from runbook_lib.config.settings import suggestion, visible_text
-from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.core.clock import timestamp
-from runbook_lib.core.model import Attestation, AttestationKind
+from runbook_lib.core.model import Attestation, AttestationKind, Remark
+from runbook_lib.core.people import person_key
 from runbook_lib.core.procedure import Procedure, Step
-from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_known
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import when, with_times
+from runbook_lib.run.state import StepState
 from runbook_lib.text import as_text
 
 _LONGEST_NAME = 200
@@ -37,7 +37,7 @@ class PreparedConfirmation:
     @property
     def about(self) -> list[str]:
         """The values that the confirmation is bound to, with labels, without secrets."""
-        return subject_of(self.run, self.state.step)
+        return subject_of(self.run, self.run.step(self.state.id))
 
     @property
     def doubts(self) -> dict[str, str]:
@@ -46,14 +46,14 @@ class PreparedConfirmation:
 
     def record(self) -> StepState:
         """Record the confirmation in the journal, and return the step's new state."""
-        self.run.say([self.attestation])
-        return self.run.whole_state.steps[self.state.step.id]
+        self.run.say([Remark(self.state.id, self.attestation)])
+        return self.run.whole_state.step(self.state.id)
 
 
 def subject_of(run: RunView, step: Step) -> list[str]:
     """Return the known values that an attestation about `step` is bound to, each with its label."""
     items = {item.name: item for item in run.inputs if not item.secret}
-    values = {**run.history.index.recorded, **run.values}
+    values = {**run.history.recorded, **run.values}
     named = [name for name in step.subject if name in items and values.get(name)]
     return [f"{items[name].label} {as_text(values[name])}" for name in named]
 
@@ -104,10 +104,10 @@ def prepare_confirmation(
     if not run.journal.path.exists():
         raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
     run.require_whole_journal()
-    state = run.whole_state.steps[step_id]
+    state = run.whole_state.step(step_id)
     _require_open(state, by)
     at = timestamp(run.clock())
-    named = f"Step {state.step.id}"
+    named = f"Step {state.id}"
     given = {"answer": answer, "due": due, "until": until}
     confirmed: dict[str, Any] = {} if any(given.values()) else state.second_attestation(by)
     if is_no and not (confirmed and note):
@@ -121,11 +121,12 @@ def prepare_confirmation(
         confirmed = {}
     attestation = Attestation(
         kind=AttestationKind.WITHDRAWN if is_no else AttestationKind.ATTESTED,
-        step=step_id,
         by=by,
         at=at,
         note=note,
-        **(confirmed if confirmed or is_no else read_answer(state.step, given, named, at=at)),
+        **(
+            confirmed if confirmed or is_no else read_answer(run.step(step_id), given, named, at=at)
+        ),
         origin=origin,
         link=link,
     )
@@ -134,17 +135,16 @@ def prepare_confirmation(
 
 def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
-    conclusion = state.conclusion
     attestation = state.attestation
     # NOTE: the answer may have changed before the attestation that counts has ended.
-    if state.is_settled and not state.step.answers:
-        reason = with_times(conclusion.reason)
+    if state.is_settled and not state.answers:
+        reason = with_times(state.reason)
         raise SettingsError(
-            f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}",
+            f"Step {state.number} ({state.id}) is {state.outcome}: {reason}",
             next_step=f"There is nothing to confirm. {_NOTHING}",
         )
-    if conclusion.needs_another and attestation and person_key(attestation.by) == person_key(by):
-        named = f"step {state.number} ({state.step.id})"
+    if state.needs_another and attestation and person_key(attestation.by) == person_key(by):
+        named = f"step {state.number} ({state.id})"
         raise SettingsError(
             f"{attestation.by} already confirmed {named} on {when(attestation.at)} UTC.",
             next_step=f"A second person must confirm it. {_NOTHING}",

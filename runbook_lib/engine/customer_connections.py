@@ -119,7 +119,7 @@ class ConsoleAccounts:
                 "To ask Cyclr for its accounts, give Cyclr API Client ID and Client Secret.",
                 next_step="Nothing was written.",
             )
-        known_as = run.history.index.practice
+        known_as = run.history.practice
         if known_as and run.is_sandbox not in known_as:
             raise SettingsError(
                 f"{run.tenant} is a {'practice' if True in known_as else 'real'} tenant.",

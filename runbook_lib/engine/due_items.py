@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-from runbook_lib.core.advice import open_title
-from runbook_lib.core.attestation_rules import person_key
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.core.people import person_key
+from runbook_lib.run.advice import open_title
+from runbook_lib.run.state import RunState, StepState
 
 # The end of the name of a fact that is the day on which something ends.
 _ENDS_ON = "_ends_on"
@@ -52,7 +52,7 @@ class DueItem:
 def due_items(state: RunState) -> list[DueItem]:
     """Return the items of all steps by day; steps that name the same thing and day share one."""
     alike_items: dict[tuple[str, ...], list[DueItem]] = defaultdict(list)
-    for step in state.steps.values():
+    for step in state.steps:
         for due_item in _due_items_at(step):
             person = person_key(due_item.person)
             alike_items[due_item.kind, due_item.day, due_item.title, person].append(due_item)
@@ -66,19 +66,19 @@ def _merged(alike: list[DueItem]) -> DueItem:
 
 
 def _due_items_at(step: StepState) -> Iterator[DueItem]:
-    note = step.assignment
+    note = step.assigned
     attestation = step.attestation
     due_item = partial(
         DueItem,
-        step=step.step.id,
+        step=step.id,
         headline=open_title(step),
-        places=(f"{step.number} {step.step.title}",),
+        places=(f"{step.number} {step.title}",),
     )
     if note and note.due:
         yield due_item(
-            kind="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
-            description=f"Handed over to {note.to} by {note.by}. {note.note}".strip(),
-            person=note.to,
+            kind="handed-over", day=note.due, title=f"due, {step.assigned_to}", since=note.at,
+            description=f"Handed over to {step.assigned_to} by {note.by}. {note.note}".strip(),
+            person=step.assigned_to,
         )  # fmt: skip
     if attestation and attestation.due:
         yield due_item(
@@ -91,12 +91,12 @@ def _due_items_at(step: StepState) -> Iterator[DueItem]:
             (lapsed.attestation, lapsed.ended) for lapsed in step.void_attestations if lapsed.ended
         ][:1]
     for confirmed, day in ending:
-        sentence = confirmed.sentence or step.step.sentence
+        sentence = confirmed.sentence or step.sentence
         yield due_item(
             kind="attestation", day=day, title="confirm it again", since=confirmed.at,
             description=f"{confirmed.by} confirmed on {confirmed.at}: {sentence}",
         )  # fmt: skip
-    for finding in step.all_findings:
+    for finding in step.findings:
         for name, value in finding.facts.items():
             if name.endswith(_ENDS_ON) and is_day(str(value)):
                 kind = name.removesuffix(_ENDS_ON)

@@ -6,23 +6,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.masking import masked
-from runbook_lib.core.model import EventType
-from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.recording import RecordedExchange
 
 
 class ExchangeWriter:
-    """The exchanges of one run in its journal; several threads may write at once."""
+    """
+    The exchanges of one run in its journal; several threads may write at once.
 
-    def __init__(self, journal: Journal, redactor: Redactor, run_id: str) -> None:
-        self._journal = journal
-        self._redactor = redactor
-        self._run_id = run_id
+    `append` writes events, and returns the number of the first.
+    """
+
+    def __init__(self, append: Callable[..., int]) -> None:
+        self._append = append
         self._writing = threading.Lock()
         self._arrived: deque[RecordedExchange] = deque()
         self._numbers: WeakKeyDictionary[RecordedExchange, int] = WeakKeyDictionary()
@@ -35,20 +33,16 @@ class ExchangeWriter:
         """
         known = tuple(seen)
         if any(exchange not in self._numbers for exchange in known):
-            self._append(known)
+            self._write_arrived(known)
         return tuple(self._numbers[exchange] for exchange in known)
 
-    def _append(self, known: tuple[RecordedExchange, ...]) -> None:
+    def _write_arrived(self, known: tuple[RecordedExchange, ...]) -> None:
         self._arrived.extend(known)
         with self._writing:
             arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
             # NOTE: a failed append may have taken these exchanges from the queue.
             together = dict.fromkeys((*arrived, *known))
             new = [exchange for exchange in together if exchange not in self._numbers]
-            lines = [
-                (EventType.EXCHANGE_RECORDED, masked(exchange.redacted(), self._redactor))
-                for exchange in new
-            ]
-            if lines:
-                first = self._journal.append_lines(lines, run_id=self._run_id)
+            if new:
+                first = self._append(*(exchange.redacted() for exchange in new))
                 self._numbers.update(zip(new, range(first, first + len(new)), strict=True))

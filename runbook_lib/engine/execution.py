@@ -98,9 +98,18 @@ def execute_notebook(
         except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
             broken = f"papermill failed ({type(error).__name__}: {error})"
     for notebook in executed:
+        if not broken and not _reached_end(notebook):
+            # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
+            broken = "it ended before its last cell"
         notebook.metadata.papermill["output_path"] = str(output)
         # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
         # whose escapes mean the same in JSON.
         text = writes(notebook).encode(errors="backslashreplace")
         write_whole(output, text, is_durable=False)
     return broken
+
+
+def _reached_end(notebook: Any) -> bool:
+    """Return whether the last code cell of a notebook was executed."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return not code or code[-1].execution_count is not None

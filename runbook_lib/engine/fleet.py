@@ -28,6 +28,7 @@ from runbook_lib.config.runner_settings import (
     inputs_of,
 )
 from runbook_lib.config.settings import (
+    Settings,
     find_env_file,
     read_env_file,
     referred_variables,
@@ -44,15 +45,12 @@ from runbook_lib.connectors.registry import (
     find_procedure,
     known_variables,
 )
-from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import JOURNAL_NAME, is_there
-from runbook_lib.core.model import FleetRun, RunOutcome, Value
-from runbook_lib.core.run_state import History, open_history
-from runbook_lib.engine.earlier_results import EarlierResults
+from runbook_lib.core.model import FleetRun, Mode, RunOutcome, Value
 from runbook_lib.engine.elsewhere import RunEnd, sendable
 from runbook_lib.engine.headless import RunRequest, archive_sealed
-from runbook_lib.engine.run_view import known_values
+from runbook_lib.engine.run_view import RunView, known_values
 from runbook_lib.engine.scheduler_address import check_scheduler
 from runbook_lib.engine.tenant_list import whole_tenants_file
 from runbook_lib.engine.tenant_run import new_run_id, require_within_reach
@@ -87,10 +85,14 @@ from runbook_lib.evidence.fleet_result import (
     result_of,
     write_notes,
 )
-from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.verify.fleet_count import is_done, newest_sealed, sealed_for
-from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import VerifiedBundle
+from runbook_lib.run.events import EarlierResult
+from runbook_lib.run.history import History
+from runbook_lib.run.journal import Journal
+from runbook_lib.run.state import RunState
 
 if TYPE_CHECKING:
     from runbook_lib.engine.cluster import ClusterWorkers
@@ -266,7 +268,7 @@ class Fleet:
         # NOTE: the tenant's own run reports this error.
         with suppress(RunbookError, OSError):
             newest = newest_sealed(home, self._trust(job))
-            is_cut_off = bool(open_history(home).read().cut_off_run)
+            is_cut_off = bool(_view_of(job.tenant, self._evidence).history.cut_off_run)
             if newest and newest[1].outcome is RunOutcome.COMPLETE and not is_cut_off:
                 return newest[1].started_on
         return ""
@@ -308,13 +310,14 @@ class Fleet:
             )
         result.started_on = min(began)
 
-    def _sealed(self, job: Job) -> Iterator[tuple[VerifiedBundle, Record]]:
+    def _sealed(self, job: Job) -> Iterator[tuple[VerifiedBundle, RunState]]:
         """Yield the bundles of this run in a tenant's folder that the fleet's key signed."""
         home = self._home(job)
         if is_there(home / JOURNAL_NAME):
             # NOTE: the tenant's own run reports this error.
             with suppress(RunbookError, OSError):
-                yield from sealed_for(home, self.result.fleet_id, self._trust(job))
+                journal = Journal(home / JOURNAL_NAME)
+                yield from sealed_for(journal, self.result.fleet_id, self._trust(job))
 
     def _home(self, job: Job) -> Path:
         return journal_path(self._evidence, *job.name).parent
@@ -496,7 +499,7 @@ class Fleet:
         self._taken[job.name] = None
         return result
 
-    def _proven(self, job: Job, bundle: str) -> tuple[VerifiedBundle, Record]:
+    def _proven(self, job: Job, bundle: str) -> tuple[VerifiedBundle, RunState]:
         """
         Return the verified bundle of a tenant for this run: the named one, or one that was found.
 
@@ -517,8 +520,8 @@ def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if path else ""
 
 
-def _result_of(job: Job, verified: VerifiedBundle, record: Record) -> TenantResult:
-    bundle = bundle_name(record.started_on, record.run_id)
+def _result_of(job: Job, verified: VerifiedBundle, record: RunState) -> TenantResult:
+    bundle = bundle_name(record.started_on, record.run)
     return result_of(job.pending, record, bundle, verified.statement)
 
 
@@ -566,9 +569,12 @@ def _jobs(
             connector=tenant.procedure.id,
             others=variables,
         )
-        history = _history(journal_path(evidence, tenant.tenant, tenant.procedure.id))
-        given = history.index.given if history else {}
-        values = known_values(tenant.procedure, given, settings)
+        view = replace(_view_of(tenant, evidence), settings=settings)
+        history = History()
+        # NOTE: the tenant's own run reports these errors.
+        with suppress(RunbookError, OSError):
+            history = view.history
+        values = known_values(tenant.procedure, history.given, settings)
         lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
         if lacking:
             missing = " and no ".join(lacking)
@@ -577,7 +583,7 @@ def _jobs(
             require_within_reach(tenant.procedure, values)
         except SettingsError as error:
             mistakes.append(f"{tenant.place}: {tenant.tenant}: {error} {error.diagnostics()}")
-        spending = _spending(tenant, values, evidence, history)
+        spending = _spending(view, values)
         jobs.append(Job(tenant, values, mine, settings.values, spending))
     if mistakes:
         raise FleetFileError(
@@ -586,48 +592,34 @@ def _jobs(
     return jobs
 
 
-def _history(journal: Path) -> History | None:
-    """Return the history in the tenant's journal; the tenant's own run reports its errors."""
-    if is_there(journal):
-        with suppress(RunbookError, OSError):
-            return open_history(journal.parent).read()
-    return None
+def _view_of(tenant: FleetTenant, evidence: Path) -> RunView:
+    """Return a view of a tenant's journal, without any settings."""
+    return RunView(
+        procedure=tenant.procedure,
+        settings=Settings(),
+        journal=Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id)),
+        tenant=tenant.tenant,
+        mode=Mode.HEADLESS,
+        run_id=new_run_id(),
+    )
 
 
-def _spending(
-    tenant: FleetTenant, values: Mapping[str, Value], evidence: Path, history: History | None
-) -> list[tuple[str, str]]:
+def _spending(view: RunView, values: Mapping[str, Value]) -> list[tuple[str, str]]:
     """
     Return the settings that permit a check with a side effect, each with that side effect.
 
     A check whose earlier result counts is left out. The tenant's secrets are assumed to be those of
     its last run: only its own process reads them.
     """
-    procedure = tenant.procedure
-    permitted = [
-        (step, check, name)
-        for step in procedure.steps
-        for check in step.checks
-        for name in check.allowed_by
-        if values.get(name)
-    ]
-    if not permitted or history is None:
-        return [(name, check.side_effect) for _, check, name in permitted]
-    earlier = EarlierResults(
-        procedure=procedure,
-        tenant=tenant.tenant,
-        evidence=evidence,
-        history=history,
-        values=values,
-        now=utc_now(),
-    )
-    due = []
-    for step, check, name in permitted:
-        earlier_result: EarlierResult | OutdatedResult | None = None
-        with suppress(RunbookError, OSError):
-            earlier_result = earlier.find(step, check)
-        if not isinstance(earlier_result, EarlierResult):
-            due.append((name, check.side_effect))
+    due: list[tuple[str, str]] = []
+    for step in view.procedure.steps:
+        for check in step.checks:
+            permits = [name for name in check.allowed_by if values.get(name)]
+            earlier = None
+            with suppress(RunbookError, OSError):
+                earlier = view.find_earlier(step, check) if permits else None
+            if not isinstance(earlier, EarlierResult):
+                due += [(name, check.side_effect) for name in permits]
     return due
 
 

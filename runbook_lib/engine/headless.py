@@ -8,9 +8,10 @@ loses nothing: the outcomes of its steps are in the journal.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRunReason, Remark, Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
-from runbook_lib.core.run_state import RunState
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.kernel_environment import kernel_environment
@@ -36,14 +36,18 @@ from runbook_lib.evidence.bundle import (
     bundle_name,
     describe_file,
     draft_bundle,
-    seal_bundle,
+    remove_drafts,
 )
-from runbook_lib.evidence.chain import remove_drafts
+from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.reports.step_table import StepTable, step_table, table_html
+from runbook_lib.evidence.sealing import seal_run
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.evidence.verify.fleet_count import is_done, sealed_for
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.run.forecast import make_forecast
+from runbook_lib.run.journal import Line
+from runbook_lib.run.state import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,17 +116,11 @@ class RunResult:
     run_id: str
     """The id of the run."""
 
-    state: RunState
-    """The state at the end of the run."""
-
     sealed: SealedBundle
-    """The sealed bundle."""
+    """The sealed bundle, with the state of the run."""
 
     key_id: str
     """The id of the key that signed it."""
-
-    broken: str = ""
-    """The reason why the notebook did not reach its end; empty if it did."""
 
     archived: str = ""
     """The address of the archived bundle; empty if no bundle was archived."""
@@ -132,6 +130,16 @@ class RunResult:
 
     archive_error: EvidenceError | None = None
     """The error of the archive; `None` if there was none."""
+
+    @property
+    def state(self) -> RunState:
+        """The state at the end of the run."""
+        return self.sealed.state
+
+    @property
+    def broken(self) -> str:
+        """The reason why the notebook did not reach its end; empty if it did."""
+        return self.state.broken
 
     @property
     def steps(self) -> StepTable:
@@ -177,7 +185,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
 
     An archive that fails is part of the result. Raises `SettingsError` before anything is written;
     `LeakError`, `SigningError`, `JournalError` or `OSError` without leaving half a bundle;
-    `FingerprintKeyChangedError`. An interruption is written into the journal and goes on.
+    `FingerprintKeyChangedError`.
     """
     listener = listener or RunListener()
     not_run = request.not_run
@@ -260,14 +268,14 @@ def open_request(request: RunRequest) -> tuple[Run, list[Remark]]:
     )
     if not request.needs_subject:
         return run, attestations
-    subjects = [
-        attestation.binding.subject if isinstance(attestation, Attestation) else {}
-        for attestation in attestations
-    ]
-    named = zip(attestations, subjects, strict=True)
-    return run, [
-        attestation for attestation, subject in named if subject and is_about(subject, values)
-    ]
+    return run, [remark for remark in attestations if _is_of_tenant(remark, values)]
+
+
+def _is_of_tenant(remark: Remark, values: Mapping[str, Value]) -> bool:
+    """Return whether a remark names this tenant's subject."""
+    said = remark.statement
+    subject = said.binding.subject if isinstance(said, Attestation) else {}
+    return bool(subject) and is_about(subject, values)
 
 
 def _with_secrets(request: RunRequest) -> Mapping[str, str]:
@@ -328,14 +336,13 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
         return None
     home = run.journal.path.parent
     trust = TrustAnchors({key.key_id: key.public})
-    for verified, record in sealed_for(home, request.fleet_run.id, trust, run.history_reader):
+    for verified, record in sealed_for(run.journal, request.fleet_run.id, trust):
         if is_done(record, request.fleet_run):
-            folder = home / bundle_name(record.started_on, record.run_id)
+            folder = home / bundle_name(record.started_on, record.run)
             return RunResult(
                 tenant=run.tenant,
-                run_id=record.run_id,
-                state=replace(run, run_id=record.run_id).state,
-                sealed=SealedBundle(folder, verified.link.sequence, ""),
+                run_id=record.run,
+                sealed=SealedBundle(folder, verified.link.sequence, record),
                 key_id=key.key_id,
             )
     return None
@@ -363,42 +370,41 @@ def execute_and_seal(
     not_run: NotRunReason | None,
 ) -> RunResult:
     """Execute the notebook unless it cannot start, seal the evidence, and return the result."""
-    try:
-        with (
-            draft_bundle(run.journal.path.parent, run.run_id) as folder,
-            _notebook(run.procedure) as source,
-        ):
-            # The inputs of the build: the notebook before execution, and the lock file.
-            materials = [describe_file(source, f"notebooks/{source.name}")]
-            lock = project_folder() / "requirements.lock"
-            if lock.is_file():
-                materials.append(describe_file(lock, lock.name))
-            broken = ""
-            if not_run is None:
-                broken = _execute(run, source, folder / source.name, request, listener)
-            state = run.finish({"engine": "fork"} if not_run is None else {})
-            run.redactor.allow([*run.values.values(), *state.facts.values()])
-            seal_with = Seal(
-                key,
-                tuple(materials),
-                str(run.values.get("tsa", "")),
-                lambda authority, content: request_timestamp(
-                    run.open_session(), authority, content
-                ),
-            )
-            sealed = seal_bundle(folder, state, run.history_reader, run.redactor, seal_with)
-            run.save_index()
-    except KeyboardInterrupt:
-        run.interrupt("The run was interrupted by a signal.")
-        raise
-    return RunResult(
-        tenant=run.tenant,
-        run_id=run.run_id,
-        state=state,
-        sealed=sealed,
-        key_id=key.key_id,
-        broken=broken,
-    )
+    with (
+        draft_bundle(run.home, run.run_id) as folder,
+        _notebook(run.procedure) as source,
+    ):
+        # The inputs of the build: the notebook before execution, and the lock file.
+        materials = [describe_file(source, f"notebooks/{source.name}")]
+        lock = project_folder() / "requirements.lock"
+        if lock.is_file():
+            materials.append(describe_file(lock, lock.name))
+        broken = ""
+        if not_run is None:
+            broken = _execute(run, source, folder / source.name, request, listener)
+        run.finish({"engine": "fork"} if not_run is None else {}, broken)
+        run.redactor.allow([*run.values.values(), *run.state.facts.values()])
+        seal_with = Seal(
+            key,
+            tuple(materials),
+            str(run.values.get("tsa", "")),
+            lambda authority, content: request_timestamp(run.open_session(), authority, content),
+        )
+        sealed = seal_run(
+            folder,
+            run.journal,
+            run.run_id,
+            run.redactor,
+            seal_with,
+            make_report=partial(_report, run.procedure),
+        )
+    return RunResult(tenant=run.tenant, run_id=run.run_id, sealed=sealed, key_id=key.key_id)
+
+
+def _report(procedure: Procedure, state: RunState, lines: Sequence[Line], attachments: Path) -> str:
+    """Return the report of a run that has ended."""
+    forecast = make_forecast(state, procedure, state.finished_on[:10])
+    return run_report(state, lines, attachments=attachments, forecast=forecast)
 
 
 @contextmanager
@@ -422,7 +428,7 @@ def _execute(
 
     def on_tick() -> None:
         nonlocal seen
-        last = run.history.index.last.seq
+        last = len(run.journal.read_all())
         if last > seen:
             seen = last
             listener.on_progress(run)
@@ -433,10 +439,6 @@ def _execute(
         source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
     )
     on_tick()
-    run_index = run.history.run(run.run_id)
-    if not broken and not (run_index and run_index.reached_end):
-        # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
-        broken = "it ended before its last cell"
     return run.redactor.redact(broken)
 
 

@@ -22,13 +22,13 @@ from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import read_plain, write_whole
-from runbook_lib.core.forecast import make_forecast
-from runbook_lib.core.model import Attestation, AttestationKind, Mode
+from runbook_lib.core.model import Attestation, AttestationKind, Mode, Remark
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError, reported_as
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
+from runbook_lib.run.forecast import make_forecast
 from runbook_lib.text import pluralize
 
 KIT_NAME = "review-kit.md"
@@ -127,14 +127,13 @@ def write_kit(request: KitRequest) -> WrittenKit:
         attachment = store_document(folder, name=file.path.name, content=file.content)
         word = Attestation(
             kind=AttestationKind.SUBMITTED,
-            step=step.id,
             by=by,
             at=timestamp(run.clock()),
             note=note,
             attachments=(attachment,),
             origin=_ORIGIN,
         )
-        run.say([word])
+        run.say([Remark(step.id, word)])
     else:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file.path, file.content)
@@ -144,7 +143,7 @@ def write_kit(request: KitRequest) -> WrittenKit:
 
 def _text_of(kit: Kit, run: Run) -> str:
     """Return the kit as Markdown, with the forecast as it is today."""
-    forecast = make_forecast(run.whole_state)
+    forecast = make_forecast(run.whole_state, run.procedure, run.clock().date().isoformat())
     if forecast is None:
         return kit_markdown(kit, run.procedure)
     lines = [f"{name}: {days}" for name, days in forecast_lines(forecast)]
@@ -178,7 +177,7 @@ def _opened(request: KitRequest) -> Run:
 
 def _as_practised(run: Run, given: Mapping[str, object]) -> Run:
     """Return `run` without the real settings where the tenant is practice; `given` ones count."""
-    if run.is_sandbox or True not in run.history.index.practice:
+    if run.is_sandbox or True not in run.history.practice:
         return run
     values = {name: value for name, value in run.settings.values.items() if name in given}
     return replace(run, settings=Settings(values))

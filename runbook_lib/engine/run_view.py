@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from runbook_lib.config.runner_settings import inputs_of
+from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
-from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.clock import utc_now
+from runbook_lib.connectors.check_registry import code_digest
+from runbook_lib.connectors.registry import package_of
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.index import IndexedRun
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Mode, Value
+from runbook_lib.core.model import Binding, Mode, ProcedureName, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
-from runbook_lib.core.run_state import History, HistoryReader, Polls, RunState, StepState, fold
+from runbook_lib.run.definitions import define_steps
+from runbook_lib.run.earlier import EndedResult, PresentCheck, find_earlier
+from runbook_lib.run.events import FORMAT, LASTING, EarlierResult, RunStarted
+from runbook_lib.run.fold import fold, lines_of
+from runbook_lib.run.history import History
+from runbook_lib.run.journal import Journal, Line
+from runbook_lib.run.state import RunState, StepState
+
+# NOTE: people's addresses are no part of the evidence.
+_NOT_RECORDED = frozenset(item.name for item in NOTIFY)
+_PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
 
 
 def known_values(
@@ -26,12 +37,16 @@ def known_values(
     """Return every known value: given now, else given `earlier`, else the default."""
     inputs = inputs_of(procedure)
     defaults = {item.name: item.default for item in inputs if item.default is not None}
-    remembered = {
-        name: value
-        for name, value in earlier.items()
-        if any(item.name == name and not item.secret for item in inputs)
-    }
+    names = {item.name for item in inputs if not item.secret}
+    remembered = {name: value for name, value in earlier.items() if name in names}
     return {**defaults, **remembered, **settings.values}
+
+
+class SealedRun(NamedTuple):
+    """A sealed bundle that is there, and the state of its run."""
+
+    folder: Path
+    state: RunState
 
 
 @dataclass
@@ -52,20 +67,14 @@ class RunView:
     """The id of the run; that of a run in the journal joins it."""
     key: FingerprintKey = field(default_factory=FingerprintKey)
     """The key that makes the fingerprints of secrets."""
-    reader: HistoryReader | None = None
-    """The reader of the journal; `None` for a new one."""
     env_file: Path = Path(".env")
     """The settings file in use, or the one to create."""
-    clock: Callable[[], datetime] = utc_now
-    """Returns the present time."""
-    polls: Polls = field(default_factory=dict)
-    """Findings that a watch has confirmed since; they count in `whole_state`."""
-    has_exchanges: bool = True
-    """Whether `whole_state` has the exchanges of its steps."""
 
     def __post_init__(self) -> None:
-        self._reader = self.reader or HistoryReader(self.journal)
-        self._folded: tuple[tuple[object, ...], RunState] | None = None
+        self._history = History()
+        self._read = 0
+        self._folded: dict[str, tuple[tuple[object, ...], RunState]] = {}
+        self._of_run: tuple[str, bool, int, list[Line]] = ("", False, 0, [])
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -73,18 +82,27 @@ class RunView:
         return inputs_of(self.procedure)
 
     @property
-    def history_reader(self) -> HistoryReader:
-        return self._reader
+    def home(self) -> Path:
+        """The folder of the tenant's journal and bundles."""
+        return self.journal.path.parent
 
     @property
     def evidence(self) -> Path:
         """The folder with the evidence of every tenant."""
-        return self.journal.path.parents[2]
+        return self.home.parents[1]
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Returns the present time."""
+        return self.journal.clock
 
     @property
     def history(self) -> History:
         """The journal's present content."""
-        return self._reader.read()
+        lines = self.journal.read_all()
+        self._history.add_lines(lines[self._read :])
+        self._read = len(lines)
+        return self._history
 
     @property
     def state(self) -> RunState:
@@ -94,34 +112,98 @@ class RunView:
         A headless run counts only its own checks; in the walkthrough all earlier
         checks count.
         """
-        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id, {})
+        return self._fold("" if self.mode == Mode.INTERACTIVE else self.run_id)
 
     @property
     def whole_state(self) -> RunState:
         """The state over all runs of this tenant."""
-        return self._state(None, self.polls)
+        return self._fold("")
 
-    def _state(self, run_id: str | None, polls: Polls) -> RunState:
-        history = self.history
-        subject = self.subject(history)
-        # NOTE: a step asks five times for the same state, which is a third of its cost.
-        key = (history.index.last, run_id, subject.values, subject.before, subject.today, polls)
-        folded = self._folded
-        if folded is None or folded[0] != key:
-            earlier = folded[1] if folded else None
-            state = fold(history, subject, run_id, earlier, polls, has_exchanges=self.has_exchanges)
-            folded = (key, state)
-            self._folded = folded
-        return folded[1]
+    def _fold(self, run: str) -> RunState:
+        has_begun = run in self.history.runs if run else bool(self.history.runs)
+        lines = self._lines_of(run, has_begun=has_begun)
+        values = {} if run and has_begun else self.known_subject
+        key = (len(self.journal.read_all()), self._today, values)
+        # NOTE: a step asks several times for the same state.
+        if run not in self._folded or self._folded[run][0] != key:
+            self._folded[run] = key, self._folded_with(values, run, lines, has_begun=has_begun)
+        return self._folded[run][1]
+
+    def _lines_of(self, run: str, *, has_begun: bool) -> Sequence[Line]:
+        """Return the lines that the state of `run` rests on; of each new line only once."""
+        lines = self.journal.read_all()
+        if not run:
+            return lines
+        name, had_begun, end, kept = self._of_run
+        if (name, had_begun) != (run, has_begun):
+            kept = [*lines_of(lines, run)]
+        else:
+            kept += [
+                line for line in lines[end:] if line.head.run == run or line.head.type in LASTING
+            ]
+        self._of_run = (run, has_begun, len(lines), kept)
+        return kept
+
+    def _folded_with(
+        self, values: Mapping[str, Value], run: str, lines: Sequence[Line], *, has_begun: bool
+    ) -> RunState:
+        return fold(
+            lines,
+            run,
+            today=self._today,
+            steps=() if run else define_steps(self.procedure),
+            values=values,
+            beginning=None if has_begun else self.beginning(),
+        )
 
     @property
-    def last_sealed(self) -> tuple[Path, IndexedRun] | None:
-        """The folder of the newest bundle that is there, and its run, or `None`."""
-        index = self.history.index
-        folder = self.journal.path.parent
-        for bundle in reversed(index.sealed):
-            if (folder / bundle.sealed.bundle).is_dir():
-                return folder / bundle.sealed.bundle, index.runs.get(bundle.run_id, IndexedRun())
+    def _today(self) -> str:
+        """The present day, in UTC."""
+        return self.clock().date().isoformat()
+
+    def beginning(self) -> RunStarted:
+        """Return what the first line of this run says, with the values that are known now."""
+        history = self.history
+        secrets = tuple(item.name for item in self.inputs if item.secret)
+        values = known_values(self.procedure, history.given, self.settings)
+        recorded = {**history.recorded, **values}
+        return RunStarted(
+            format=FORMAT,
+            tenant=self.tenant,
+            procedure=ProcedureName(
+                id=self.procedure.id,
+                version=self.procedure.version,
+                digest=self.procedure.digest,
+                package=package_of(self.procedure.id),
+            ),
+            steps=define_steps(self.procedure),
+            labels={item.name: item.label for item in self.procedure.settings},
+            secrets=secrets,
+            unverifiable=self.procedure.unverifiable,
+            mode=self.mode,
+            sandbox=is_sandbox(values),
+            values={
+                name: value
+                for name, value in recorded.items()
+                if name not in secrets and name not in _NOT_RECORDED
+            },
+            fingerprints={
+                **{name: str(recorded[name]) for name in secrets if name in recorded},
+                **self.fingerprints(),
+            },
+            credentials=tuple(sorted(self.settings.secrets)),
+            environment=_environment(),
+        )
+
+    @property
+    def last_sealed(self) -> SealedRun | None:
+        """The newest bundle that is there, or `None`."""
+        for run, sealed in reversed(self.history.sealed.items()):
+            if (self.home / sealed.bundle).is_dir():
+                # NOTE: a run that has ended does not change any more.
+                if run not in self._folded:
+                    self._folded[run] = (), fold(self.journal.read_all(), run)
+                return SealedRun(self.home / sealed.bundle, self._folded[run][1])
         return None
 
     def undone_by(self, item: Input, text: str) -> list[StepState]:
@@ -130,39 +212,84 @@ class RunView:
 
         Raises `ValueError` if the text is invalid.
         """
-        history = self.history
         if item.secret:
             value: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
         else:
             value = item.parse(text)
-        subject = self.subject(history)
         # The first value undoes nothing, and neither does one that no step is about.
         is_about = any(item.name in step.subject for step in self.procedure.steps)
-        known = subject.values.get(item.name)
+        values = self.known_subject
+        known = values.get(item.name)
         if not is_about or not known or known == value:
             return []
-        values = {**subject.values, item.name: value}
-        changed = replace(subject, values=values, before=history.index.before(values))
-        run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
-        new_states = fold(history, changed, run_id).steps
+        run = "" if self.mode == Mode.INTERACTIVE else self.run_id
+        after = self._folded_with(
+            {**values, item.name: value},
+            run,
+            self.journal.read_all(),
+            has_begun=bool(self.history.runs),
+        ).by_id
         return [
-            step
-            for name, step in self.state.steps.items()
-            if step.is_settled and not new_states[name].is_settled
+            step for step in self.state.steps if step.is_settled and not after[step.id].is_settled
         ]
 
-    def subject(self, history: History) -> Subject:
-        """Return the values that attestations and checks are compared with."""
-        recorded = history.index.recorded
-        values = known_values(self.procedure, history.index.given, self.settings)
-        if history.run(self.run_id) is None:
-            # NOTE: a reader (`status`) may be given less than the last run was.
-            values = {**values, **recorded, **self.settings.values}
-        else:
-            values = {**recorded, **values}
-        values |= self.fingerprints()
-        today = self.clock().date().isoformat()
-        return Subject(self.procedure, values, history.index.before(values), today)
+    @property
+    def known_subject(self) -> dict[str, Value]:
+        """The values that attestations and checks are compared with; secrets as fingerprints."""
+        history = self.history
+        values = known_values(self.procedure, history.given, self.settings)
+        # NOTE: a reader (`status`) may be given less than the last run was.
+        known = values if self.run_id in history.runs else self.settings.values
+        return {**values, **history.recorded, **known, **self.fingerprints()}
+
+    def bind(
+        self,
+        step: Step,
+        known: Mapping[str, Value] | None = None,
+        *,
+        given: Mapping[str, Value | None] | None = None,
+        facts: Mapping[str, Value] | None = None,
+        needs: Iterable[str] = (),
+    ) -> Binding:
+        """
+        Return the binding of a result or an attestation about `step` to the values known now.
+
+        `known` are the values at an earlier moment. `given` overrides values, and adds names that
+        the step does not bind. `needs` are names that performed checks with a side effect need;
+        `facts` are what they found.
+        """
+        values = {
+            **(self.known_subject if known is None else known),
+            **(facts or {}),
+            **(given or {}),
+        }
+        names = dict.fromkeys((*step.subject, *needs, *(given or {})))
+        return Binding(
+            connector=self.procedure.id,
+            checks=step.check_ids,
+            subject={name: values.get(name) or None for name in names},
+        )
+
+    def find_earlier(self, step: Step, check: Check) -> EarlierResult | EndedResult | None:
+        """Return the earlier result of `check`, or why it does not count; `None` without one."""
+        known = self.history.runs.get(self.run_id)
+        digest = code_digest(check)
+        if not digest:
+            return None
+        # NOTE: a value that was emptied is as last recorded, like one that is not given.
+        given = {name: value for name, value in self.known_subject.items() if value not in ("", ())}
+        values = {**self.history.recorded, **given}
+        present = PresentCheck(
+            id=check.id,
+            step=step.id,
+            values=self.bind(step, values, needs=needs_of(self.procedure, [check])).subject,
+            code_digest=digest,
+            days=step.recheck_days,
+        )
+        beginning = known.started if known else self.beginning()
+        return find_earlier(
+            self.journal.read_all(), present, beginning.steps, beginning.labels, self.clock()
+        )
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each secret that a result may be bound to, by name."""
@@ -178,18 +305,17 @@ class RunView:
         """Every known value, with the facts that checks of this run found."""
         history = self.history
         # NOTE: a run that has no line yet, such as a look of a watch, has found no fact.
-        has_facts = self.mode == Mode.INTERACTIVE or history.run(self.run_id) is not None
+        has_facts = self.mode == Mode.INTERACTIVE or self.run_id in history.runs
         return {
-            **known_values(self.procedure, history.index.given, self.settings),
+            **known_values(self.procedure, history.given, self.settings),
             **(self.state.facts if has_facts else {}),
         }
 
     @property
     def values_on_record(self) -> dict[str, Value]:
         """Every known value: given now, else as earlier runs recorded it, with all facts."""
-        recorded = self.history.index.recorded
         return {
-            **known_values(self.procedure, recorded, self.settings),
+            **known_values(self.procedure, self.history.recorded, self.settings),
             **self.whole_state.facts,
         }
 
@@ -202,7 +328,7 @@ class RunView:
         not run, they have no address.
         """
         values = self.values
-        if True in self.history.index.practice or is_sandbox(values):
+        if True in self.history.practice or is_sandbox(values):
             return on_this_machine(values)
         return values
 
@@ -221,3 +347,26 @@ class RunView:
         secrets = self.settings.secrets
         items = {item.name: item for item in self.inputs}
         return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]
+
+
+def needs_of(procedure: Procedure, checks: Iterable[Check]) -> tuple[str, ...]:
+    """
+    Return the names of the values that results of `checks` with a side effect are about.
+
+    A switch that only permits a check is left out.
+    """
+    switches = {item.name for item in procedure.inputs if item.default is False}
+    return tuple(
+        name
+        for check in checks
+        for name in check.needs
+        if name not in switches.intersection(check.allowed_by)
+    )
+
+
+@cache
+def _environment() -> Mapping[str, str]:
+    from importlib.metadata import version  # noqa: PLC0415  (slow to import)
+
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.system(), **packages}

@@ -6,39 +6,26 @@ Every command and page reads tenants here, so that all show the same. No tenant'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     evidence_folder,
-    is_sandbox,
     journal_path,
-    on_this_machine,
 )
 from runbook_lib.connectors.registry import (
     broken_connectors,
     find_procedure,
     working_procedures,
 )
-from runbook_lib.core.advice import next_step
-from runbook_lib.core.clock import timestamp
-from runbook_lib.core.conclusion import combine
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Finding, Mode, Outcome, RunOutcome, StepChecked, Value
-from runbook_lib.core.run_state import (
-    History,
-    HistoryReader,
-    PolledFinding,
-    Polls,
-    StepState,
-    open_history,
-)
+from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.engine.customer_rows import KnownAccount
+from runbook_lib.engine.journal_summary import JournalSummary, summarize
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
 from runbook_lib.engine.tenant_names import tenants_of
@@ -65,10 +52,11 @@ from runbook_lib.evidence.reports.tenant_status import (
     TenantStatus,
     sorted_statuses,
 )
+from runbook_lib.run.advice import next_step
+from runbook_lib.run.history import History
+from runbook_lib.run.journal import Journal
 
 NEVER_RUN = "Nobody has run it yet"
-# The clocks of two machines may differ so far.
-_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +134,6 @@ def read_tenants(
     return TenantsOverview(ordered, customers, [*notices, *watch.notices])
 
 
-def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
-    """
-    Return a tenant's findings that polls of a watch have confirmed; empty if no poll can be read.
-    """
-    with ExitStack() as stack:
-        watch = _Watch(stack, evidence_folder(evidence))
-        return polls_of(watch.rows_of(tenant, connector).steps, now)
-
-
 def read_tenant(
     tenant: str,
     connector: str,
@@ -170,8 +149,7 @@ def read_tenant(
     Raises `JournalError` for a journal that cannot be understood.
     """
     # NOTE: the current settings belong to one tenant, and would void attestations about others.
-    journal = Journal(journal_path(folder, tenant, connector))
-    key = read_key(journal.path.parent)
+    journal = Journal(journal_path(folder, tenant, connector), clock=lambda: now)
     run = RunView(
         procedure=find_procedure(connector),
         settings=Settings({}, {}),
@@ -179,100 +157,47 @@ def read_tenant(
         tenant=tenant,
         mode=Mode.HEADLESS,
         run_id=new_run_id(),
-        key=key or FingerprintKey(),
-        reader=HistoryReader(journal, key),
-        clock=lambda: now,
-        polls=polls_of(rows.steps, now),
-        has_exchanges=False,
+        key=read_key(journal.path.parent) or FingerprintKey(),
     )
-    with journal.held_open():
-        history = run.history
-        whole = run.whole_state
-        sealed = run.last_sealed
-        last = history.run(history.last_run)
-        following = next_step(whole)
-        return KnownTenant(
-            tenant=tenant,
-            procedure=run.procedure,
-            state=whole,
-            next_id=following.step.step.id if following else "",
-            failing_since=_failing_since(history, rows.steps, whole.steps),
-            watched=rows.tenant,
-            is_watch_readable=rows.is_readable,
-            unanswered=[*_unanswered(history, rows.steps)],
-            problems=rows.problems,
-            accounts=rows.accounts,
-            values=_link_values(run),
-            run_outcome=RunOutcome(sealed[1].outcome) if sealed and sealed[1].outcome else None,
-            run_on=whole.started_on if last else "",
-            sealed_on=sealed_on(sealed[0].name) if sealed else "",
-            bundle=sealed[0].relative_to(folder).as_posix() if sealed else "",
-            file=file,
-        )
+    summary = summarize(run)
+    state = summary.state
+    following = next_step(state, run.procedure)
+    bundle = journal.path.parent / summary.bundle if summary.bundle else None
+    return KnownTenant(
+        tenant=tenant,
+        procedure=run.procedure,
+        state=state,
+        next_id=following.step.id if following else "",
+        failing_since=_failing_since(summary, rows.steps),
+        watched=rows.tenant,
+        is_watch_readable=rows.is_readable,
+        unanswered=[
+            (max(row.unanswered_since, summary.answered_on.get(row.check, "")), row.unanswered)
+            for row in rows.steps
+            if row.unanswered_since
+        ],
+        answered_on=max((row.seen_on for row in rows.steps if _is_answered(row)), default=""),
+        problems=rows.problems,
+        accounts=rows.accounts,
+        values=summary.values,
+        run_outcome=summary.outcome,
+        run_on=state.started_on,
+        sealed_on=sealed_on(bundle.name) if bundle else "",
+        bundle=bundle.relative_to(folder).as_posix() if bundle else "",
+        unsealed=summary.unsealed,
+        file=file,
+    )
 
 
-def _link_values(run: RunView) -> dict[str, Value]:
-    """Return the values of links, as runs recorded them; practice never links to real systems."""
-    values = run.values_on_record
-    is_practice = True in run.history.index.practice or is_sandbox(values)
-    return on_this_machine(values) if is_practice else values
+def _is_answered(row: WatchedStep) -> bool:
+    """Return whether a remote system has answered; a row may be about a confirmation, too."""
+    is_unknown = (None, Outcome.INCONCLUSIVE, Outcome.ATTESTED)
+    return (row.current and row.current.outcome) not in is_unknown
 
 
-def polls_of(rows: Iterable[WatchedStep], now: datetime) -> Polls:
-    """
-    Return the confirmed results of polls, as findings.
-
-    A result of a later time has a wrong time, so its order is not known.
-    """
-    latest = timestamp(now + _CLOCKS_DIFFER)
-    polls: dict[str, tuple[PolledFinding, ...]] = {}
-    for row in rows:
-        current = row.current
-        is_dated = bool(row.seen_on) and row.seen_on <= latest
-        if current is None or not is_dated or current.outcome is Outcome.ATTESTED:
-            continue
-        finding = Finding(
-            outcome=current.outcome,
-            code=current.code,
-            reason=current.reason,
-            check=row.check,
-            limits=tuple(current.limits),
-            facts=current.facts,
-        )
-        polled_finding = PolledFinding(finding, row.since, row.seen_on)
-        polls[row.step] = (*polls.get(row.step, ()), polled_finding)
-    return polls
-
-
-def _unanswered(history: History, rows: Iterable[WatchedStep]) -> Iterator[tuple[str, str]]:
-    """Yield since when a watch gets no answer to a check, and no run has got one; and why."""
-    for row in rows:
-        if row.unanswered_since:
-            answered = [
-                entry.at
-                for entry in history.recent(row.step)
-                if isinstance(entry.data, StepChecked)
-                for finding in entry.data.findings
-                if finding.check == row.check and finding.outcome is not Outcome.INCONCLUSIVE
-            ]
-            yield max([row.unanswered_since, *answered[-1:]]), row.unanswered
-
-
-def _failing_since(
-    history: History, rows: Iterable[WatchedStep], steps: Mapping[str, StepState]
-) -> dict[str, str]:
-    """Return since when the newest checks of each step fail, as far as recent lines show it."""
-    since: dict[str, str] = {}
-    failing = [name for name, step in steps.items() if not step.is_settled]
-    for step in failing:
-        for entry in reversed(history.recent(step)):
-            if not isinstance(entry.data, StepChecked):
-                continue
-            seen = combine(entry.data.findings)
-            if seen is None or seen.outcome in (Outcome.VERIFIED, Outcome.WAITING):
-                break
-            if seen.outcome is Outcome.FAILED:
-                since[step] = entry.at
+def _failing_since(summary: JournalSummary, rows: Iterable[WatchedStep]) -> dict[str, str]:
+    """Return since when the newest checks of each step fail, in runs or for the watch."""
+    since = dict(summary.failing_since)
     for row in rows:
         if row.current and row.current.outcome is Outcome.FAILED and row.seen_on:
             since[row.step] = min(filter(None, (since.get(row.step, ""), row.since)))
@@ -318,11 +243,11 @@ def _not_installed(tenant: str, connector: str, folder: Path) -> TenantStatus:
     package = None
     is_practice = False
     with suppress(RunbookError, OSError):
-        history = open_history(journal_path(folder, tenant, connector).parent).read()
-        is_practice = True in history.index.practice
-        last = history.run(history.last_run)
-        if last and last.started:
-            package = history.read(last.started).data.procedure.package
+        history = History()
+        history.add_lines(Journal(journal_path(folder, tenant, connector)).read_all())
+        is_practice = True in history.practice
+        last = history.runs.get(history.last_run)
+        package = last.started.procedure.package if last else None
     name = f"{package.name} {package.version}, from its source" if package else "that brings it"
     status = unusable_status(
         tenant,

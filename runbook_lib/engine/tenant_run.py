@@ -5,18 +5,17 @@ A run: opens a tenant's journal, performs steps, records attestations, resumes.
 from __future__ import annotations
 
 import os
-import platform
 import secrets as randomness
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert, structs
+from msgspec import structs
 
 from runbook_lib.config.credential_stores import CredentialStore, load_stored_credentials
-from runbook_lib.config.runner_settings import NOTIFY, RUNNER, inputs_of
+from runbook_lib.config.runner_settings import RUNNER, inputs_of
 from runbook_lib.config.settings import (
     Settings,
     find_env_file,
@@ -34,55 +33,28 @@ from runbook_lib.config.workspace import (
     require_evidence_here,
     tenant_name,
 )
+from runbook_lib.connectors.check_registry import code_digest
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import Vendor, vendor_of
-from runbook_lib.connectors.registry import known_variables, package_of, require_connector
-from runbook_lib.core.advice import is_checkable
-from runbook_lib.core.attestation_rules import bind
-from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
-from runbook_lib.core.conclusion import Conclusion, combine
+from runbook_lib.connectors.registry import known_variables, require_connector
+from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
-    DATA,
-    FORMAT_VERSION,
     Attestation,
+    AttestationKind,
     Binding,
-    CarriedResult,
-    ChangeIntended,
-    CheckBasis,
-    CredentialGiven,
-    CredentialSaved,
-    EventType,
+    Finding,
     FleetRun,
-    InputGiven,
     Mode,
     ModelStruct,
-    NotebookFinished,
     NotRunReason,
     Outcome,
-    ProcedureName,
     Remark,
-    RunFinished,
-    RunInterrupted,
-    RunJoined,
-    RunStarted,
-    StepChecked,
-    StepStarted,
     Value,
 )
-from runbook_lib.core.procedure import Input, Procedure, Step
+from runbook_lib.core.procedure import Check, Input, Procedure, Step, step_name
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.core.run_state import (
-    EVERY_STEP,
-    FOUR_EYES,
-    History,
-    HistoryReader,
-    RunState,
-    StepState,
-    blocking_failure,
-)
 from runbook_lib.engine.check_runner import (
     CheckResult,
     Performed,
@@ -90,23 +62,38 @@ from runbook_lib.engine.check_runner import (
     RunningChecks,
     perform_checks,
 )
-from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.provider_sessions import ProviderSessions
-from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.run_view import RunView, needs_of
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.response_cache import ResponseCache
+from runbook_lib.run.advice import is_checkable
+from runbook_lib.run.earlier import EndedResult
+from runbook_lib.run.events import (
+    ChangeIntended,
+    EarlierResult,
+    KnownErrorText,
+    RunFinished,
+    RunStarted,
+    StepChecked,
+    ValuesGiven,
+    ValuesJudged,
+)
+from runbook_lib.run.fold import EVERY_STEP, FOUR_EYES, Decision, decide
+from runbook_lib.run.history import History
+from runbook_lib.run.journal import Journal
+from runbook_lib.run.state import StepState
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
-_NOT_RECORDED = frozenset(item.name for item in NOTIFY)
 _ALL_OR_NONE = (
     "To run for real, take the addresses of this machine out of the settings; to practise, name "
     "every address of that company on this machine. Nothing was done."
 )
-_PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
+# Outcomes of steps whose known errors belong into the record.
+_OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
 
 
 def new_run_id() -> str:
@@ -146,16 +133,7 @@ def open_run(
     folder = evidence_folder(evidence)
     journal = Journal(journal_path(folder, name, procedure.id))
     stored = read_key(journal.path.parent)
-    reader = HistoryReader(journal, stored)
-    history = reader.read()
-    read = [item for item in inputs_of(procedure) if item.name not in withheld]
-    settings = load_stored_credentials(read, settings, history.index.credentials)
-    if not run_id and mode == Mode.INTERACTIVE:
-        # A second kernel joins the open walkthrough.
-        unfinished = history.run(history.unfinished_run)
-        if unfinished and unfinished.mode == Mode.INTERACTIVE:
-            run_id = history.unfinished_run
-    return Run(
+    run = Run(
         procedure=procedure,
         settings=settings,
         journal=journal,
@@ -163,9 +141,16 @@ def open_run(
         mode=mode,
         run_id=run_id or new_run_id(),
         key=stored or key or FingerprintKey(),
-        reader=reader,
         env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
     )
+    history = run.history
+    read = [item for item in run.inputs if item.name not in withheld]
+    settings = load_stored_credentials(read, settings, history.credentials)
+    unfinished = history.runs.get(history.unfinished_run)
+    if not run_id and mode == Mode.INTERACTIVE and unfinished and unfinished.started.mode == mode:
+        # A second kernel joins the open walkthrough.
+        run_id = history.unfinished_run
+    return replace(run, settings=settings, run_id=run_id or run.run_id)
 
 
 def open_known(
@@ -183,7 +168,7 @@ def open_known(
     """
     named: dict[str, Any] = {"tenant": tenant, "evidence": evidence, "env_file": env_file}
     run = open_run(procedure, {}, mode=Mode.HEADLESS, environ=environ, **named)
-    is_practice = True in run.history.index.practice
+    is_practice = True in run.history.practice
     return replace(run, settings=Settings()) if is_practice and not run.is_sandbox else run
 
 
@@ -263,7 +248,7 @@ class Run(RunView):
             if item.name in self.settings.secrets:
                 self.redactor.learn(self.settings.secrets[item.name], item.credential)
         self.redactor.allow(self.values.values())
-        self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
+        self._exchanges = ExchangeWriter(self._write)
         self._connections = ProviderSessions(
             self.procedure.providers,
             self.redactor,
@@ -273,16 +258,13 @@ class Run(RunView):
 
     def _is_practice(self, values: Mapping[str, Value]) -> bool:
         """Return whether a run with these values, or an earlier one of the tenant, is practice."""
-        return is_sandbox(values) or True in self.history.index.practice
+        return is_sandbox(values) or True in self.history.practice
 
     def _is_tenants_secret(self, text: str) -> bool:
         """Return whether the journal has the fingerprint of `text`, from any run of this tenant."""
-        index = self.history.index
-        fingerprints = [
-            value for source in (index.recorded, index.replaced) for value in source.values()
-        ]
+        known = self.history.fingerprints
         names = [item.name for item in self.inputs if item.secret]
-        return any(self.key.of_secret(name, Secret(text)) in fingerprints for name in names)
+        return any(self.key.of_secret(name, Secret(text)) in known for name in names)
 
     def require_practice(self) -> None:
         """Raise `SettingsError` unless this run is practice: its own values may lead elsewhere."""
@@ -331,56 +313,67 @@ class Run(RunView):
         history = self.history
         require_within_reach(self.procedure, self.values)
         refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
-        begun = history.run(self.run_id)
-        if begun is not None and begun.started:
-            self._join(history)
+        if self.run_id in history.runs:
+            self._join()
             return
         self.require_whole_journal()
-        self.key = keep_key(self.journal.path.parent, self.key)
-        values = self.values
-        started = RunStarted(
-            format_version=FORMAT_VERSION,
-            tenant=self.tenant,
-            procedure=ProcedureName(
-                id=self.procedure.id,
-                version=self.procedure.version,
-                digest=self.procedure.digest,
-                package=package_of(self.procedure.id),
-            ),
-            mode=self.mode,
-            sandbox=is_sandbox(values),
-            # NOTE: people's addresses are no part of the evidence.
-            parameters={name: value for name, value in values.items() if name not in _NOT_RECORDED},
-            credentials=tuple(sorted(self.settings.secrets)),
-            fingerprints=self.fingerprints(),
+        self.key = keep_key(self.home, self.key)
+        is_interactive = self.mode == Mode.INTERACTIVE
+        asked = self.procedure.permits.intersection(rechecks) if may_spend else frozenset[str]()
+        waiting = self.whole_state.steps if history.runs else ()
+        started = structs.replace(
+            self.beginning(),
             # NOTE: it has the lock, so a run without an end was cut off.
-            resumes=history.cut_off_run if self.mode != Mode.INTERACTIVE else "",
-            environment=_environment(),
+            resumes="" if is_interactive else history.cut_off_run,
+            earlier={} if is_interactive else self._earlier_results(asked),
+            waiting={
+                step.id: step.waiting_since
+                for step in waiting
+                if step.waiting_since and not step.by_person
+            },
             fleet_run=fleet_run,
             not_run=not_run,
-            rechecks=tuple(sorted(self.procedure.permits.intersection(rechecks))),
             may_spend=may_spend,
         )
-        self._write(EventType.RUN_STARTED, started)
+        self._write(started)
 
     def require_whole_journal(self) -> None:
         """Raise `ChainError` if an older journal was put back: nothing could be sealed after it."""
-        from runbook_lib.evidence.chain import check_restored  # noqa: PLC0415  (loads signing)
+        from runbook_lib.evidence.rebuild import (  # noqa: PLC0415  (loads signing)
+            require_whole_journal,
+        )
 
-        check_restored(self._reader)
+        require_whole_journal(self.journal)
 
-    def _join(self, history: History) -> None:
+    def _join(self) -> None:
         """Record values that differ from those on record: attestations are bound to them."""
         names = {name for step in self.procedure.steps for name in step.subject}
         settings = {name: self.settings.values.get(name) for name in sorted(names)}
-        present = {name: value for name, value in settings.items() if value}
-        recorded = history.index.recorded
-        parameters = {n: value for n, value in present.items() if recorded.get(n) != value}
-        secrets = self.fingerprints()
-        fingerprints = {n: digest for n, digest in secrets.items() if recorded.get(n) != digest}
-        if parameters or fingerprints:
-            joined = RunJoined(parameters=parameters, fingerprints=fingerprints)
-            self._write(EventType.RUN_JOINED, joined)
+        self._give(
+            {name: value for name, value in settings.items() if value},
+            self.fingerprints(),
+            is_kept=False,
+        )
+
+    def _give(
+        self,
+        values: Mapping[str, Value],
+        fingerprints: Mapping[str, str] | None = None,
+        *,
+        is_kept: bool = True,
+    ) -> None:
+        """Record values that differ from those on record."""
+        history = self.history
+        known = history.given if is_kept else history.recorded
+        new = {name: value for name, value in values.items() if known.get(name) != value}
+        prints = {
+            name: digest
+            for name, digest in (fingerprints or {}).items()
+            if history.recorded.get(name) != digest
+        }
+        if new or prints:
+            self.redactor.allow(new.values())
+            self._write(ValuesGiven(values=new, fingerprints=prints, is_kept=is_kept))
 
     def perform(
         self, step_id: str, under_way: RunningChecks | None = None, *, is_asked: bool = True
@@ -392,44 +385,112 @@ class Run(RunView):
         disk before this returns, with whether somebody asked for the check.
         """
         step = self.step(step_id)
-        self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
-        prepared = PreparedChecks(self.subject(self.history), lambda: ((), ""))
-        if not blocking_failure(step, self.state.steps):
+        prepared = PreparedChecks(self.known_subject, lambda: ((), ""))
+        if not any(self.state.step(name).blocks_dependents for name in step.requires):
             performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
-        subject = prepared.subject
-        findings = [result.finding for result in results]
-        facts = {name: value for finding in findings for name, value in finding.facts.items()}
-        self.redactor.allow(facts.values())
-        bound = {name: value for name, value in facts.items() if name in step.subject}
-        binding = bind(step, subject, bound)
+        if prepared.due and not results:
+            unchecked = f"{prepared.due.reason} {unchecked}".strip()
+        self.record_results(
+            step,
+            results,
+            prepared.values,
+            unchecked=unchecked,
+            is_asked=is_asked,
+            due_on=prepared.due.since if prepared.due else "",
+        )
+        facts = {name: value for result in results for name, value in result.finding.facts.items()}
+        inputs = {item.name for item in self.inputs} - self.settings.values.keys()
+        self._give({name: value for name, value in facts.items() if name in inputs and value})
+        self._check_after(step)
+        return self.state.step(step.id)
 
-        checked = tuple(
+    def record_results(
+        self,
+        step: Step,
+        results: Sequence[CheckResult],
+        values: Mapping[str, Value],
+        *,
+        unchecked: str = "",
+        is_asked: bool = False,
+        due_on: str = "",
+    ) -> None:
+        """Record results of a step's checks about `values`, and what they accept or refuse."""
+        facts = {name: value for result in results for name, value in result.finding.facts.items()}
+        self.redactor.allow(facts.values())
+        findings = tuple(
             structs.replace(result.finding, exchanges=self._exchanges.write(result.seen))
             for result in results
         )
-        performed_checks = {finding.check for finding in checked}
-        due = prepared.due
-        end = StepChecked(
-            findings=checked,
-            unchecked=f"{due.reason} {unchecked}".strip() if due and not findings else unchecked,
+        made = {finding.check for finding in findings}
+        spending = [check for check in step.checks if check.side_effect and check.id in made]
+        providers = self.procedure.providers
+        checked = StepChecked(
+            findings=findings,
+            binding=self.bind(step, values, facts=facts, needs=needs_of(self.procedure, spending)),
+            unchecked=unchecked,
             automatic=not is_asked,
-            binding=binding,
-            bases=tuple(
-                _filled(basis, bound) for basis in prepared.bases if basis.check in performed_checks
+            code_digests={check.id: digest for check in spending if (digest := code_digest(check))},
+            known_errors=self._known_errors(step, results),
+            due_on=due_on,
+            faults=tuple(
+                result.finding.check
+                for result in results
+                if shows_fault(result.finding, (sent.redacted() for sent in result.seen), providers)
             ),
-            carried=prepared.carried,
-            due_on=due.since if due else "",
         )
-        self._write(EventType.STEP_CHECKED, end, step=step.id)
-        inputs = {item.name for item in self.inputs}
+        verdicts = self._verdicts(findings, checked.binding, step)
+        self._write(checked, *([verdicts] if verdicts else []), step=step.id)
+
+    def _known_errors(
+        self, step: Step, results: Iterable[CheckResult]
+    ) -> tuple[KnownErrorText, ...]:
+        """Return the known errors in what a reviewer said, and in responses of open results."""
+        said = self.state.step(step.id).attestation
+        words = [said.note] if said and said.kind is AttestationKind.DECLINED else []
+        responses: list[object] = []
+        for result in results:
+            if result.finding.outcome in _OPEN:
+                words += [result.finding.reason, *result.finding.quotes]
+                responses += [sent.redacted().response for sent in result.seen]
+        here = step_name(self.procedure.numbers[step.id], step.title)
+        return tuple(
+            KnownErrorText(
+                shown=error.shown[0],
+                meaning=error.meaning,
+                causes=tuple(cause.sentence for cause in error.causes),
+                advice=error.advice_at(here),
+                source=error.source,
+                seen=seen,
+            )
+            for error, seen in step.rank_seen(step.known_errors, " ".join(words), responses)
+            if seen
+        )
+
+    def _verdicts(
+        self, findings: Iterable[Finding], binding: Binding, step: Step
+    ) -> ValuesJudged | None:
+        """Return the values that the findings newly accept, or refuse; `None` without any."""
+        history = self.history
+        known: Mapping[str, Value | None] = {**history.recorded, **binding.subject}
+        accepted: dict[str, Value] = {}
+        refused: dict[str, Value] = {}
+        before: dict[str, Value] = {}
         for finding in findings:
-            for name, value in finding.facts.items():
-                if name in inputs and name not in self.settings.values and value:
-                    self.record_input(name, value)
-        self._check_after(step)
-        return self.state.steps[step.id]
+            for name in finding.accepts:
+                value = binding.subject.get(name)
+                if value and history.is_news(name, value):
+                    accepted[name] = value
+            for name in finding.refuses:
+                if value := known.get(name):
+                    refused[name] = value
+        for name in refused.keys() & set(step.subject):
+            usable = [value for value in history.earlier_values(name) if value != refused[name]]
+            before |= {name: usable[0]} if usable else {}
+        if not (accepted or refused):
+            return None
+        return ValuesJudged(accepted=accepted, refused=refused, before=before)
 
     def _check_after(self, step: Step) -> None:
         """
@@ -438,23 +499,24 @@ class Run(RunView):
         Checks with a side effect run too: a person asked for the check, or named its inputs.
         """
         state = self.state
-        if not state.steps[step.id].is_settled:
+        if not state.step(step.id).is_settled:
             return
-        for other in state.steps.values():
-            is_tried = other.is_worked_on and other.conclusion.outcome is not Outcome.VERIFIED
-            is_waited_for = step.id in other.step.checkable_after
-            can_ask = not all(self.lacking(check) for check in other.step.checks)
+        for other in self.procedure.steps:
+            known = state.step(other.id)
+            is_tried = known.is_worked_on and known.outcome is not Outcome.VERIFIED
+            is_waited_for = step.id in other.checkable_after
+            can_ask = not all(self.lacking(check) for check in other.checks)
             if is_waited_for and is_tried and can_ask and is_checkable(state, other):
-                self.perform(other.step.id, is_asked=False)
+                self.perform(other.id, is_asked=False)
 
-    def preview(self, steps: Sequence[Step]) -> dict[str, Conclusion | None]:
+    def preview(self, steps: Sequence[Step]) -> dict[str, Decision | None]:
         """
-        Check the steps in one snapshot without recording it; return a conclusion for each id.
+        Check the steps in one snapshot without recording it; return a decision for each id.
 
         `None` stands for a step without a result.
         """
         return {
-            name: combine(tuple(result.finding for result in results))
+            name: decide([result.finding for result in results], None)
             for name, results in self.peek(steps).items()
         }
 
@@ -473,12 +535,13 @@ class Run(RunView):
         cache = ResponseCache()
         values = self._without_withheld(self.values)
         answers = self._confirmed_answers()
-        earlier = self._earlier_results() if is_recorded else None
         return RunningChecks(
             steps,
-            lambda step: self._prepared(step, cache, on_exchanges, answers, earlier),
+            lambda step: self._prepared(
+                step, cache, on_exchanges, answers, is_recorded=is_recorded
+            ),
             is_permitted=lambda check: any(values.get(name) for name in check.allowed_by),
-            attestations={name: state.attestation for name, state in self.state.steps.items()},
+            attestations={step.id: step.attestation for step in self.state.steps},
         )
 
     def say(self, remarks: Iterable[Remark]) -> None:
@@ -489,32 +552,27 @@ class Run(RunView):
         neither recorded nor bound again. The logged-in user is recorded beside the name.
         """
         history = self.history
-        subject = self.subject(history)
-        recorded_entries = history.index.entries - {""}
-        values = {**history.index.recorded, **self.values}
+        entries = set(history.entries)
+        values = {**history.recorded, **self.values}
         login = logged_in()
-        for remark in remarks:
-            if remark.entry in recorded_entries:
+        for step_id, statement in remarks:
+            if statement.entry in entries:
                 continue
-            step = self.step(remark.step)
-            event = f"step.{remark.kind}"
-            statement: Any = structs.replace(remark, login=login)
-            if isinstance(remark, Attestation):
-                sentence = remark.sentence or step.sentence
-                binding = bind(step, subject, remark.binding.subject, sentence)
-                app = _app_of(binding, values)
-                statement = structs.replace(statement, binding=binding, sentence=sentence, **app)
-            self._write(event, convert(statement, DATA[event], from_attributes=True), step=step.id)
-
-    def record_input(self, name: str, value: Value) -> None:
-        """Record a value that a person gave, for every later run."""
-        self.redactor.allow([value])
-        if self.history.index.given.get(name) != value:
-            self._write(EventType.INPUT_GIVEN, InputGiven(name=name, value=value))
+            step = self.step(step_id)
+            said = structs.replace(statement, login=login)
+            if isinstance(said, Attestation):
+                binding = self.bind(step, given=said.binding.subject)
+                said = structs.replace(
+                    said,
+                    binding=binding,
+                    sentence=said.sentence or step.sentence,
+                    **_app_of(binding, values),
+                )
+            self._write(said, step=step.id)
 
     def give(self, name: str, value: Value) -> None:
-        """Use a value that a person typed, and record it."""
-        self.record_input(name, value)
+        """Use a value that a person typed, and record it for every later run."""
+        self._give({name: value})
         values = {**self.settings.values, name: value}
         self.settings = replace(self.settings, values=values)
 
@@ -529,10 +587,8 @@ class Run(RunView):
         self.redactor.learn(secret, item.credential)
         secrets = {**self.settings.secrets, item.name: secret}
         self.settings = replace(self.settings, secrets=secrets)
-        fingerprint = self.fingerprints().get(item.name)
-        if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
-            given = CredentialGiven(name=item.name, fingerprint=fingerprint)
-            self._write(EventType.CREDENTIAL_GIVEN, given)
+        fingerprints = self.fingerprints()
+        self._give({}, {name: fingerprints[name] for name in (item.name,) if name in fingerprints})
 
     @property
     def _owner(self) -> str:
@@ -542,43 +598,23 @@ class Run(RunView):
     def save_secret(self, item: Input, store: CredentialStore) -> None:
         """Save the credential to `store`; the journal gets a reference, never the value."""
         reference = store.save(self._owner, item, self.settings.secrets[item.name])
-        saved = CredentialSaved(name=item.name, reference=reference)
-        self._write(EventType.CREDENTIAL_SAVED, saved)
+        self._write(ValuesGiven(saved={item.name: reference}))
 
     def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
         """Remove the credential from this run and from `stores`."""
         for store in stores:
             store.forget(self._owner, item)
-        if item.name in self.history.index.credentials:
-            forgotten = CredentialSaved(name=item.name, reference="")
-            self._write(EventType.CREDENTIAL_SAVED, forgotten)
+        if item.name in self.history.credentials:
+            self._write(ValuesGiven(saved={item.name: ""}))
         self.redactor.release(item.credential)
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
         }
         self.settings = replace(self.settings, secrets=remaining)
 
-    def interrupt(self, reason: str) -> None:
-        """Record that this run was interrupted."""
-        self._write(EventType.RUN_INTERRUPTED, RunInterrupted(reason=reason))
-
-    def finish_notebook(self) -> None:
-        """Record that every cell of the notebook ran."""
-        self._write(EventType.NOTEBOOK_FINISHED, NotebookFinished())
-
-    def finish(self, environment: Mapping[str, str] | None = None) -> RunState:
-        """
-        Record the end of this run, with its versions and system, and return its state.
-
-        Earlier checks whose lines contain a secret that is known by now count as inconclusive.
-        """
-        from runbook_lib.evidence.leaks import withhold_leaks  # noqa: PLC0415  (loads signing)
-
-        withhold_leaks(self._reader, self.redactor)
-        self._folded = None
-        finished = RunFinished(outcome=self.state.outcome, environment=environment or {})
-        self._write(EventType.RUN_FINISHED, finished)
-        return self.state
+    def finish(self, environment: Mapping[str, str] | None = None, broken: str = "") -> None:
+        """Record the end of this run, with its versions and why its notebook broke off."""
+        self._write(RunFinished(environment=environment or {}, broken=broken))
 
     @property
     def used_calls(self) -> float:
@@ -594,25 +630,21 @@ class Run(RunView):
         vendor = vendor_of(self.procedure)
         self._connections.count_call(str(self.values.get(vendor.client_id.name, "")))
 
-    def save_index(self) -> None:
-        """Save the journal's index, so that the next reader need not read every line."""
-        self._reader.read()
-        self._reader.save(self.key)
-
     def share(self, pools: ConnectionPools) -> None:
         """Use the connections of other runs from now on; they stay open when this one closes."""
         self._connections.pools = pools
 
     def close(self) -> None:
-        """Close every connection that is not shared."""
+        """Close every connection that is not shared, and drop the journal's lines from memory."""
         self._connections.close()
+        self.journal.forget()
+        self._folded.clear()
 
     @property
     def _started(self) -> RunStarted | None:
-        """The line that begins this run, if the journal has it."""
-        history = self.history
-        begun = history.run(self.run_id)
-        return history.read(begun.started).data if begun and begun.started else None
+        """The beginning of this run, if the journal has it."""
+        known = self.history.runs.get(self.run_id)
+        return known.started if known else None
 
     def _without_withheld(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return `values` without the settings that permit side effects, if this run has none."""
@@ -621,46 +653,34 @@ class Run(RunView):
         withheld = frozenset() if may_spend else self.procedure.permits
         return {name: value for name, value in values.items() if name not in withheld}
 
-    def _earlier_results(self) -> EarlierResults:
-        history = self.history
-        return EarlierResults(
-            procedure=self.procedure,
-            tenant=self.tenant,
-            evidence=self.evidence,
-            history=history,
-            values=self.subject(history).values,
-            now=self.clock(),
-        )
+    def _earlier_results(self, asked: Collection[str]) -> dict[str, EarlierResult]:
+        """Return the earlier results that count instead of checks, unless `asked` permits these."""
+        earlier: dict[str, EarlierResult] = {}
+        wanted = {name for name in asked if self.values.get(name)}
+        for step in self.procedure.steps:
+            for check in step.checks:
+                if check.always_has_side_effect and wanted.isdisjoint(check.allowed_by):
+                    known = self.find_earlier(step, check)
+                    if isinstance(known, EarlierResult):
+                        earlier[check.id] = known
+        return earlier
 
-    def _carried(
-        self, step: Step, earlier: EarlierResults | None
-    ) -> tuple[dict[str, CarriedResult], OutdatedResult | None]:
+    def _due(self, step: Step, checks: Iterable[Check]) -> EndedResult | None:
         """
-        Return the earlier results that count instead of checks of `step`, by the check's id.
+        Return why an earlier result of a check that cannot be made does not count.
 
-        And why such a result does not count, if one does not; a check that was never made is due
-        if a setting permits it and this run may not. In the walkthrough all earlier checks count,
-        and one that a person asks for is made.
+        A check that was never made is due if a setting permits it and this run may not.
         """
         started = self._started
-        if earlier is None or started is None or self.mode == Mode.INTERACTIVE:
-            return {}, None
-        carried = dict[str, CarriedResult]()
-        due = None
-        asked = {name for name in started.rechecks if self.values.get(name)}
-        for check in step.checks:
-            is_asked_for = not asked.isdisjoint(check.allowed_by)
-            if not check.always_has_side_effect or (is_asked_for and started.may_spend):
-                continue
-            earlier_result = earlier.find(step, check)
-            if isinstance(earlier_result, EarlierResult):
-                carried[check.id] = earlier_result.result
-            else:
-                due = due or earlier_result
-            is_permitted = any(map(self.values.get, check.allowed_by))
-            if check.id not in carried and is_permitted and not started.may_spend:
-                due = due or OutdatedResult("", self.clock().date().isoformat())
-        return carried, due
+        if started is None or self.mode == Mode.INTERACTIVE:
+            return None
+        for check in checks:
+            known = self.find_earlier(step, check)
+            if isinstance(known, EndedResult):
+                return known
+            if not started.may_spend and any(map(self.values.get, check.allowed_by)):
+                return EndedResult("", self.clock().date().isoformat())
+        return None
 
     def _prepared(
         self,
@@ -668,18 +688,20 @@ class Run(RunView):
         cache: ResponseCache,
         on_exchanges: OnExchanges,
         answers: frozenset[str],
-        earlier: EarlierResults | None,
+        *,
+        is_recorded: bool,
     ) -> PreparedChecks:
         """Return the checks of `step` with the values that are known now."""
         known = self.values
         secrets = self.settings.secrets
         values = self._without_withheld(known)
-        carried, due = self._carried(step, earlier)
-        checks = tuple(check for check in step.checks if check.id not in carried)
+        started = self._started
+        counted = started.earlier if started and is_recorded else {}
+        checks = tuple(check for check in step.checks if check.id not in counted)
 
         def announce_change(text: str) -> None:
             cache.clear()
-            self._write(EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id)
+            self._write(ChangeIntended(change=text), step=step.id)
 
         def open_context() -> CheckContext:
             return CheckContext(
@@ -704,25 +726,16 @@ class Run(RunView):
             lacking=lacking.__getitem__,
             doubts=step.doubts(values),
         )
-        performed = [check for check in checks if check.side_effect and not lacking[check]]
-        bases = [earlier.basis(step, check) for check in performed] if earlier else []
-        is_due = any(check.always_has_side_effect and lacking[check] for check in checks)
+        left = [check for check in checks if check.always_has_side_effect and lacking[check]]
         return PreparedChecks(
-            self.subject(self.history),
-            perform,
-            bases=tuple(basis for basis in bases if basis),
-            carried=tuple(carried.values()),
-            due=due if is_due else None,
+            self.known_subject, perform, due=self._due(step, left) if is_recorded else None
         )
 
     def _confirmed_answers(self) -> frozenset[str]:
         """Return the names of the answers that count: each is about a step of this procedure."""
-        chosen = (
-            state.step.sentences.get(state.attestation.binding.sentence_digest)
-            for state in self.state.steps.values()
-            if state.attestation is not None
-        )
-        return frozenset(answer.name for answer in chosen if answer is not None)
+        said = {step.attestation.sentence for step in self.state.steps if step.attestation}
+        answers = [answer for step in self.procedure.steps for answer in step.answers]
+        return frozenset(answer.name for answer in answers if answer.sentence in said)
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""
@@ -732,14 +745,10 @@ class Run(RunView):
         """Return a session to tell the operator something, which practice may do elsewhere too."""
         return self._connections.open_session(self.values, is_for_operator=True)
 
-    def _write(self, event: str, data: ModelStruct, *, step: str = "") -> None:
-        self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)
-
-
-def _filled(basis: CheckBasis, facts: Mapping[str, Value]) -> CheckBasis:
-    """Return `basis` with the values that the check itself has found."""
-    check_facts = {name: value for name, value in facts.items() if name in basis.values}
-    return structs.replace(basis, values={**basis.values, **check_facts})
+    def _write(self, *events: ModelStruct, step: str = "") -> int:
+        """Append events of this run, redacted; return the number of the first."""
+        redacted = (masked(event, self.redactor) for event in events)
+        return self.journal.append(*redacted, run=self.run_id, step=step)
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
@@ -755,7 +764,7 @@ def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
 def refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     """Raise `SettingsError` if earlier runs were practice and this one is real, or vice versa."""
     # NOTE: attestations count across runs; practice proves nothing real.
-    if history.index.practice <= {is_practice}:
+    if history.practice <= {is_practice}:
         return
     earlier, this_one = ("real", "practice") if is_practice else ("practice", "real")
     raise SettingsError(
@@ -771,11 +780,3 @@ def logged_in(environ: Mapping[str, str] = os.environ) -> str:
         return visible(environ.get("JUPYTERHUB_USER", ""), longest=200)
     except ValueError:
         return ""
-
-
-@cache
-def _environment() -> Mapping[str, str]:
-    from importlib.metadata import version  # noqa: PLC0415  (slow to import)
-
-    packages = {name: version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), "platform": platform.system(), **packages}

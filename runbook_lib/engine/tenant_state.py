@@ -15,11 +15,8 @@ from datetime import date, datetime, timedelta
 from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import DEFAULT
-from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.customer_letters import (
     app_name,
     fetch_sentence,
@@ -57,6 +54,9 @@ from runbook_lib.evidence.reports.tenant_status import (
     customers_title,
     days_until,
 )
+from runbook_lib.run.advice import failed_title, open_title, waits_for, what_to_do
+from runbook_lib.run.state import RunState, StepState
+from runbook_lib.run.waits import waits_in
 
 # A day so near is somebody's turn now, one within the second limit is shown as due later.
 _NOW_DAYS = 7
@@ -79,7 +79,7 @@ class KnownTenant:
     procedure: Procedure
     """The procedure of its connector."""
     state: RunState
-    """The journal's state, with the watch's confirmed results."""
+    """The journal's state."""
     next_id: str = ""
     """The id of the step that needs somebody next; empty if no step needs anybody."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +92,8 @@ class KnownTenant:
     """The problems that a watch has found."""
     unanswered: Sequence[tuple[str, str]] = ()
     """The checks to which neither a watch nor a run gets an answer: since when, and why."""
+    answered_on: str = ""
+    """The time of the watch's newest result that decides something."""
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -104,6 +106,8 @@ class KnownTenant:
     """The time of its newest bundle (ISO 8601); empty without one."""
     bundle: str = ""
     """The path of its newest bundle; empty without one."""
+    unsealed: int = 0
+    """The number of results that a watch has written since."""
     file: str = ""
     """The file of tenants that names it; empty if no file names it."""
 
@@ -118,12 +122,12 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
         items.append(unusable)
     unchecked_since, unchecked = _unchecked(known, now)
     polled_on = known.watched.last_polled_on if known.watched else ""
-    checked_on = max((step.checked_on for step in state.steps.values()), default="")
+    checked_on = max((step.checked_on for step in state.steps), default="")
     return TenantStatus(
         tenant=known.tenant,
         connector=known.procedure.id,
         connector_title=known.procedure.title,
-        is_practice=state.is_practice,
+        is_practice=state.sandbox,
         items=tuple(sorted(items, key=lambda item: item.urgency)),
         unchecked_since=unchecked_since,
         unchecked=unchecked,
@@ -132,8 +136,9 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
         sealed_on=known.sealed_on,
         outcome=known.run_outcome,
         bundle=known.bundle,
+        unsealed=known.unsealed,
         dashboard=_dashboard(known),
-        done=sum(step.is_settled for step in state.steps.values()),
+        done=sum(step.is_settled for step in state.steps),
         total=len(state.steps),
     )
 
@@ -182,7 +187,7 @@ def run_command(known: KnownTenant) -> str:
     tenant = shlex.quote(known.tenant)
     if known.file:
         return fleet_command(known.tenant, known.file)
-    if known.state.is_practice:
+    if known.state.sandbox:
         return ""
     return f"runbook run --tenant {tenant}{_connector_option(known.procedure.id)}"
 
@@ -279,22 +284,22 @@ def _days_unconfirmed(known: KnownTenant, now: datetime) -> int:
     """Return the number of days since a check last got an answer, once there are two; else 0."""
     answered = [
         step.checked_on
-        for step in known.state.steps.values()
+        for step in known.state.steps
         if any(finding.outcome is not Outcome.INCONCLUSIVE for finding in step.findings)
     ]
-    checked = parse_time(max(answered, default=""))
+    checked = parse_time(max([*answered, known.answered_on], default=""))
     days = (now - checked).days if checked else 0
     return days if days >= _UNCONFIRMED_AFTER_DAYS else 0
 
 
 def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]:
     listed = set()
-    for step in known.state.steps.values():
+    for step in known.state.steps:
         for item in _failing(known, step):
-            listed.add(step.step.id)
+            listed.add(step.id)
             yield item
-    for step, whom, _ in waits_in(known.state, today):
-        if step.step.id not in listed:
+    for step, whom, _ in waits_in(known.state, known.procedure, today):
+        if step.id not in listed:
             item = _waiting(known, step, whom, today)
             if item.is_next and item.group is ItemGroup.WAITING:
                 yield from _beside(known)
@@ -310,19 +315,19 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     A step that nobody has begun fails nothing, unless a watch found a problem there. Only the
     walkthrough has checked it.
     """
-    is_problem = any(p.is_open and p.step == step.step.id for p in known.problems)
+    is_problem = any(p.is_open and p.step == step.id for p in known.problems)
     if step.is_untouched and not is_problem:
         return
     findings = [(finding, cause_of(finding)) for finding in step.findings]
     causes = [(finding, meaning) for finding, meaning in findings if meaning]
-    if not causes and step.conclusion.outcome is not Outcome.FAILED:
+    if not causes and step.outcome is not Outcome.FAILED:
         return
     item = _item_of(known, step)
     item = replace(
         item,
         is_failing=True,
         # Not since when it waits for a decision.
-        since=known.failing_since.get(step.step.id, ""),
+        since=known.failing_since.get(step.id, ""),
         command=run_command(known),
         tenant_option=_only(known.tenant) if known.file else "",
     )
@@ -332,17 +337,20 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             cause=f"code {finding.code}",
             title=meaning.means.rstrip("."),
             stops=_stopped_by(known.procedure, finding, meaning),
-            advice=meaning.advice or what_to_do(step),
+            advice=meaning.advice or _advice(known, step),
             places=(replace(item.places[0], reason=finding.reason),),
         )
-    if step.conclusion.outcome is Outcome.FAILED and not causes:
-        stops = (broken_without(known.procedure, check.id) for check in step.step.checks)
+    if step.outcome is Outcome.FAILED and not causes:
+        stops = (
+            broken_without(known.procedure, check.id)
+            for check in known.procedure.step(step.id).checks
+        )
         yield replace(
             item,
             cause=f"{known.procedure.id} {failed_title(step)}",
             title=failed_title(step),
             stops=" ".join(filter(None, stops)),
-            advice=what_to_do(step),
+            advice=_advice(known, step),
         )
 
 
@@ -350,19 +358,19 @@ def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -
     """Return the item of a step that waits for somebody, or is the next one to do."""
     item = _item_of(known, step)
     due = step.due or step.ends_on
-    overdue = step.overdue_days(today)
+    overdue = step.overdue_days
     title = open_title(step)
     item = replace(
         item,
         title=title,
-        advice=_advice(step, is_overdue=overdue > 0),
+        advice=_advice(known, step),
         due=due,
         overdue_days=overdue,
     )
     if whom is WaitsFor.OUTSIDE_PARTY:
-        meaning = meaning_of(step.conclusion.code)
+        meaning = meaning_of(step.code)
         title = meaning.means.rstrip(".") if meaning else title
-        item = replace(item, title=title, usual_days=step.step.usual_days)
+        item = replace(item, title=title, usual_days=known.procedure.step(step.id).usual_days)
         if overdue:
             item = replace(item, title=f"{title}: it takes longer than usual")
         else:
@@ -379,28 +387,28 @@ def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -
 
 def _beside(known: KnownTenant) -> Iterator[OpenItem]:
     """Yield the first step that somebody here can do while a colleague has the next one."""
-    for step in known.state.steps.values():
-        is_open = step.conclusion.outcome in (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
-        if is_open and not (step.is_settled or step.assigned_to or waits_for(known.state, step)):
-            yield replace(_item_of(known, step), advice=what_to_do(step))
+    for step in known.state.steps:
+        is_open = step.outcome in (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
+        is_free = not (step.is_settled or step.assigned_to)
+        texts = known.procedure.step(step.id)
+        if is_open and is_free and not waits_for(known.state, texts):
+            yield replace(_item_of(known, step), advice=_advice(known, step))
             return
 
 
-def _advice(step: StepState, *, is_overdue: bool) -> str:
+def _advice(known: KnownTenant, step: StepState) -> str:
     if step.ends_on:
         return f"The confirmation ends on {step.ends_on}: look again, then confirm it."
-    return what_to_do(step, is_overdue=is_overdue)
+    return what_to_do(step, known.procedure.step(step.id))
 
 
 def _item_of(known: KnownTenant, step: StepState) -> OpenItem:
     """Return the fields that every item of a step has: place, time, person and page."""
-    step_id = step.step.id
-    name = f"{step.number} {step.step.title}"
-    links = (link.url(known.values) for link in step.step.links)
+    step_id = step.id
+    name = f"{step.number} {step.title}"
+    links = (link.url(known.values) for link in known.procedure.step(step.id).links)
     acknowledged = (_acknowledged(p) for p in known.problems if p.is_open and p.step == step_id)
-    place = ItemPlace(
-        id=step_id, name=name, outcome=step.conclusion.outcome, reason=step.conclusion.reason
-    )
+    place = ItemPlace(id=step_id, name=name, outcome=step.outcome, reason=step.reason)
     return OpenItem(
         group=ItemGroup.DUE_NOW,
         cause=f"{known.procedure.id} {step_id}",
@@ -429,14 +437,14 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
         left = days_until(due_item.day, today)
         if not due_item.is_end or left > _LATER_DAYS:
             continue
-        steps = known.state.steps.values()
+        steps = known.state.steps
         items = (_item_of(known, step) for step in steps)
         places = [place for item in items for place in item.places if place.name in due_item.places]
         renewals = (
             provider.behaviour.renewal_of(due_item.kind) for provider in known.procedure.providers
         )
         yield replace(
-            _item_of(known, known.state.steps[due_item.step]),
+            _item_of(known, known.state.step(due_item.step)),
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
             cause=f"ends {due_item.kind} {due_item.day}",
             title=due_item.headline,
@@ -554,7 +562,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             letter=letter_to(account, known.procedure, app_name(known.values))
             if has_letter
             else "",
-            is_practice=known.state.is_practice,
+            is_practice=known.state.sandbox,
         )
 
 

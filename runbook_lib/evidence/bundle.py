@@ -12,64 +12,30 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
-from msgspec import to_builtins
-
-from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.attachments import attachment_path, copy_attachment
-from runbook_lib.core.files import JOURNAL_NAME, remove, sync_folder
-from runbook_lib.core.journal import BEFORE_THE_FIRST, LineRef, read_lines
-from runbook_lib.core.json_text import write_json
-from runbook_lib.core.model import BundleSealed, JournalEnd
-from runbook_lib.core.redaction import Redactor
-from runbook_lib.core.run_state import HistoryReader, RunState, rests_on
+from runbook_lib.core.files import hold_lock, is_there, remove, sync_folder
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
-from runbook_lib.errors import RemoteError, TimestampError
-from runbook_lib.evidence.chain import STATEMENT_NAME, announce_bundle, chain_end
-from runbook_lib.evidence.journal_excerpt import (
-    CARRIED_NAME,
-    copy_carried,
-    copy_excerpt,
-    report_entries,
-)
-from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks, remote_texts_in
-from runbook_lib.evidence.record import (
-    RECORD_NAME,
-    SCHEMA_NAME,
-    JournalExcerpt,
-    Record,
-    build_record,
-    parse_record,
-    record_schema,
-)
-from runbook_lib.evidence.reports.renderer import render
-from runbook_lib.evidence.reports.report import run_report
-from runbook_lib.evidence.signing.keys import SigningKey, export_public_key, keep_public_key
-from runbook_lib.evidence.signing.statement import (
-    PAYLOAD_TYPE,
-    PROVENANCE,
-    TEST_RESULT,
-    ChainLink,
-    Resource,
-    digest,
-    provenance_predicate,
-    result_predicate,
-    sign_statement,
-    sigstore_bundle,
-)
+from runbook_lib.errors import JournalError, RemoteError, TimestampError, reason_of
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.signing.statement import Resource
+from runbook_lib.run.state import RunState
 
+STATEMENT_NAME = "statement.dsse.json"
 REPORT_NAME = "report.html"
-PROVENANCE_NAME = "provenance.dsse.json"
 SUMS_NAME = "SHA256SUMS"
 INSTRUCTIONS_NAME = "VERIFY.md"
-SIGSTORE_NAME = "statement.sigstore.json"
 TIMESTAMP_NAME = "statement.tsr"
+# Older journal lines: all lasting ones, and those that the run's state rests on.
+OLDER_NAME = "older.jsonl"
 # Made from the statement, so not among its subjects.
-UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
+UNSIGNED = (STATEMENT_NAME, TIMESTAMP_NAME)
+
+_LOCK_SECONDS = 120
+# The prefix of a complete bundle until it has its final name.
+SEALED_PREFIX = ".sealed-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +55,12 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class SealedBundle:
-    """A sealed bundle: its folder, its number in the chain, why it has no time-stamp."""
+    """A sealed bundle: its folder, its number in the chain, its run, why it has no time-stamp."""
 
     folder: Path
     sequence: int
-    unstamped: str
+    state: RunState
+    unstamped: str = ""
 
 
 def bundle_name(started_on: str, run_id: str) -> str:
@@ -114,74 +81,6 @@ def draft_bundle(beside: Path, run_id: str) -> Iterator[Path]:
             remove(folder)
 
 
-def write_record(
-    folder: Path, state: RunState, reader: HistoryReader, after: LineRef = BEFORE_THE_FIRST
-) -> Record:
-    """
-    Write a run's evidence into `folder`, and return the record.
-
-    It writes `record.json`, its schema, `report.html`, the attachments, the journal's lines `after`
-    the previous bundle, and older lines that still count.
-    """
-    journal = reader.journal
-    last = after
-    for line in read_lines(journal.path, after=after):
-        last = line.ref
-    excerpt = JournalExcerpt(
-        first=after.seq + 1, lines=last.seq, previous=after.digest, head=last.digest
-    )
-    copy_excerpt(reader, excerpt, after.end, last.end, folder)
-    carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
-    record = build_record(state, journal=excerpt, carried=carried)
-    for name, document in ((RECORD_NAME, to_builtins(record)), (SCHEMA_NAME, record_schema())):
-        _write(folder / name, write_json(document, indent=2) + "\n")
-    parse_record((folder / RECORD_NAME).read_bytes())
-    kept = journal.path.parent / "attachments"
-    for attachment in chain.from_iterable(step.attachments for step in record.steps):
-        copy_attachment(kept, folder / "attachments", attachment)
-    entries = report_entries(folder, record)
-    _write(folder / REPORT_NAME, run_report(record, entries, attachments=folder / "attachments"))
-    return record
-
-
-def seal_bundle(
-    folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
-) -> SealedBundle:
-    """
-    Add the record of the run to `folder`, sign the files, and make it the run's bundle.
-
-    All files are scanned for secrets first. Raises `LeakError` if one contains
-    a secret, `SigningError` if the key fails, `OSError` or `JournalError` if
-    writing fails; then there is no bundle. Sealing goes on without a time-stamp
-    if the authority refuses.
-    """
-    keys = keys_beside(reader.journal.path.parent)
-    with chain_end(reader) as (link, after):
-        record = write_record(folder, state, reader, after)
-        content = files_in(folder)
-        remote_words = RemoteHexStrings(
-            remote_texts_in(folder / name for name in (JOURNAL_NAME, CARRIED_NAME))
-        )
-        refuse_leaks(content, redactor, remote_words, _attached(record))
-        export_public_key(seal_with.key, keys)
-        keep_public_key(seal_with.key)
-        _write_statement(folder, record, seal_with, link)
-        unstamped = stamp_statement(folder, seal_with)
-        refuse_leaks(set(files_in(folder)) - set(content), redactor, remote_words)
-        flush_files(folder)
-        excerpt = record.journal
-        size = (folder / JOURNAL_NAME).stat().st_size
-        sealed = BundleSealed(
-            bundle=bundle_name(record.started_on, record.run_id),
-            sequence=link.sequence,
-            statement=digest((folder / STATEMENT_NAME).read_bytes()),
-            journal=JournalEnd(lines=excerpt.lines, head=excerpt.head, end=after.end + size),
-            fleet_run=record.fleet_run.id if record.fleet_run else "",
-        )
-        final = announce_bundle(reader, folder, record.run_id, sealed)
-    return SealedBundle(final, link.sequence, unstamped)
-
-
 def describe_file(path: Path, name: str) -> Resource:
     """Return digest and size of the file at `path`, under the name `name`."""
     with path.open("rb") as file:
@@ -192,46 +91,6 @@ def describe_file(path: Path, name: str) -> Resource:
 def checksum_text(resources: Iterable[Resource]) -> str:
     """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
     return "".join(f"{resource.sha256}  {resource.name}\n" for resource in resources)
-
-
-def verify_instructions(
-    record: Record, *, key_id: str, link: ChainLink, timestamp_authority: str
-) -> str:
-    """Return `VERIFY.md`: how to check the bundle with only `sha256sum` and `openssl`."""
-    return render(
-        "VERIFY.md",
-        record=record,
-        key_id=key_id,
-        link=link,
-        authority=timestamp_authority,
-        kind=PAYLOAD_TYPE,
-    )
-
-
-def _attached(record: Record) -> dict[str, str]:
-    """Return people's names for the files that they attached, by the files' names here."""
-    return {
-        attachment_path(Path(), attachment).name: f"{attachment.name}, attached to {step.id}"
-        for step in record.steps
-        for attachment in step.attachments
-    }
-
-
-def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainLink) -> None:
-    key = seal_with.key
-    authority = seal_with.timestamp_authority
-    made = provenance_predicate(record, materials=seal_with.materials)
-    envelope = sign_statement(key, describe_files(folder), PROVENANCE, made)
-    (folder / PROVENANCE_NAME).write_bytes(envelope)
-    text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)
-    _write(folder / INSTRUCTIONS_NAME, text)
-    _write(folder / SUMS_NAME, checksum_text(describe_files(folder)))
-    predicate = result_predicate(
-        record, link=link, configuration=seal_with.materials, timestamp_authority=authority
-    )
-    envelope = sign_statement(key, describe_files(folder), TEST_RESULT, predicate)
-    (folder / STATEMENT_NAME).write_bytes(envelope)
-    (folder / SIGSTORE_NAME).write_bytes(sigstore_bundle(envelope))
 
 
 def stamp_statement(folder: Path, seal_with: Seal) -> str:
@@ -267,5 +126,31 @@ def describe_files(folder: Path) -> list[Resource]:
     return [describe_file(path, path.relative_to(folder).as_posix()) for path in files_in(folder)]
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts of runs that were killed; the caller holds the lock of headless runs."""
+    for left in folder.glob(f"{DRAFT_PREFIX}*"):
+        remove(left)
+
+
+def statements_in(folder: Path) -> list[Path]:
+    """Return the statements of the bundles with final names in `folder`, in order."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        named = sorted(entry.path for entry in entries if "0" <= entry.name[0] <= "9")
+    return [path for name in named if is_there(path := Path(name, STATEMENT_NAME))]
+
+
+@contextmanager
+def lock_sealing(folder: Path, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+    """Lock sealing in `folder`; raises `JournalError` after `seconds` of waiting."""
+    path = folder / "sealing.lock"
+    busy = f"Another process has been sealing in {folder} for over {seconds} s."
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(path, seconds=seconds, busy=JournalError(busy)))
+        except OSError as error:
+            raise JournalError(
+                f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."
+            ) from error
+        yield

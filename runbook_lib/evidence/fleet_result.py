@@ -7,7 +7,7 @@ reasons why tenants have no bundle. You may delete it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -20,13 +20,13 @@ from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, Wait
+from runbook_lib.core.model import Outcome, RunOutcome, Sha256, Time, Wait
 from runbook_lib.errors import ExitCode, SettingsError, reason_of
-from runbook_lib.evidence.record import Record
+from runbook_lib.run.state import RunState, StepState
 
 UNSEALED_NAME = "unsealed.json"
 _FORMAT_VERSION = 3
-SCHEMA = "facebook-marketing-runbook/fleet/v8"
+SCHEMA = "facebook-marketing-runbook/fleet/v9"
 _LARGEST = 64 * 1024 * 1024
 # The members of the JSON before its tenants.
 _HEAD = ("fleet_id", "file", "connectors", "started_on", "finished_on", "left_out")
@@ -122,8 +122,8 @@ class TenantResult:
     steps: tuple[StepResult, ...] = ()
     """Its steps in the documented order."""
 
-    calls: tuple[HostCalls, ...] = ()
-    """The number of responses by host."""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """Number of responses of each host."""
 
     @property
     def name(self) -> tuple[str, str]:
@@ -208,7 +208,7 @@ class FleetResult:
         return f'{first},"tenants":[\n{tenants}\n]}}\n'
 
 
-def result_of(pending: TenantResult, record: Record, bundle: str, statement: str) -> TenantResult:
+def result_of(pending: TenantResult, record: RunState, bundle: str, statement: str) -> TenantResult:
     """
     Return the result of a tenant's run from its verified record, in `bundle` with this statement.
 
@@ -217,7 +217,7 @@ def result_of(pending: TenantResult, record: Record, bundle: str, statement: str
     proven = replace(
         pending,
         sandbox=record.sandbox,
-        run_id=record.run_id,
+        run_id=record.run,
         bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
         statement=statement,
     )
@@ -229,24 +229,31 @@ def result_of(pending: TenantResult, record: Record, bundle: str, statement: str
             reason=record.not_run.reason,
             next_step=record.not_run.next_step,
         )
-    steps: list[StepResult] = []
-    for step in record.steps:
-        result = StepResult(
-            id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
-        )
-        if step.verified_on:
-            result["verified_on"] = step.verified_on
-        if step.id in record.waits:
-            result["wait"] = record.waits[step.id]
-        steps.append(result)
     return replace(
         proven,
         status=TenantRunStatus.SEALED,
         outcome=record.outcome,
         exit_code=record.outcome.exit_code,
-        steps=tuple(steps),
+        steps=tuple(map(_step_result, record.steps)),
         calls=record.calls,
     )
+
+
+def _step_result(step: StepState) -> StepResult:
+    result = StepResult(
+        id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
+    )
+    if step.verified_on:
+        result["verified_on"] = step.verified_on
+    if step.waits_for:
+        result["wait"] = Wait(
+            waits_for=step.waits_for,
+            since=step.waiting_since or None,
+            assigned_to=step.assigned_to or None,
+            due=step.due or None,
+            overdue_days=step.overdue_days,
+        )
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

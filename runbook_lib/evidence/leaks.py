@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from msgspec import to_builtins
-
-from runbook_lib.core.journal import BEFORE_THE_FIRST, parse_line, read_lines, withheld_line
-from runbook_lib.core.json_text import write_json
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import Exchange, StepChecked
+from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import Redactor, bare_hex_in
-from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.errors import LeakError
-from runbook_lib.evidence.chain import last_copied
+from runbook_lib.run.events import StepChecked
+from runbook_lib.run.journal import Line
 
 _STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 _ANOTHER_FILE = (
@@ -60,37 +56,25 @@ class RemoteHexStrings(Container[str]):
         return frozenset(words)
 
 
-def remote_texts_in(files: Iterable[Path]) -> Iterator[str]:
-    """Yield what remote systems said in these journal `files`."""
-    for path in files:
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            entry = parse_line(line)
-            if entry is not None and isinstance(entry.data, StepChecked | Exchange):
-                yield write_json(to_builtins(entry.data))
+def remote_texts(lines: Iterable[Line]) -> Iterable[str]:
+    """Yield the lines with a remote system's words."""
+    return (line.data.decode() for line in lines if line.kind in (Exchange, StepChecked))
 
 
-def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
+def withhold_secrets(lines: Sequence[Line], redactor: Redactor) -> list[Line]:
     """
-    Withhold each line that would be written with a mask today, if a bundle may copy it.
+    Return the lines, those withheld that would be written with a mask today.
 
-    With an exchange it withholds the checks that rest on it. It never withholds the words of a
-    person or of the runbook: `refuse_leaks` refuses them.
+    Checks that rest on a withheld exchange are withheld, too. What people or the runbook said never
+    is: `refuse_leaks` refuses it.
     """
-    index = reader.read().index
-    after = max((last_copied(line.sealed) for line in index.sealed), default=BEFORE_THE_FIRST)
-    exchanges = {ref.seq: ref for check in index.checked.values() for ref in check.exchanges}
-    checks = {check.ref: {ref.seq for ref in check.exchanges} for check in index.checked.values()}
-    for line, ref in read_lines(reader.journal.path, after=after):
-        if isinstance(line.data, Exchange):
-            exchanges[ref.seq] = ref
-        elif isinstance(line.data, StepChecked):
-            checks[ref] = {n for finding in line.data.findings for n in finding.exchanges}
-    for ref in (*exchanges.values(), *checks):
-        entry = parse_line(reader.journal.line(ref))
-        if entry is not None and masked(entry.data, redactor) != entry.data:
-            hidden = {ref, *(check for check, named in checks.items() if ref.seq in named)}
-            if all(withheld_line(reader.journal.line(other)) for other in hidden):
-                reader.withhold(hidden)
+    remote = [line for line in lines if line.kind in (Exchange, StepChecked)]
+    hidden = {line.head.seq for line in remote if masked(line.event, redactor) != line.event}
+    for line in remote if hidden else ():
+        findings = line.event.findings if line.kind is StepChecked else ()
+        if any(hidden.intersection(finding.exchanges) for finding in findings):
+            hidden.add(line.head.seq)
+    return [line.withheld if line.head.seq in hidden else line for line in lines]
 
 
 def refuse_leaks(

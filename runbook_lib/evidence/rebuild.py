@@ -1,36 +1,47 @@
 """
-Rebuild a lost journal from the lines in its bundles.
+A journal that was lost, or replaced by an older one.
 
-Only bundles that verify with the trusted keys are used, and each part must
-follow the lines before it. An existing journal is completed, never replaced.
+Verified bundles have its lines. A journal that does not announce a bundle beside it is refused
+before anything is written: the chain could not be verified any more.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
-from runbook_lib.core.files import JOURNAL_NAME, draft_beside, sync_folder
-from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, JournalLine, LineRef, read_lines
-from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
-from runbook_lib.core.run_state import open_history
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.files import JOURNAL_NAME, open_plain, read_plain, write_whole
 from runbook_lib.errors import (
     ChainError,
     ContentError,
     EvidenceError,
-    JournalError,
+    FormatError,
     SettingsError,
-    reason_of,
 )
-from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import SEALED_PREFIX, lock_sealing, name_announced
-from runbook_lib.evidence.journal_excerpt import copy_lines, excerpt_lines
+from runbook_lib.evidence.bundle import (
+    SEALED_PREFIX,
+    bundle_name,
+    lock_sealing,
+    statements_in,
+)
+from runbook_lib.evidence.claims import check_format, read_claims
+from runbook_lib.evidence.sealing import finish_sealing, require_order
+from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
+from runbook_lib.evidence.signing.statement import (
+    LARGEST_ENVELOPE,
+    TEST_RESULT,
+    digest,
+    open_envelope,
+)
 from runbook_lib.evidence.verify.discovery import bundles_in
-from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_bundle
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import VerifiedBundle, verdict_on
+from runbook_lib.run.events import BundleSealed
+from runbook_lib.run.journal import GENESIS, Journal, Line
 
 KEPT_JOURNAL = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
@@ -55,58 +66,6 @@ class RebuiltJournal:
     """Unused bundle → the reason."""
 
 
-@dataclass(slots=True)
-class _GrowingJournal:
-    """The growing journal."""
-
-    wanted: set[int]
-    """The numbers of the lines that bundles name."""
-
-    last: LineRef = BEFORE_THE_FIRST
-    """The last line."""
-
-    until: str = ""
-    """The time of the last line; empty without any."""
-
-    known: dict[int, LineRef] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
-    """Number of a line that bundles name → its position."""
-
-    pieces: list[tuple[Path, int]] = field(default_factory=list)
-    """The files to append, each from a byte on."""
-
-    def follow(self, line: JournalLine, shift: int) -> None:
-        """Add the next line, `shift` bytes after its position in its own file."""
-        seq, digest, start, end = line.ref
-        self.last = LineRef(seq, digest, start + shift, end + shift)
-        self.until = line.entry.at
-        if seq in self.wanted:
-            self.known[seq] = self.last
-
-    def add(self, bundle: Path, verified: VerifiedBundle) -> None:
-        """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
-        excerpt = verified.excerpt
-        before = self.last
-        start = 0
-        self._compare(excerpt.first - 1, excerpt.previous, bundle)
-        for line in excerpt_lines(bundle, excerpt):
-            if line.ref.seq <= before.seq:
-                start = line.ref.end
-                self._compare(line.ref.seq, line.ref.digest, bundle)
-            else:
-                self.follow(line, before.end - start)
-        if self.last != before:
-            self.pieces.append((bundle / JOURNAL_NAME, start))
-
-    def _compare(self, seq: int, digest: str, bundle: Path) -> None:
-        here = self.last if seq == self.last.seq else self.known.get(seq)
-        if here is not None and here.digest != digest:
-            raise ChainError(
-                f"Line {seq} differs from the one that {bundle.name} copied.",
-                file=JOURNAL_NAME,
-                next_step=KEPT_JOURNAL,
-            )
-
-
 def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
     """
     Rebuild or complete the journal in `home` from the bundles beside it.
@@ -117,100 +76,143 @@ def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
     """
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
+    unused: dict[str, str] = {}
     with lock_sealing(home):
-        bundles, unused = _verified(home, trust)
-        parts = [verified.excerpt for verified in bundles.values()]
-        wanted = {excerpt.first - 1 for excerpt in parts} | {excerpt.lines for excerpt in parts}
-        rebuilt = _GrowingJournal(wanted)
+        bundles = _proven_bundles(home, trust, unused)
         journal = Journal(home / JOURNAL_NAME)
         with journal.locked():
-            for line in read_lines(journal.path):
-                rebuilt.follow(line, 0)
-            before = rebuilt.last
-            for folder, verified in bundles.items():
-                if verified.excerpt.first > rebuilt.last.seq + 1:
-                    gap = f"{rebuilt.last.seq + 1} to {verified.excerpt.first - 1}"
+            before = journal.read_all()
+            lines = list(before)
+            for folder, bundle in bundles:
+                first = bundle.claims.journal.first
+                if first > len(lines) + 1:
+                    gap = f"{len(lines) + 1} to {first - 1}"
                     unused[folder.name] = f"The lines before its own ({gap}) are missing."
                 else:
-                    rebuilt.add(folder, verified)
-            if rebuilt.pieces:
-                _place(journal.path, before, rebuilt)
-        used = [verified for folder, verified in bundles.items() if folder.name not in unused]
-        _announce(home, used, rebuilt)
-    return RebuiltJournal(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
+                    _add_lines(lines, bundle, folder)
+            if len(lines) > len(before):
+                write_whole(journal.path, b"".join(line.encoded for line in lines))
+        journal = Journal(journal.path)
+        _announce(journal, (bundle for folder, bundle in bundles if folder.name not in unused))
+        finish_sealing(journal)
+    until = lines[-1].head.at
+    return RebuiltJournal(len(lines), until, len(lines) - len(before), unused)
 
 
-def _verified(home: Path, trust: TrustAnchors) -> tuple[dict[Path, VerifiedBundle], dict[str, str]]:
-    """Return the bundles that verify, ordered by their first lines, and why others do not."""
-    bundles: dict[Path, VerifiedBundle] = {}
-    unused: dict[str, str] = {}
-    # NOTE: only the lost journal knew whether a bundle without its final name was announced; it is
+def _proven_bundles(
+    home: Path, trust: TrustAnchors, unused: dict[str, str]
+) -> list[tuple[Path, VerifiedBundle]]:
+    """Return the bundles that verify, ordered by their lines; add why others do not to `unused`."""
+    bundles: list[tuple[Path, VerifiedBundle]] = []
+    # NOTE: only the lost journal knew whether a bundle without its name was announced; it is
     # complete, so its lines count.
     for folder in (*bundles_in(home), *sorted(home.glob(f"{SEALED_PREFIX}*"))):
-        try:
-            verified = verify_bundle(folder, trust)
-            owner = (verified.run["tenant"], verified.run["procedure"]["id"])
-            if owner != home.parts[-2:]:
-                raise ContentError(
-                    f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
-                )
-            bundles[folder] = verified
-        except (EvidenceError, JournalError) as error:
-            unused[folder.name] = str(error)
-        except OSError as error:
-            unused[folder.name] = f"It cannot be read: {reason_of(error)}."
-        except NOT_UNDERSTOOD:
-            unused[folder.name] = "It is signed, but cannot be understood."
+        verdict = verdict_on(folder, trust)
+        bundle = verdict.verified
+        if bundle is None or verdict.error:
+            unused[folder.name] = str(verdict.error)
+        elif (bundle.claims.tenant, bundle.claims.procedure.id) != home.parts[-2:]:
+            unused[folder.name] = f"It belongs to the tenant {bundle.claims.tenant}."
+        else:
+            bundles.append((folder, bundle))
+    if not bundles and not unused:
+        raise SettingsError(
+            f"There is no bundle in {home}.",
+            next_step="Fetch the bundles from an archive or a backup.",
+        )
     if not bundles:
-        if not unused:
-            raise SettingsError(
-                f"There is no bundle in {home}.",
-                next_step="Fetch the bundles from an archive or a backup.",
+        name = min(unused)
+        message = f"No bundle here verifies with these keys: {unused[name]}"
+        raise ContentError(message, file=name)
+    return sorted(bundles, key=lambda item: item[1].link.sequence)
+
+
+def _add_lines(lines: list[Line], bundle: VerifiedBundle, folder: Path) -> None:
+    """Add the bundle's own lines to `lines`; raises `ChainError` if those there differ."""
+    for line in bundle.own:
+        number = line.head.seq
+        before = lines[number - 2].digest if number > 1 else GENESIS
+        is_same = number > len(lines) or lines[number - 1].digest == line.digest
+        if not is_same or line.head.prev != before:
+            raise ChainError(
+                f"Line {number} differs from the one that {folder.name} copied.",
+                file=JOURNAL_NAME,
+                next_step=KEPT_JOURNAL,
             )
-        name, why = next(iter(unused.items()))
-        raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
-    in_order = sorted(
-        bundles.items(), key=lambda bundle: (bundle[1].excerpt.first, bundle[1].link.sequence)
-    )
-    return dict(in_order), unused
+        if number > len(lines):
+            lines.append(line)
 
 
-def _place(path: Path, before: LineRef, rebuilt: _GrowingJournal) -> None:
-    """Replace the journal atomically by its own lines and the pieces that follow."""
-    with draft_beside(path) as draft:
-        draft.touch()
-        if before.seq:
-            copy_lines(path, 0, before.end, draft)
-            shutil.copymode(path, draft)
-        for piece, start in rebuilt.pieces:
-            copy_lines(piece, start, piece.stat().st_size, draft)
-        last = BEFORE_THE_FIRST
-        for line in read_lines(draft):
-            last = line.ref
-        if last != rebuilt.last:
-            raise ChainError("A bundle was changed while it was read.", file=JOURNAL_NAME)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-
-
-def _announce(home: Path, bundles: Iterable[VerifiedBundle], rebuilt: _GrowingJournal) -> None:
-    """Announce missing bundles again; then give each bundle its name."""
-    reader = open_history(home)
-    known = {line.sealed.statement for line in reader.read().index.sealed}
+def _announce(journal: Journal, bundles: Iterable[VerifiedBundle]) -> None:
+    """Announce the bundles that the journal does not announce."""
+    lines = journal.read_all()
+    known = {line.event.statement for line in lines if line.kind is BundleSealed}
     for bundle in bundles:
-        if bundle.statement in known:
-            continue
-        run_id = str(bundle.run["run_id"])
-        name = bundle_name(str(bundle.run["started_on"]), run_id)
-        last = rebuilt.known[bundle.excerpt.lines]
+        claims = bundle.claims
         sealed = BundleSealed(
-            bundle=name,
+            bundle=bundle_name(claims.started_on, claims.run_id),
             sequence=bundle.link.sequence,
             statement=bundle.statement,
-            journal=JournalEnd(lines=last.seq, head=last.digest, end=last.end),
-            fleet_run=bundle.fleet_run.id if bundle.fleet_run else "",
+            last=claims.journal.lines,
+            fleet_run=claims.fleet_run.id if claims.fleet_run else "",
         )
-        reader.journal.append(EventType.BUNDLE_SEALED, sealed, run_id=run_id)
-    name_announced(home, reader.read().index.sealed)
+        if bundle.statement not in known:
+            journal.append(sealed, run=claims.run_id)
+
+
+def require_whole_journal(journal: Journal) -> None:
+    """
+    Raise `ChainError` if the journal does not announce a bundle of this tenant beside it.
+
+    It raises that, too, if the journal announces bundles out of order. A journal that lacks one is
+    an older one that was put back. Whether the bundle's key is to be trusted is
+    the verifier's decision; here it only shows that nobody made up a statement to stop the runs.
+    """
+    home = journal.path.parent
+    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
+    statements = statements_in(home)
+    lines = journal.read_all()
+    _require_known_gaps(lines, statements)
+    sealed = [line.event for line in lines if line.kind is BundleSealed]
+    require_order(sealed)
+    announced = {event.statement for event in sealed}
+    names = {event.bundle for event in sealed}
+    keys = exported_keys(keys_beside(home))
+    tenant, connector = home.parts[-2:]
+    for path in statements:
+        if path.parent.name in names or path.parent.is_symlink():
+            continue
+        try:
+            content = read_plain(path, LARGEST_ENVELOPE)
+            signed = open_envelope(content, keys, TEST_RESULT)
+            check_format(signed)
+            claims = read_claims(signed)
+        except FormatError as error:
+            raise error.of(f"{path.parent.name}/{path.name}") from None
+        except (EvidenceError, OSError):
+            continue
+        is_own = (claims.tenant, claims.procedure.id) == (tenant, connector)
+        if is_own and digest(content) not in announced:
+            raise ChainError(
+                f"It does not announce {path.parent.name}: an older journal replaced it.",
+                file=JOURNAL_NAME,
+                next_step=f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
+                f"--connector {connector} --evidence {quote(str(home.parents[1]))} "
+                f"--trusted-keys {quote(str(own_public_keys()))}`; then run again. A bundle that "
+                "is not used there belongs elsewhere: move its folder away, and keep it.",
+            )
+
+
+def _require_known_gaps(lines: Iterable[Line], statements: Iterable[Path]) -> None:
+    """Raise `ChainError` if a line lacks its data, and no bundle beside the journal does."""
+    left = {line.encoded: line.head.seq for line in lines if not line.data}
+    for statement in statements if left else ():
+        with suppress(OSError), open_plain(statement.with_name(JOURNAL_NAME)) as copied:
+            for text in copied:
+                left.pop(text, None)
+    if left:
+        raise ChainError(
+            f"It withholds line {min(left.values())}; no bundle here does.",
+            file=JOURNAL_NAME,
+            next_step="Stop. Keep the file, and restore the journal from a backup or the bundles.",
+        )

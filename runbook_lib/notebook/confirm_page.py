@@ -84,16 +84,16 @@ class ConfirmHandler(JupyterHandler):
     def _step_page(self, link: ConfirmLink, **more: str) -> str:
         run = link.open_run()
         step = run.step(link.step)
-        state = run.whole_state.steps[step.id]
+        state = run.whole_state.step(step.id)
         return confirm_page(
             heading="Confirm a step",
             tenant=link.tenant,
             number=state.number,
             step=step,
-            sentence=state.sentence,
-            reason=with_times(state.conclusion.reason),
+            sentence=state.asked_sentence,
+            reason=with_times(state.reason),
             about=subject_of(run, step),
-            is_sandbox=True in run.history.index.practice,
+            is_sandbox=True in run.history.practice,
             xsrf=self.xsrf_form_html(),
             **more,
         )

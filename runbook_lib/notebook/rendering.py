@@ -17,16 +17,10 @@ from msgspec import to_builtins
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
 from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of, tally
-from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.core.step_record import (
-    StepRecord,
-    earlier_line,
-    exchange_detail,
-    gather_from_checks,
-    step_record,
-)
+from runbook_lib.core.procedure import Step
 from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports.phrases import with_times
+from runbook_lib.evidence.reports.phrases import exchange_detail, with_times
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import one_line
 
 if TYPE_CHECKING:
@@ -46,32 +40,35 @@ _NOTES = {
 
 
 def step_bundle(
-    state: StepState, values: Mapping[str, Value], *, is_sandbox: bool
+    run: RunState, texts: Step, values: Mapping[str, Value], *, is_sandbox: bool
 ) -> dict[str, Any]:
-    """Return the three renderings of a step, by MIME type."""
-    record = step_record(state)
-    notes = [("Note", text) for text in record.remarks]
-    notes += [("Rests on", earlier_line(carried)) for carried in record.carried]
-    if record.needs_person:
-        notes.append(("Not confirmed by anybody yet", record.sentence))
+    """Return the three renderings of the step `texts` in a run, by MIME type."""
+    step = run.step(texts.id)
+    notes = [("Note", text) for text in step.remarks]
+    notes += [
+        ("Rests on", f"line {earlier.line} of the journal") for earlier in step.earlier.values()
+    ]
+    if step.needs_person:
+        notes.append(("Not confirmed by anybody yet", step.sentence))
     for name, label in _NOTES.items():
-        notes += [(label, text) for text in gather_from_checks(record, name)]
-    pastes = [{"label": paste.label, "value": paste.value(values)} for paste in state.step.pastes]
+        notes += [(label, text) for text in step.gather(name)]
+    pastes = [{"label": paste.label, "value": paste.value(values)} for paste in texts.pastes]
     html = _html(
         "step",
-        step=record,
+        step=step,
         notes=notes,
-        tables=gather_from_checks(record, "tables"),
+        tables=step.gather("tables"),
         # A practice run's sandbox has stopped when somebody reads this.
-        links=[link.shown({} if is_sandbox else values) for link in state.step.links],
+        links=[link.shown({} if is_sandbox else values) for link in texts.links],
         pastes=[paste for paste in pastes if paste["value"]],
-        kit=kit_of(state.step.review_kit, values) if state.step.review_kit else None,
+        kit=kit_of(texts.review_kit, values) if texts.review_kit else None,
+        exchanges=[run.exchanges[number] for number in step.exchange_numbers],
         is_sandbox=is_sandbox,
     )
     return {
         "text/html": html,
-        "text/plain": _step_text(record, notes, is_sandbox=is_sandbox),
-        STEP_MIME: _without_exchanges(record),
+        "text/plain": _step_text(step, notes, is_sandbox=is_sandbox),
+        STEP_MIME: to_builtins(step),
     }
 
 
@@ -101,13 +98,8 @@ def end_bundle(state: RunState, *, is_sandbox: bool, end: str = "") -> dict[str,
 
     The JSON has every step with outcome and reason.
     """
-    steps = [step_record(step) for step in state.steps.values()]
-    counts = [f"{ICONS[outcome]} {number} {label}" for outcome, label, number in tally(steps)]
-    document = {
-        "run_id": state.run_id,
-        "sandbox": is_sandbox,
-        "steps": [_without_exchanges(step) for step in steps],
-    }
+    counts = [f"{ICONS[outcome]} {number} {label}" for outcome, label, number in tally(state.steps)]
+    document = {"run": state.run, "sandbox": is_sandbox, "steps": to_builtins(state.steps)}
     mark = "SANDBOX " if is_sandbox else ""
     return {
         "text/html": _html("end", counts=counts, is_sandbox=is_sandbox, end=end),
@@ -123,20 +115,17 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     `part` is a step's id, or "header" or "finish", where only the tenant is shown, as without
     `state`.
     """
-    step = state.steps.get(part) if state else None
-    conclusion = step.conclusion if step else None
-    if conclusion:
-        outcome = conclusion.outcome
-        mark = f"{ICONS[outcome]} {label_of(conclusion)}: "
-        summary = with_times(conclusion.reason)
+    step = state.by_id.get(part) if state else None
+    if step:
+        outcome = step.outcome
+        mark = f"{ICONS[outcome]} {label_of(step)}: "
+        summary = with_times(step.reason)
     else:
         # NOTE: no number of steps: the notebook is saved seldom, and the number would be old.
         outcome = Outcome.NOT_RUN
         mark = ""
         summary = ""
-    html = _html(
-        "saved", outcome=outcome, conclusion=conclusion, summary=summary, tenant=tenant, part=part
-    )
+    html = _html("saved", outcome=outcome, step=step, summary=summary, tenant=tenant, part=part)
     return {"text/html": html, "text/plain": one_line(f"{mark}{summary} {_AS_SAVED}")}
 
 
@@ -145,29 +134,18 @@ def confirm_page(*, heading: str, **values: object) -> str:
     return _html("confirm", heading=heading, **values)
 
 
-def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
+def _step_text(step: StepState, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
     mark = "SANDBOX " if is_sandbox else ""
     lines = [f"{mark}{ICONS[step.outcome]} {label_of(step)}: {with_times(step.reason)}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
-    for table in gather_from_checks(step, "tables"):
+    for table in step.gather("tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
-        f"  {error.shown[0]}: {error.meaning} What to do: {error.advice}"
+        f"  {error.shown}: {error.meaning} What to do: {error.advice}"
         for error in step.known_errors
-        if error.seen
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)
-
-
-def _without_exchanges(step: StepRecord) -> dict[str, Any]:
-    """Return a step's document for machines; the record has the exchanges."""
-    document = {name: value for name, value in to_builtins(step).items() if name != "exchanges"}
-    earlier = tuple(
-        {name: value for name, value in carried.items() if name != "exchanges"}
-        for carried in document["carried"]
-    )
-    return {**document, "carried": earlier}
 
 
 def _html(template: str, **values: Any) -> str:

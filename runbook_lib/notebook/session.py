@@ -266,7 +266,12 @@ class HeadlessRun(NotebookRun):
     def step(self, step_id: str) -> ShownStep:
         """Perform the step and show what follows."""
         state = self.run.perform(step_id, self.under_way)
-        bundle = rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
+        bundle = rendering.step_bundle(
+            self.run.state,
+            self.run.step(step_id),
+            self.run.link_values,
+            is_sandbox=self.run.is_sandbox,
+        )
         return ShownStep(bundle, step_line(state))
 
     def finish(self) -> MimeBundle:
@@ -277,7 +282,6 @@ class HeadlessRun(NotebookRun):
         `StepFailedError` if a step failed, since papermill's exit code shows nothing else.
         """
         self.under_way.wait()
-        self.run.finish_notebook()
         self.run.close()
         state = self.run.state
         end = ""
@@ -285,11 +289,7 @@ class HeadlessRun(NotebookRun):
             end = _NOT_SEALED.format(tenant=self.run.tenant)
             self.run.finish()
             self.lock.close()
-            failed = [
-                step_id
-                for step_id, step in state.steps.items()
-                if step.conclusion.outcome is Outcome.FAILED
-            ]
+            failed = [step.id for step in state.steps if step.outcome is Outcome.FAILED]
             if failed:
                 # The cells below this one are not executed.
                 display(self.steps)  # type: ignore[no-untyped-call]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from runbook_lib.core.attestation_rules import days_after, days_between, person_key
-from runbook_lib.core.model import AttestationKind, Value
-from runbook_lib.run.events import Attestation, Binding, StepDefinition
+from runbook_lib.core.clock import days_after, days_between
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, Value
+from runbook_lib.core.people import person_key
+from runbook_lib.run.events import StepDefinition
 from runbook_lib.run.state import VoidAttestation
 from runbook_lib.text import as_text, pluralize
 

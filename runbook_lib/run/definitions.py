@@ -12,10 +12,12 @@ def define_steps(procedure: Procedure) -> tuple[StepDefinition, ...]:
 
 
 def _define_step(step: Step, procedure: Procedure) -> StepDefinition:
+    secrets = {item.name for item in procedure.inputs if item.secret}
     return StepDefinition(
         id=step.id,
         number=procedure.numbers[step.id],
-        title=step.heading,
+        title=step.title,
+        off_page=bool(step.source.off_page),
         kind=step.kind,
         sentence=step.sentence,
         answers=tuple(
@@ -29,6 +31,7 @@ def _define_step(step: Step, procedure: Procedure) -> StepDefinition:
                 id=check.id,
                 confirm=check.needs_confirmation,
                 needs_human_only=check.needs_human_only,
+                secrets=tuple(name for name in check.needs if name in secrets),
             )
             for check in step.checks
         ),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from runbook_lib.core.attestation_rules import days_after
+from runbook_lib.core.clock import days_after
 from runbook_lib.core.faults import decides_nothing
 from runbook_lib.core.model import Finding, Outcome, Value
 from runbook_lib.run.attestations import is_same_value
@@ -105,6 +105,7 @@ def contradiction(
     values = result.event.binding.subject
     required = required_by(result.head.step, steps)
     numbers = {step.id: step.number for step in steps}
+    secrets = {check.id: check.secrets for step in steps for check in step.checks}
     for line in lines:
         event = line.event
         if line.head.seq <= result.head.seq:
@@ -121,8 +122,11 @@ def contradiction(
             is_same = _has_same_values(about, values)
             if is_own and is_same and any(_differs(part, check, event) for part in event.findings):
                 return f"the check of {line.head.at[:10]} found otherwise"
-            has_failed = any(finding.outcome is Outcome.FAILED for finding in event.findings)
-            if has_failed and line.head.step in required and _shares_values(about, values):
+            failed = [part for part in event.findings if part.outcome is Outcome.FAILED]
+            used = {name for part in failed for name in secrets.get(part.check, ())}
+            if not line.head.run and used & values.keys():
+                return f"the watch saw step {numbers[line.head.step]} fail with the same secret"
+            if failed and line.head.step in required and _shares_values(about, values):
                 return f"step {numbers[line.head.step]}, which it requires, has failed since"
     return ""
 

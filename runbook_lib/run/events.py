@@ -8,36 +8,30 @@ state, record, page and report from events alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import field
 
 from runbook_lib.core.model import (
-    Attachment,
-    AttestationKind,
+    Attestation,
+    Binding,
+    BoundValue,
     Day,
     Exchange,
     Finding,
     FleetRun,
     GivenValue,
-    Login,
     Mode,
     ModelStruct,
     Name,
+    Note,
     NotRunReason,
-    PersonName,
     ProcedureName,
     Sha256,
     Text,
     Time,
-    Value,
 )
 
 FORMAT = 15
-
-# A value that a result or an attestation is bound to: never masked, since a secret is given as its
-# keyed fingerprint.
-BoundValue = Annotated[Value, Meta(extra={"mask": "subject"})]
 
 
 class AnswerOption(ModelStruct):
@@ -60,6 +54,9 @@ class CheckDefinition(ModelStruct):
     needs_human_only: bool
     """Whether a person must confirm what an inconclusive finding with limits leaves open."""
 
+    secrets: tuple[Name, ...] = ()
+    """Names of the secrets that it uses."""
+
 
 class StepDefinition(ModelStruct):
     """A step when a run began: all that its outcome depends on, and that a reader needs."""
@@ -72,6 +69,9 @@ class StepDefinition(ModelStruct):
 
     title: Name
     """Title of the step."""
+
+    off_page: bool
+    """Whether the documented page lacks it."""
 
     kind: Name
     """The party that acts: `manual`, `ask`, `call` or `wait`."""
@@ -99,18 +99,6 @@ class StepDefinition(ModelStruct):
 
     usual_days: int
     """Days that an outside party usually takes at most; 0 if unknown."""
-
-
-class Binding(ModelStruct):
-    """The values and checks that a result or an attestation is about; it counts for no others."""
-
-    connector: Name
-
-    checks: tuple[Name, ...]
-    """Ids of the step's checks, sorted."""
-
-    subject: Mapping[Name, BoundValue | None]
-    """Value by name: a secret's fingerprint, `None` if it was unknown."""
 
 
 class EarlierResult(ModelStruct):
@@ -144,6 +132,9 @@ class RunStarted(ModelStruct):
     secrets: tuple[Name, ...]
     """Names of the values that are secrets."""
 
+    unverifiable: tuple[Name, ...]
+    """Facts that no check and no API shows, and that a partner must know."""
+
     mode: Mode
     """The mode of the run."""
 
@@ -165,6 +156,9 @@ class RunStarted(ModelStruct):
     resumes: Name = ""
     """Id of the interrupted run that this one resumes; empty without one."""
 
+    may_spend: bool = True
+    """Whether settings may permit checks with side effects in this run."""
+
     earlier: Mapping[Name, EarlierResult] = field(default_factory=dict)
     """Id of a check → the earlier result that counts again."""
 
@@ -185,6 +179,9 @@ class ValuesGiven(ModelStruct):
 
     fingerprints: Mapping[Name, Name] = field(default_factory=dict)
 
+    is_kept: bool = True
+    """Whether later runs use the values, too; another kernel's hold for its run."""
+
     saved: Mapping[Name, Name] = field(default_factory=dict)
     """Name of a credential → where it is saved; empty once it is forgotten."""
 
@@ -193,13 +190,22 @@ class KnownErrorText(ModelStruct):
     """A known error text that a check met, with its meaning and advice."""
 
     shown: Text
+    """The exact text; `…` stands for any text."""
 
     meaning: Name
+    """Its meaning in one or two sentences."""
+
+    causes: tuple[Name, ...]
+    """Its causes, the likeliest first, each with the checks that test for it."""
 
     advice: Name
+    """The next actions."""
 
     source: Name
     """A public address, or the kind of reading and its date."""
+
+    seen: Name
+    """The place where it was seen: `reason`, or `response`."""
 
 
 class StepChecked(ModelStruct):
@@ -215,13 +221,16 @@ class StepChecked(ModelStruct):
     """Reason why there are no findings; empty if there are."""
 
     automatic: bool = False
-    """Whether the walkthrough checked by itself: nobody pressed a button."""
+    """Whether nobody asked for it: the walkthrough or a watch checked by itself."""
 
     code_digests: Mapping[Name, Sha256] = field(default_factory=dict)
     """Id of a check with a side effect → SHA-256 of its module."""
 
     known_errors: tuple[KnownErrorText, ...] = ()
     """The known error texts in the findings."""
+
+    due_on: Day = ""
+    """The day since when a check is due, which this run did not make; empty if none is."""
 
     faults: tuple[Name, ...] = ()
     """Ids of the checks that could not tell because a remote system had a fault of its own."""
@@ -242,83 +251,6 @@ class ValuesJudged(ModelStruct):
 
     before: Mapping[Name, BoundValue] = field(default_factory=dict)
     """Name of a refused value → the last value before it that was not refused."""
-
-
-class Attestation(ModelStruct):
-    """A named person's statement about a step."""
-
-    kind: AttestationKind
-    """The kind of the statement."""
-
-    by: PersonName
-    """The name that the person gave; nothing proves that it is true."""
-
-    at: Time
-    """Time of the attestation (RFC 3339)."""
-
-    sentence: Text
-    """The sentence that the person confirms."""
-
-    binding: Binding
-    """The connector, checks and values that it is about."""
-
-    note: Text = ""
-    """The person's note; for a skip or a withdrawal, its reason."""
-
-    seen: Text = ""
-    """The variant of the screens that the person saw."""
-
-    due: Day = ""
-    """The day by which an outside party wants the open step done; empty for no day."""
-
-    until: Day = ""
-    """The last day on which it counts; empty if it has no end."""
-
-    second_person_sentence: Text = ""
-    """The first person's sentence in the third person, as the second one confirmed it."""
-
-    attachments: tuple[Attachment, ...] = ()
-    """The files that the person attached."""
-
-    origin: Text = ""
-    """The place where it was given: `walkthrough`, or the name of a file."""
-
-    entry: Name = ""
-    """SHA-256 of the file's entry, to recognise it later; empty for the walkthrough."""
-
-    login: Login = ""
-    """The login that a server reported; empty if none did."""
-
-    link: Name = ""
-    """SHA-256 of the link that the second person used; a link counts once."""
-
-
-class Note(ModelStruct):
-    """A comment, or the assignment of a step; no outcome rests on it."""
-
-    by: PersonName
-    """The name that the person gave."""
-
-    at: Time
-    """Time of the note (RFC 3339)."""
-
-    note: Text = ""
-    """The text; an assignment may have none."""
-
-    to: Text | None = None
-    """The colleague to whom it is assigned; empty for nobody, `None` for a comment."""
-
-    due: Day = ""
-    """The day (in UTC) by which it must be done; empty for no day."""
-
-    origin: Text = ""
-    """The place where it was given: `walkthrough`, or the name of a file."""
-
-    entry: Name = ""
-    """SHA-256 of the file's entry; empty for the walkthrough."""
-
-    login: Login = ""
-    """The login that a server reported; empty if none did."""
 
 
 class RunFinished(ModelStruct):

@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from runbook_lib.core.attestation_rules import days_between
+from runbook_lib.config.runner_settings import ATTESTATION_DAYS
+from runbook_lib.core.clock import days_between
 from runbook_lib.core.model import (
+    Attestation,
     AttestationKind,
     Exchange,
     Finding,
+    Note,
     Outcome,
     RunOutcome,
     Value,
@@ -40,9 +43,8 @@ from runbook_lib.run.earlier import contradiction
 from runbook_lib.run.events import (
     FORMAT,
     LASTING,
-    Attestation,
     EarlierResult,
-    Note,
+    KnownErrorText,
     RunFinished,
     RunStarted,
     StepChecked,
@@ -56,10 +58,10 @@ from runbook_lib.run.state import RunState, StepState
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
 EVERY_STEP = "all"
-# The parameter that limits the days for which attestations count.
-ATTESTATION_DAYS = "attestation_days"
 # Kinds of attestations that say that something was done.
 _CLAIMS = (AttestationKind.ATTESTED, AttestationKind.SUBMITTED)
+# Outcomes that a known error may explain.
+_UNCLEAR = (Outcome.FAILED, Outcome.INCONCLUSIVE)
 _WITHHELD = "The remote system's response is withheld, because it contains a secret. Check again."
 
 
@@ -73,8 +75,11 @@ class _History:
     steps: Sequence[StepDefinition] = ()
     """The steps, as the run defined them or as the reader has them."""
 
-    started: Line | None = None
-    """The line that began the run; of all runs together, the newest one."""
+    started: RunStarted | None = None
+    """The beginning of the run; of all runs together, the newest one."""
+
+    began_in: tuple[str, str] = ("", "")
+    """The id of that run, and the time of its beginning."""
 
     finished: Line | None = None
     """The line that ended it."""
@@ -95,7 +100,10 @@ class _History:
     """The comments and assignments of each step, oldest first."""
 
     checked: dict[str, Line] = field(default_factory=dict)
-    """The newest check of each step."""
+    """The newest check of each step in a run."""
+
+    polled: dict[str, list[Line]] = field(default_factory=dict)
+    """The results of single checks that a watch has confirmed since, by step."""
 
     earlier: Mapping[str, EarlierResult] = field(default_factory=dict)
     """Id of a check → the earlier result that the run counts again."""
@@ -103,8 +111,8 @@ class _History:
     results: dict[int, Line] = field(default_factory=dict)
     """Every check and every verdict on values by the number of its line, of all runs."""
 
-    exchanges: dict[int, Exchange] = field(default_factory=dict)
-    """Every exchange by the number of its line."""
+    exchanges: dict[int, Line] = field(default_factory=dict)
+    """The line of every exchange by its number."""
 
     worked_on: set[str] = field(default_factory=set)
     """Ids of the steps that somebody attested or had checked."""
@@ -112,18 +120,20 @@ class _History:
     waiting: dict[str, str] = field(default_factory=dict)
     """Id of a step → since when its checks say that it waits."""
 
-    calls: Counter[str] = field(default_factory=Counter)
-    """Number of responses of each host."""
-
     def add_line(self, line: Line) -> None:
         """Add the content of a line."""
         head = line.head
-        event = line.event
         is_own = not self.run or head.run == self.run
+        if line.kind is Exchange:
+            self.exchanges[head.seq] = line
+            return
+        event = line.event
         match event:
             case RunStarted() if is_own:
-                self.started = line
-                self.earlier = event.earlier
+                self.started = event
+                self.began_in = (head.run, head.at)
+                # NOTE: of all runs together, a result counts on that a run before has counted.
+                self.earlier = event.earlier if self.run else {**self.earlier, **event.earlier}
                 self.values |= {**event.values, **event.fingerprints}
                 self.waiting |= event.waiting
             case RunFinished() if is_own:
@@ -140,10 +150,6 @@ class _History:
                     self.links.setdefault(event.link, head.step)
             case Note():
                 self.notes.setdefault(head.step, []).append(event)
-            case Exchange():
-                self.exchanges[head.seq] = event
-                if is_own and event.status is not None and host_in(event.url):
-                    self.calls[host_in(event.url)] += 1
             case _ if head.type == "step.checked":
                 self.results[head.seq] = line
                 if is_own:
@@ -165,13 +171,17 @@ class _History:
 
     def _add_check(self, line: Line) -> None:
         step = line.head.step
-        self.checked[step] = line
+        if line.head.run:
+            self.checked[step] = line
+            self.polled.pop(step, None)
+        else:
+            self.polled.setdefault(step, []).append(line)
         event: StepChecked | None = line.event
         if event is None:
             return
         if not event.automatic:
             self.worked_on.add(step)
-        outcome = _combined(event.findings)
+        outcome = combine(event.findings)
         if outcome is Outcome.WAITING:
             self.waiting.setdefault(step, line.head.at)
         elif outcome is not Outcome.INCONCLUSIVE:
@@ -183,10 +193,10 @@ def lines_of(lines: Iterable[Line], run: str) -> Iterator[Line]:
     known = list(lines)
     counted: set[int] = set()
     for line in known:
-        if line.head.run == run and isinstance(line.event, RunStarted):
+        if line.head.run == run and line.kind is RunStarted:
             counted |= {earlier.line for earlier in line.event.earlier.values()}
     for line in known:
-        if line.head.seq in counted and isinstance(line.event, StepChecked):
+        if line.head.seq in counted and line.kind is StepChecked:
             for finding in line.event.findings:
                 counted |= set(finding.exchanges)
     for line in known:
@@ -204,20 +214,25 @@ def fold(
     today: str = "",
     steps: Sequence[StepDefinition] = (),
     values: Mapping[str, Value] | None = None,
+    beginning: RunStarted | None = None,
 ) -> RunState:
     """
     Return the state of `run`, or of all runs together if it is empty.
 
     Of a run that has ended, the day of its end decides, else `today` (in UTC). `steps` are the
-    present ones and `values` are known besides, for a reader whose run has not begun. Raises
-    `ChainError` if a line that the state rests on is missing.
+    present ones and `values` are known besides, for a reader whose run has not begun; `beginning`
+    is what its first line would say. Raises `ChainError` if a line that the state rests on is
+    missing.
     """
-    history = _History(run)
+    history = _History(run, started=beginning)
+    if beginning:
+        history.values |= {**beginning.values, **beginning.fingerprints}
     for line in lines_of(lines, run) if run else lines:
         history.add_line(line)
     if history.started is None:
         raise ChainError(f"The journal has no beginning of the run {run or 'of this tenant'}.")
-    started: RunStarted = history.started.event
+    started = history.started
+    run_id, started_on = history.began_in
     ended = history.finished if run else None
     finished: RunFinished = ended.event if ended else RunFinished()
     finished_on = ended.head.at if ended else ""
@@ -234,11 +249,11 @@ def fold(
     return RunState(
         format=FORMAT,
         tenant=started.tenant,
-        run=history.started.head.run,
+        run=run_id or run,
         procedure=started.procedure,
         mode=started.mode,
         sandbox=started.sandbox,
-        started_on=history.started.head.at,
+        started_on=started_on,
         finished_on=finished_on,
         resumes=started.resumes,
         fleet_run=started.fleet_run,
@@ -248,12 +263,21 @@ def fold(
         values={
             name: value for name, value in history.values.items() if name not in started.secrets
         },
+        unverifiable=started.unverifiable,
+        app_id_label=started.labels.get("app_id", "app_id"),
         credentials=started.credentials,
         environment={**started.environment, **finished.environment},
         steps=tuple(states.values()),
-        exchanges={number: history.exchanges[number] for number in sorted(numbers)},
-        calls=dict(sorted(history.calls.items())),
+        exchanges={number: history.exchanges[number].event for number in sorted(numbers)},
+        calls=_calls(history) if run else {},
     )
+
+
+def _calls(history: _History) -> dict[str, int]:
+    """Return the number of responses of each host in the run."""
+    made = [line.event for line in history.exchanges.values() if line.head.run == history.run]
+    hosts = [host_in(sent.url) for sent in made if sent.status is not None]
+    return dict(sorted(Counter(filter(None, hosts)).items()))
 
 
 def _subject(
@@ -297,7 +321,7 @@ def _with_late_values(attestation: Attestation, accepted: Mapping[str, Value]) -
     return structs.replace(attestation, binding=binding)
 
 
-def _combined(findings: Iterable[Finding]) -> Outcome | None:
+def combine(findings: Iterable[Finding]) -> Outcome | None:
     """Return the outcome of several findings; `None` without any."""
     outcomes = (finding.outcome for finding in findings)
     return max(outcomes, key=lambda outcome: OUTCOMES[outcome].decides, default=None)
@@ -315,14 +339,23 @@ class _Checks(NamedTuple):
     verified_on: str = ""
     """The day of the oldest earlier result among the findings."""
 
-    earlier_lines: Mapping[str, int] = {}
-    """Id of a check → line of its earlier result that counts again."""
+    earlier: Mapping[str, EarlierResult] = {}
+    """Id of a check → its earlier result that counts again."""
 
     earlier_sentences: tuple[str, ...] = ()
     """The day, the run and the last day of each earlier result, for people."""
 
     unchecked: str = ""
     """Reason why there are no findings."""
+
+    due_on: str = ""
+    """The day since when a check with a side effect must be made again."""
+
+    known_errors: tuple[KnownErrorText, ...] = ()
+    """The known error texts in the findings."""
+
+    faults: tuple[str, ...] = ()
+    """Ids of the checks that could not tell because a remote system had a fault of its own."""
 
     outdated: str = ""
     """Reason why those of the newest check do not count."""
@@ -341,28 +374,30 @@ def _step_state(
     obstacle = (
         f"Blocked: complete step {blocking.number} ({blocking.title}) first." if blocking else ""
     )
-    checks = _checks_of(step, history, subject)
+    checks = _with_polled(_checks_of(step, history, subject), step, history, subject)
     if not (obstacle or checks.outdated):
         checks = _with_earlier(checks, step, history, subject)
     selection = select_current(history.attestations.get(step.id, ()), step, subject)
     demanded = history.values.get(FOUR_EYES, ())
     needs_two = isinstance(demanded, tuple) and not {EVERY_STEP, step.id}.isdisjoint(demanded)
     state = _concluded(step, checks, selection, subject, obstacle=obstacle, needs_two=needs_two)
-    line = history.checked.get(step.id)
-    event: StepChecked | None = line.event if line and checks.checked_on else None
     notes = history.notes.get(step.id, ())
     assignment = next((note for note in reversed(notes) if note.to is not None), None)
     is_assigned = assignment is not None and assignment.to and not state.is_settled
     if state.outcome is Outcome.VERIFIED and checks.verified_on:
-        reason = " ".join((*checks.earlier_sentences, state.reason))
+        # NOTE: for all runs together it does not matter which one checked it.
+        sentences = checks.earlier_sentences if history.run else ()
+        reason = " ".join((*sentences, state.reason))
         state = structs.replace(state, verified_on=checks.verified_on, reason=reason)
     state = structs.replace(
         state,
         checked_on=checks.checked_on,
         findings=checks.findings,
-        earlier_lines=checks.earlier_lines,
-        known_errors=event.known_errors if event else (),
-        has_fault=bool(event and event.faults),
+        earlier=checks.earlier,
+        known_errors=checks.known_errors if state.outcome in _UNCLEAR else (),
+        due_on=checks.due_on if state.outcome is Outcome.NOT_RUN else "",
+        needs_human_only=_is_left_to_people(step, state, checks.findings),
+        has_fault=bool(checks.faults),
         void_attestations=selection.void,
         outdated="" if state.is_settled else checks.outdated,
         comments=tuple(note for note in notes if note.to is None),
@@ -370,6 +405,14 @@ def _step_state(
         is_worked_on=step.id in history.worked_on,
     )
     return _with_wait(state, step, subject.today, history.waiting.get(step.id, ""))
+
+
+def _is_left_to_people(step: StepDefinition, state: StepState, findings: Iterable[Finding]) -> bool:
+    """Return whether a person must confirm what no better check could tell."""
+    leave_it = {check.id for check in step.checks if check.needs_human_only}
+    unclear = [part for part in findings if part.outcome is Outcome.INCONCLUSIVE]
+    is_left = bool(unclear) and all(part.check in leave_it and part.limits for part in unclear)
+    return state.outcome is Outcome.INCONCLUSIVE and is_left
 
 
 def _checks_of(step: StepDefinition, history: _History, subject: Subject) -> _Checks:
@@ -391,10 +434,41 @@ def _checks_of(step: StepDefinition, history: _History, subject: Subject) -> _Ch
             for check in step.checks
         )
         return _Checks(findings, line.head.at)
-    difference = mismatch(event.binding, step, subject)
+    # NOTE: what else a check with a side effect needed only decides whether it counts again.
+    about = {name: value for name, value in event.binding.subject.items() if name in step.subject}
+    difference = mismatch(structs.replace(event.binding, subject=about), step, subject)
     if difference and event.findings:
         return _Checks(outdated=f"Checked on {line.head.at} {difference}: check it again.")
-    return _Checks(event.findings, line.head.at, unchecked=event.unchecked)
+    return _Checks(
+        event.findings,
+        line.head.at,
+        unchecked=event.unchecked,
+        due_on=event.due_on,
+        known_errors=event.known_errors,
+        faults=event.faults,
+    )
+
+
+def _with_polled(
+    checks: _Checks, step: StepDefinition, history: _History, subject: Subject
+) -> _Checks:
+    """Return the checks with the results that a watch has confirmed since, one for each check."""
+    for line in history.polled.get(step.id, ()):
+        event: StepChecked | None = line.event
+        if event is None or mismatch(event.binding, step, subject):
+            continue
+        newer = {finding.check: finding for finding in event.findings}
+        faults = tuple(check for check in checks.faults if check not in newer)
+        kept = tuple(newer.pop(finding.check, finding) for finding in checks.findings)
+        checks = checks._replace(
+            findings=(*kept, *newer.values()),
+            checked_on=line.head.at,
+            unchecked="",
+            outdated="",
+            known_errors=(*checks.known_errors, *event.known_errors),
+            faults=faults,
+        )
+    return checks
 
 
 def _with_earlier(
@@ -404,10 +478,10 @@ def _with_earlier(
     Return the checks with the earlier results that the run counts again.
 
     If one of them has ended since, none counts, and `unchecked` has the reason. Raises `ChainError`
-    line of one is missing.
+    if the line of one is missing.
     """
     made = {finding.check for finding in checks.findings}
-    lines: dict[str, int] = {}
+    counts: dict[str, EarlierResult] = {}
     counted: list[Finding] = []
     days: list[str] = []
     sentences: list[str] = []
@@ -421,8 +495,9 @@ def _with_earlier(
         day = line.head.at[:10]
         if why := _why_ended(earlier, check.id, step, history, subject):
             reason = f"Verified on {day}, {why}."
-            return checks._replace(unchecked=f"{reason} {checks.unchecked}".strip())
-        lines[check.id] = earlier.line
+            unchecked = f"{reason} {checks.unchecked}".strip()
+            return checks._replace(unchecked=unchecked, due_on=subject.today)
+        counts[check.id] = earlier
         counted += [finding for finding in line.event.findings if finding.check == check.id]
         days.append(day)
         run = f" in run {line.head.run}" if line.head.run else ""
@@ -435,7 +510,7 @@ def _with_earlier(
     earlier_checks = checks._replace(
         findings=(*checks.findings, *counted),
         verified_on=min(days),
-        earlier_lines=lines,
+        earlier=counts,
         earlier_sentences=tuple(sentences),
     )
     # NOTE: a run that only counts earlier results has checked nothing.
@@ -455,14 +530,19 @@ def _why_ended(
         return "but its line is withheld, or has no such result"
     if subject.today > earlier.until:
         return f"which counted until {earlier.until}"
-    if difference := mismatch(event.binding, step, subject):
+    # NOTE: a value that was emptied is as last recorded, like one that is not given.
+    about = {
+        name: None if subject.values.get(name) in ("", ()) else value
+        for name, value in event.binding.subject.items()
+    }
+    if difference := mismatch(structs.replace(event.binding, subject=about), step, subject):
         return f"but {difference}"
     known = history.results.values()
     later = contradiction(line, check, known, history.steps, subject.labels)
     return f"but {later}" if later else ""
 
 
-class _Decision(NamedTuple):
+class Decision(NamedTuple):
     """The outcome of a step, and who decided it."""
 
     outcome: Outcome
@@ -492,7 +572,7 @@ def _concluded(
     in_part = any(check.confirm and check.id in limited for check in step.checks)
     void = (item.sentence for item in selection.void)
     unchecked = " ".join(filter(None, (*void, checks.outdated, checks.unchecked)))
-    seen = _decision_of_checks(checks.findings, attestation)
+    seen = decide(checks.findings, attestation)
     needs_person = False
     if seen and seen.outcome in (Outcome.VERIFIED, Outcome.FAILED):
         decision = seen
@@ -502,12 +582,12 @@ def _concluded(
     elif attestation and attestation.kind not in _CLAIMS:
         decision = _decision_against(attestation, ends_on)
     elif obstacle:
-        decision = _Decision(Outcome.SKIPPED, obstacle)
+        decision = Decision(Outcome.SKIPPED, obstacle)
     elif seen and (seen.outcome is Outcome.WAITING or attestation is None):
         decision = seen
     elif attestation is None:
         reason = unchecked or "Only you can confirm this: no API shows it."
-        decision = _Decision(Outcome.NOT_RUN, reason)
+        decision = Decision(Outcome.NOT_RUN, reason)
     else:
         doubt = f"a check ran and could not tell: {seen.reason}" if seen else unchecked
         others = ", ".join(item.by for item in confirmed_by)
@@ -519,7 +599,7 @@ def _concluded(
             reason += "; another person must confirm it."
         is_open = not is_done or lacks_second
         outcome = Outcome.WAITING if is_open else Outcome.ATTESTED
-        decision = _Decision(outcome, reason, by_person=True)
+        decision = Decision(outcome, reason, by_person=True)
     is_skipped = decision.outcome is Outcome.SKIPPED and decision.by_person
     is_settled = is_skipped or (decision.outcome in SETTLED and not needs_person)
     is_attested_half = decision.outcome is Outcome.WAITING and decision.by_person
@@ -528,6 +608,7 @@ def _concluded(
         id=step.id,
         number=step.number,
         title=step.title,
+        off_page=step.off_page,
         kind=step.kind,
         outcome=decision.outcome,
         reason=decision.reason,
@@ -544,15 +625,13 @@ def _concluded(
     )
 
 
-def _decision_of_checks(
-    findings: Sequence[Finding], attestation: Attestation | None
-) -> _Decision | None:
+def decide(findings: Sequence[Finding], attestation: Attestation | None) -> Decision | None:
     """
     Return the decision of the checks alone; `None` without any.
 
     A finding that nothing was done contradicts a person, unless it has limits.
     """
-    outcome = _combined(findings)
+    outcome = combine(findings)
     if outcome is None:
         return None
     deciding = [finding for finding in findings if finding.outcome is outcome]
@@ -563,21 +642,21 @@ def _decision_of_checks(
             outcome = Outcome.FAILED
             claim = f"{attestation.by} said on {attestation.at} that this was {attestation.kind}"
             reason = f"{claim}, but: {reason}"
-    return _Decision(outcome, reason, deciding[0].code)
+    return Decision(outcome, reason, deciding[0].code)
 
 
-def _decision_against(attestation: Attestation, until: str) -> _Decision:
+def _decision_against(attestation: Attestation, until: str) -> Decision:
     """Return the decision of a skip, or of a decline."""
     if attestation.kind is AttestationKind.SKIPPED:
         end = f" (counts until {until})" if until else ""
         reason = f"{attestation.by}: {attestation.note}{end}"
-        return _Decision(Outcome.SKIPPED, reason, by_person=True)
+        return Decision(Outcome.SKIPPED, reason, by_person=True)
     note = f": {attestation.note.rstrip('.')}" if attestation.note else ""
     reason = (
         f"{attestation.by} reported on {attestation.at} that the reviewer declined this{note}. "
         "Correct what the reviewer names, submit it again, then confirm that it was submitted."
     )
-    return _Decision(Outcome.FAILED, reason, by_person=True)
+    return Decision(Outcome.FAILED, reason, by_person=True)
 
 
 def _label_of(attestation: Attestation, step: StepDefinition) -> str:
@@ -611,8 +690,6 @@ def _reason_of(
 
 def _with_wait(state: StepState, step: StepDefinition, today: str, seen: str) -> StepState:
     """Return the state with the party that must act, since when, and how late it is."""
-    if state.is_settled:
-        return state
     attestation = state.attestation
     is_waiting = state.outcome is Outcome.WAITING
     is_said = attestation and (
@@ -628,11 +705,12 @@ def _with_wait(state: StepState, step: StepDefinition, today: str, seen: str) ->
         late = (date.fromisoformat(today) - date.fromisoformat(due)).days
     elif since and today and step.usual_days and not state.needs_another:
         late = days_between(since, today) - step.usual_days
+    dated = structs.replace(state, waiting_since=since, due=due, overdue_days=max(late, 0))
+    if state.is_settled:
+        return dated
     waits_for = WaitsFor.OUTSIDE_PARTY if is_waiting else WaitsFor.ANYBODY
     if state.assigned:
         waits_for = WaitsFor.PERSON
     elif state.needs_another:
         waits_for = WaitsFor.SECOND_PERSON
-    return structs.replace(
-        state, waits_for=waits_for, waiting_since=since, due=due, overdue_days=max(late, 0)
-    )
+    return structs.replace(dated, waits_for=waits_for)

@@ -13,11 +13,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from msgspec import UNSET, DecodeError, Raw, UnsetType, ValidationError, to_builtins
 from msgspec.json import Decoder, Encoder
@@ -25,8 +25,15 @@ from msgspec.json import Decoder, Encoder
 from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.files import check_place, hold_lock, open_plain, sync_folder
 from runbook_lib.core.json_text import rebuild
-from runbook_lib.core.model import ModelStruct, Name, Number, Sha256, Time, describe_invalid_field
-from runbook_lib.errors import ChainError, FormatError, JournalError, reported_as
+from runbook_lib.core.model import (
+    ModelStruct,
+    Name,
+    Number,
+    Sha256,
+    Time,
+    describe_invalid_field,
+)
+from runbook_lib.errors import ChainError, FormatError, JournalError, reason_of, reported_as
 from runbook_lib.run.events import EVENTS, FORMAT, TYPES, JournalRepaired, RunStarted
 
 # The `prev` of the first line.
@@ -36,6 +43,9 @@ LONGEST_LINE = 4 << 20
 # Bytes of a half line that are recorded.
 _TAIL_BYTES = 64 << 10
 _LOCK_SECONDS = 30
+# Kinds of lines that may lack their data: what a remote system said, never what people say.
+_REMOTE = ("exchange.recorded", "step.checked")
+_UNDECODABLE = (DecodeError, ValueError, RecursionError)
 _DEFECT = "Report this as a defect, with the step."
 _NOT_UNDERSTOOD = (
     "Nothing was changed. Move the file aside and keep it, then rebuild the journal from the "
@@ -82,15 +92,29 @@ _decoders = {name: Decoder(kind) for name, kind in EVENTS.items()}
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the journal; one without data is withheld."""
+    """
+    A line of the journal; one without data is withheld. `place` names it in messages.
+
+    Most lines say what a remote system said. Hardly anybody reads an old one, so each is decoded
+    when somebody does.
+    """
 
     head: LineHead
     data: bytes
+    place: str = field(default="", compare=False)
+
+    @property
+    def kind(self) -> type[ModelStruct] | None:
+        """The type of the event; `None` if it is withheld."""
+        return EVENTS[self.head.type] if self.data else None
 
     @cached_property
     def event(self) -> Any:
-        """The event, of the type that `EVENTS` names; `None` if it is withheld."""
-        return _decoders[self.head.type].decode(self.data) if self.data else None
+        """The event; `None` if it is withheld. Raises `ChainError` if it is invalid."""
+        try:
+            return _decoders[self.head.type].decode(self.data) if self.data else None
+        except _UNDECODABLE as error:
+            raise _refusal(error, self.place) from None
 
     @cached_property
     def digest(self) -> str:
@@ -126,6 +150,15 @@ def _without_surrogates(item: object) -> object:
     return item.encode("utf-8", "replace").decode() if isinstance(item, str) else item
 
 
+def _refusal(error: Exception, place: str) -> ChainError:
+    """Return the error about content that is no JSON, or no line of its type."""
+    if isinstance(error, ValidationError):
+        message = f"{place} is invalid: {describe_invalid_field(error, '')}."
+    else:
+        message = f"{place} is not a journal line."
+    return ChainError(message, next_step=_NOT_UNDERSTOOD)
+
+
 def parse_line(text: bytes, place: str) -> Line:
     """
     Return a line; its link is not checked.
@@ -135,18 +168,15 @@ def parse_line(text: bytes, place: str) -> Line:
     """
     try:
         written = _decode_line(text)
-        fields = {name: getattr(written, name) for name in LineHead.__struct_fields__}
-        line = Line(LineHead(**fields), b"" if written.data is UNSET else bytes(written.data))
-        is_same = not line.data or digest_of(line.data) == line.head.sha256
-        if line.head.type not in EVENTS or line.encoded != text or not is_same:
-            raise ChainError(f"{place} was altered.", next_step=_NOT_UNDERSTOOD)
-        event = line.event
-    except ValidationError as error:
-        reason = describe_invalid_field(error, "")
-        raise ChainError(f"{place} is invalid: {reason}.", next_step=_NOT_UNDERSTOOD) from None
-    except (DecodeError, ValueError, RecursionError):
-        message = f"{place} is not a journal line."
-        raise ChainError(message, next_step=_NOT_UNDERSTOOD) from None
+    except _UNDECODABLE as error:
+        raise _refusal(error, place) from None
+    fields = {name: getattr(written, name) for name in LineHead.__struct_fields__}
+    line = Line(LineHead(**fields), b"" if written.data is UNSET else bytes(written.data), place)
+    is_same = not line.data or digest_of(line.data) == line.head.sha256
+    is_known = line.head.type in (EVENTS if line.data else _REMOTE)
+    if not is_known or line.encoded != text or not is_same:
+        raise ChainError(f"{place} was altered.", next_step=_NOT_UNDERSTOOD)
+    event = None if line.head.type in _REMOTE else line.event
     if isinstance(event, RunStarted) and event.format != FORMAT:
         raise FormatError(place, event.format, FORMAT)
     return line
@@ -175,6 +205,14 @@ def read_lines(file: BinaryIO, after: Line | None, name: str) -> Iterator[Line]:
         yield line
 
 
+class _ReadBytes(NamedTuple):
+    """The lines in the first bytes of a journal."""
+
+    lines: tuple[Line, ...]
+    end: int
+    sha256: bytes
+
+
 class Journal:
     """
     The journal of one tenant, at `path`; created by the first `append`.
@@ -182,12 +220,20 @@ class Journal:
     Several processes and threads may append and read at once.
     """
 
+    # NOTE: a run opens its journal several times, and its cells' process inherits this. Bytes that
+    # are the same are the same lines.
+    _read_last: ClassVar[_ReadBytes] = _ReadBytes((), 0, b"")
+
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
+        # A check that ends late writes where it began, whatever the working folder is by then.
+        self._file = path.absolute()
         self.clock = clock
         self._lines: list[Line] = []
-        # The position after the last of these lines.
+        self._all: tuple[Line, ...] = ()
+        # The position after the last of these lines, and the digest of all before it.
         self._end = 0
+        self._sha256 = hashlib.sha256()
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.RLock()
 
@@ -200,16 +246,22 @@ class Journal:
         """
         with self._turns, reported_as(JournalError, f"The journal {self.path} cannot be read"):
             try:
-                file = open_plain(self.path)
+                file = open_plain(self._file)
             except FileNotFoundError:
                 self._require_size(0)
-                return tuple(self._lines)
+                return self._all
             with file:
                 self._require_size(os.fstat(file.fileno()).st_size)
+                if not self._end:
+                    self._take_known(file)
                 file.seek(self._end)
                 for line in read_lines(file, self._last, str(self.path)):
                     self._keep(line)
-            return tuple(self._lines)
+            # NOTE: a step asks hundreds of times.
+            if len(self._all) != len(self._lines):
+                self._all = tuple(self._lines)
+                Journal._read_last = _ReadBytes(self._all, self._end, self._sha256.digest())
+            return self._all
 
     def append(self, *events: ModelStruct, run: str = "", step: str = "") -> int:
         """
@@ -217,7 +269,7 @@ class Journal:
 
         Raises `JournalError`, with the file unchanged, if one is invalid or cannot be written.
         """
-        with self.locked(), self.path.open("a+b", buffering=0) as file:
+        with self.locked(), self._file.open("a+b", buffering=0) as file:
             self.read_all()
             torn = file.seek(0, os.SEEK_END) - self._end
             if torn:  # by a process that was killed
@@ -247,14 +299,29 @@ class Journal:
         busy = JournalError(
             f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
         )
-        with self._turns, reported_as(JournalError, f"The journal {self.path} cannot be written"):
-            is_new = not self.path.exists()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            check_place(self.path)
-            with hold_lock(self.path.with_suffix(".lock"), seconds=_LOCK_SECONDS, busy=busy):
-                yield
-            if is_new:
-                sync_folder(self.path.parent)
+        file = self._file
+        try:
+            with self._turns:
+                is_new = not file.exists()
+                file.parent.mkdir(parents=True, exist_ok=True)
+                check_place(file)
+                with hold_lock(file.with_suffix(".lock"), seconds=_LOCK_SECONDS, busy=busy):
+                    yield
+                if is_new:
+                    sync_folder(file.parent)
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename not in (None, str(file)) else ""
+            raise JournalError(
+                f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
+            ) from error
+
+    def forget(self) -> None:
+        """Drop the lines from memory; they are read again when somebody needs them."""
+        with self._turns:
+            self._lines = []
+            self._all = ()
+            self._end = 0
+            self._sha256 = hashlib.sha256()
 
     @property
     def _last(self) -> Line | None:
@@ -266,9 +333,20 @@ class Journal:
             message = f"The journal {self.path} is shorter than it was: another one was put there."
             raise ChainError(message, next_step=_NOT_UNDERSTOOD)
 
+    def _take_known(self, file: BinaryIO) -> None:
+        """Take the lines that this process has read last if `file` begins with the same bytes."""
+        known = Journal._read_last
+        digest = hashlib.sha256(file.read(known.end))
+        if digest.digest() == known.sha256:
+            self._lines = [*known.lines]
+            self._end = known.end
+            self._sha256 = digest
+
     def _keep(self, line: Line) -> None:
+        content = line.encoded
         self._lines.append(line)
-        self._end += len(line.encoded)
+        self._end += len(content)
+        self._sha256.update(content)
 
     def _next_line(self, event: ModelStruct, last: Line | None, run: str, step: str) -> Line:
         """Return the line of `event` after the line `last`; raises `JournalError`."""

@@ -7,18 +7,23 @@ Its JSON is the record in a bundle, a program's answer, a panel's content and a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from itertools import chain
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from runbook_lib.core.clock import days_between
 from runbook_lib.core.model import (
+    Attachment,
+    Attestation,
     AttestationKind,
     Exchange,
     Finding,
     FleetRun,
     Mode,
     ModelStruct,
+    Note,
     NotRunReason,
     Outcome,
     ProcedureName,
@@ -26,8 +31,13 @@ from runbook_lib.core.model import (
     Value,
     WaitsFor,
 )
-from runbook_lib.run.events import FORMAT, AnswerOption, Attestation, KnownErrorText, Note
+from runbook_lib.core.outcome import SETTLED
+from runbook_lib.core.people import person_key, retell
+from runbook_lib.run.events import FORMAT, AnswerOption, EarlierResult, KnownErrorText
 
+_NOT_ON_THE_PAGE = " (not on the documented page)"
+# Days before the end of an attestation when it is requested again.
+_SOON_DAYS = 30
 # The verb phrase of each kind of attestation, for the sentence that it no longer counts.
 _ACTS = {
     AttestationKind.ATTESTED: "confirmed this",
@@ -72,6 +82,9 @@ class StepState(ModelStruct):
     title: str
     """Title of the step."""
 
+    off_page: bool
+    """Whether the documented page lacks it."""
+
     kind: str
     """The party that acts: `manual`, `ask`, `call` or `wait`."""
 
@@ -105,8 +118,14 @@ class StepState(ModelStruct):
     checked_on: str = ""
     """Time of the newest check that counts; empty if none does."""
 
+    needs_human_only: bool = False
+    """Whether its checks are as good as they can be, and a person must confirm the rest."""
+
     verified_on: str = ""
     """The day of the earlier run that verified it; empty if it rests on this run."""
+
+    due_on: str = ""
+    """The day since when it must be checked again; empty if it need not."""
 
     ends_on: str = ""
     """Last day of the attestations that settle it; empty without an end."""
@@ -114,8 +133,8 @@ class StepState(ModelStruct):
     findings: tuple[Finding, ...] = ()
     """The findings that count: those of this run, then earlier ones that count again."""
 
-    earlier_lines: Mapping[str, int] = {}
-    """Id of a check whose earlier result counts again → the number of its journal line."""
+    earlier: Mapping[str, EarlierResult] = {}
+    """Id of a check whose earlier result counts again → its journal line and last day."""
 
     known_errors: tuple[KnownErrorText, ...] = ()
     """The known error texts among the findings."""
@@ -157,6 +176,72 @@ class StepState(ModelStruct):
     """Days since `due`, or since the end of an outside party's usual time."""
 
     @property
+    def heading(self) -> str:
+        """The title, marked if the documented page has no such step."""
+        return f"{self.title}{_NOT_ON_THE_PAGE if self.off_page else ''}"
+
+    @property
+    def assigned_to(self) -> str:
+        """The name of the assigned person; empty for anybody, or if the step is done."""
+        return (self.assigned.to or "") if self.assigned else ""
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether an outside party requested it by a due day, according to an attestation."""
+        return self.attestation is not None and bool(self.attestation.due)
+
+    @property
+    def asked_sentence(self) -> str:
+        """The sentence to confirm: the step's, or the one for a second person."""
+        first = self.attestation if self.needs_another else None
+        return retell(first.sentence, first.by) if first else self.sentence
+
+    @property
+    def attested_by(self) -> str:
+        """The name of the person who attested it; empty if no attestation counts."""
+        first = self.attestation
+        return first.by if first and first.kind is AttestationKind.ATTESTED else ""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether an attestation about it has expired, and nothing has settled it since."""
+        return not self.is_settled and any(void.ended for void in self.void_attestations)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has acted on the step. Automatic checks do not count."""
+        is_seen_only = not (self.is_worked_on or self.by_person)
+        open_outcomes = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.SKIPPED)
+        return self.outcome is Outcome.NOT_RUN or (is_seen_only and self.outcome in open_outcomes)
+
+    @property
+    def blocks_later_steps(self) -> bool:
+        """
+        Whether later steps cannot be started, because this one is not done.
+
+        A step that is verified in part blocks none.
+        """
+        return self.outcome not in SETTLED and not self.is_skipped_by_person
+
+    @property
+    def redo_reason(self) -> str:
+        """The reason why the step must be confirmed or checked again; empty if it need not."""
+        reasons = [*(void.sentence for void in self.void_attestations), self.outdated]
+        return "" if self.is_settled else " ".join(filter(None, reasons))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about people's attestations that the reason lacks."""
+        sentences = (void.sentence for void in self.void_attestations)
+        return tuple(text for text in sentences if text not in self.reason)
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files that people attached, each once."""
+        files = chain.from_iterable(said.attachments for said in self.counted_attestations)
+        return tuple({file.sha256: file for file in files}.values())
+
+    @property
     def is_skipped_by_person(self) -> bool:
         """Whether a named person skipped it."""
         return self.outcome is Outcome.SKIPPED and self.by_person
@@ -171,6 +256,37 @@ class StepState(ModelStruct):
     def counted_attestations(self) -> tuple[Attestation, ...]:
         """The attestations that count: other people's, then the one that decides."""
         return (*self.confirmed_by, *((self.attestation,) if self.attestation else ()))
+
+    def second_attestation(self, by: str) -> dict[str, str]:
+        """Return the fields of `by`'s attestation as the second person; empty if one is enough."""
+        first = self.attestation if self.needs_another else None
+        if first is None or person_key(first.by) == person_key(by):
+            return {}
+        return {
+            "sentence": first.sentence,
+            "second_person_sentence": self.asked_sentence,
+            "until": first.until,
+        }
+
+    def ends_soon(self, today: date) -> bool:
+        """Return whether the attestations that settle it end within 30 days."""
+        return bool(self.ends_on) and days_between(today.isoformat(), self.ends_on) <= _SOON_DAYS
+
+    @property
+    def made_findings(self) -> tuple[Finding, ...]:
+        """The findings of this run's own checks."""
+        return tuple(part for part in self.findings if part.check not in self.earlier)
+
+    @property
+    def earlier_findings(self) -> tuple[Finding, ...]:
+        """The findings of earlier runs that count again."""
+        return tuple(part for part in self.findings if part.check in self.earlier)
+
+    @property
+    def exchange_numbers(self) -> tuple[int, ...]:
+        """The numbers of the exchanges that this run's findings rest on, each once."""
+        numbers = chain.from_iterable(part.exchanges for part in self.made_findings)
+        return tuple(dict.fromkeys(numbers))
 
     def gather(self, name: str) -> list[Any]:
         """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of its findings."""
@@ -222,6 +338,12 @@ class RunState(ModelStruct):
     values: Mapping[str, Value]
     """The known values by name; credentials are not among them."""
 
+    unverifiable: tuple[str, ...]
+    """Facts that no check and no API shows, and that a partner must know."""
+
+    app_id_label: str
+    """The vendor's label for the app's id."""
+
     credentials: tuple[str, ...]
     """Names of the given credentials, never their values."""
 
@@ -236,6 +358,11 @@ class RunState(ModelStruct):
 
     calls: Mapping[str, int]
     """Number of responses of each host."""
+
+    @property
+    def by_id(self) -> dict[str, StepState]:
+        """The steps by id."""
+        return {step.id: step for step in self.steps}
 
     def step(self, step_id: str) -> StepState:
         """Return the state of the step called `step_id`."""

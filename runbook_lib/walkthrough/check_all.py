@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
-from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.walkthrough.views import displayed_conclusion
+from runbook_lib.run.state import StepState
+from runbook_lib.walkthrough.views import as_displayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ def check_everything(
     changed = []
     snapshot = run.start_snapshot(planned.steps)
     for number, step in enumerate(planned.steps, 1):
-        before = run.state.steps[step.id]
+        before = run.state.step(step.id)
         check(number, step, snapshot)
-        after = run.state.steps[step.id]
-        if label_of(displayed_conclusion(after)) != label_of(displayed_conclusion(before)):
+        after = run.state.step(step.id)
+        if label_of(as_displayed(after)) != label_of(as_displayed(before)):
             changed.append((before, after))
     return replace(planned, changed=tuple(changed))
 
@@ -76,11 +76,11 @@ def check_everything(
 def summarize_checks(run: RunView, done: CheckPlan) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
-    checked = [run.state.steps[step.id] for step in done.steps]
-    unclear = [state for state in checked if state.conclusion.outcome is Outcome.INCONCLUSIVE]
+    checked = [run.state.step(step.id) for step in done.steps]
+    unclear = [state for state in checked if state.outcome is Outcome.INCONCLUSIVE]
     changes: dict[str, list[str]] = {}
     for _, after in done.changed:
-        changes.setdefault(label_of(displayed_conclusion(after)), []).append(after.number)
+        changes.setdefault(label_of(as_displayed(after)), []).append(after.number)
     return "\n".join(
         [
             f"Checked {len(done.steps)} steps.{'' if changes else ' Nothing has changed.'}",
@@ -111,11 +111,10 @@ def group_reasons(states: Iterable[StepState]) -> dict[tuple[str, str], list[Ste
     """
     reasons: dict[tuple[str, str], list[StepState]] = {}
     for state in states:
-        conclusion = state.conclusion
         findings = () if state.is_settled else state.findings
-        own = [part.reason for part in findings if part.outcome is conclusion.outcome]
-        for reason in dict.fromkeys(own or [conclusion.reason]):
-            reasons.setdefault((label_of(conclusion), reason), []).append(state)
+        own = [part.reason for part in findings if part.outcome is state.outcome]
+        for reason in dict.fromkeys(own or [state.reason]):
+            reasons.setdefault((label_of(state), reason), []).append(state)
     return reasons
 
 

@@ -15,8 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from runbook_lib.core.conclusion import combine
-from runbook_lib.core.model import AttestationKind, NoteKind, Outcome, Remark
+from runbook_lib.core.model import Attestation, AttestationKind, Note, NoteKind, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.confirm_links import make_link
@@ -28,6 +27,7 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
+from runbook_lib.run.fold import decide
 from runbook_lib.walkthrough.check_all import (
     CheckPlan,
     check_everything,
@@ -85,7 +85,7 @@ class Walkthrough:
     def start(self) -> None:
         """Start following the journal; refresh the steps that were checked before."""
         self._follower.start()
-        if self.run.history.index.checked:
+        if any(step.checked_on for step in self.run.state.steps):
             self._workers.submit(self._refresh_checked_steps)
 
     def _refresh_checked_steps(self) -> None:
@@ -100,7 +100,7 @@ class Walkthrough:
                 self._statuses.all_steps = PanelStatus(message=message)
             else:
                 steps = plan_checks(self.run).steps
-                states = self.run.state.steps
+                states = self.run.state.by_id
                 self._check_changed([step for step in steps if states[step.id].checked_on])
         except Exception as error:  # noqa: BLE001  (what was known before stays on screen)
             message, advice = describe_error(error)
@@ -125,16 +125,17 @@ class Walkthrough:
 
     def _refresh_following(self, step: Step) -> None:
         """Check the unfinished steps after `step` again, now that it is done."""
-        states = self.run.state.steps
+        states = self.run.state.by_id
         following = {step.id}
         for other in self.run.procedure.steps:
             if following.intersection(other.after):
                 following.add(other.id)
-        looked_at = (states[name] for name in following - {step.id})
         again = [
-            state.step
-            for state in looked_at
-            if state.findings and not state.is_settled and not state.step.side_effect
+            self.run.step(name)
+            for name in following - {step.id}
+            if states[name].findings
+            and not states[name].is_settled
+            and not self.run.step(name).side_effect
         ]
         if states[step.id].is_settled and again and not self._stopped.is_set():
             self._workers.submit(self._refresh_steps, *again, is_outdated=True)
@@ -147,7 +148,7 @@ class Walkthrough:
         """
         free = [step for step in steps if not self._statuses.of(step.id).busy]
         for step_id, now in self.run.preview(free).items():
-            before = combine(self.run.state.steps[step_id].findings)
+            before = decide(self.run.state.step(step_id).findings, None)
             is_new = now is not None and (
                 before is None or (now.outcome, now.reason) != (before.outcome, before.reason)
             )
@@ -219,7 +220,7 @@ class Walkthrough:
 
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or its assignee; neither changes an outcome."""
-        self._start_action(step, lambda: self._record(step, self._remarks.note(step, kind, words)))
+        self._start_action(step, lambda: self._record(step, self._remarks.note(kind, words)))
 
     def _require_likely_days(self, step: Step, words: dict[str, Any]) -> None:
         """Raise `SettingsError` if a typed day is probably a slip; its field says why."""
@@ -232,9 +233,9 @@ class Walkthrough:
                 next_step="Read the warning: correct the day, or press Use it anyway.",
             )
 
-    def _record(self, step: Step, statement: Remark) -> str:
-        was_settled = self.run.state.steps[step.id].is_settled
-        self.run.say([statement])
+    def _record(self, step: Step, statement: Attestation | Note) -> str:
+        was_settled = self.run.state.step(step.id).is_settled
+        self.run.say([Remark(step.id, statement)])
         self._statuses.count(step.id, "written")
         if not was_settled:
             self._refresh_following(step)
@@ -329,7 +330,7 @@ class Walkthrough:
     def files_of_bundle(self, name: str) -> bytes:
         """Return the sealed bundle as a zip file, or its report; empty if nothing is sealed."""
         sealed = self.run.last_sealed
-        return pack_bundle(sealed[0], name) if sealed else b""
+        return pack_bundle(sealed.folder, name) if sealed else b""
 
     def _wait_to_seal(self, message: str) -> None:
         self._statuses.sealing = replace(self._statuses.sealing, message=message)
@@ -417,7 +418,7 @@ class Walkthrough:
 
     def _check_next_steps(self, step: Step) -> str:
         """Check the steps that a valid token makes possible."""
-        if not self.run.state.steps[step.id].is_settled:
+        if not self.run.state.step(step.id).is_settled:
             return ""
         following = [
             other
@@ -452,13 +453,13 @@ class Walkthrough:
         is_asked: bool = True,
     ) -> str:
         self._accept_inputs(step, inputs, sure)
-        was_settled = self.run.state.steps[step.id].is_settled
+        was_settled = self.run.state.step(step.id).is_settled
         state = self.run.perform(step.id, is_asked=is_asked)
         if not was_settled:
             self._refresh_following(step)
         if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
-        is_checked = state.findings or not find_missing_inputs(self.run, step)
+        is_checked = state.made_findings or not find_missing_inputs(self.run, step)
         self._statuses.update(step.id, result="Checked." if is_checked else "Not checked.")
         return ""
 
@@ -473,7 +474,7 @@ class Walkthrough:
         """
         if not inputs:
             return
-        tried = [state.step for state in self.run.state.steps.values() if state.checked_on]
+        tried = [self.run.step(state.id) for state in self.run.state.steps if state.checked_on]
         before = {other: find_missing_inputs(self.run, other) for other in tried}
         refused, doubtful = accept_values(self.run, inputs, sure)
         problems = [
@@ -528,7 +529,7 @@ class Walkthrough:
         drawn_lines = -1
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
-                lines = self.run.history.index.last.seq
+                lines = len(self.run.journal.read_all())
                 if self._credentials.follow() or lines != drawn_lines:
                     self.panels.draw()
                     drawn_lines = lines
@@ -549,10 +550,10 @@ class Walkthrough:
             else ""
         )
         watched = [
-            state.step
-            for step_id, state in self.run.state.steps.items()
-            if is_watched(state, find_missing_inputs(self.run, state.step))
-            and self.panels.has_panel(step_id)
+            step
+            for step in self.run.procedure.steps
+            if is_watched(self.run.state.step(step.id), step, find_missing_inputs(self.run, step))
+            and self.panels.has_panel(step.id)
         ]
         if watched:
             self.panels.draw(*(step.id for step in watched))

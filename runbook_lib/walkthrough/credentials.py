@@ -92,7 +92,7 @@ class SavedCredentials:
 
     def storage_places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""
-        references = self._run.history.index.credentials.keys()
+        references = self._run.history.credentials.keys()
         unsaved = {item.name for item, _ in self.unsaved()}
         items = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
@@ -106,7 +106,7 @@ class SavedCredentials:
 
     def _versions(self) -> tuple[int, int, int]:
         """Return values that change when a kernel or a person saves or removes a credential."""
-        lines = self._run.history.index.remembered
+        lines = self._run.history.remembered
         try:
             state = self._run.env_file.stat()
         except OSError:
@@ -116,7 +116,7 @@ class SavedCredentials:
     def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
         """Return the credentials in environment, `.env` and keyring; `before` if unusable."""
         path = self._run.env_file
-        references = self._run.history.index.credentials
+        references = self._run.history.credentials
         try:
             variables = read_env_file(path) if _has_setting(path) else {}
             connector = self._run.procedure.id

@@ -254,7 +254,7 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
                 evidence=request.evidence,
                 environ=request.environ,
             )
-            steps = practise_in(sandbox, before, key).state.steps.values()
+            steps = practise_in(sandbox, before, key).state.steps
             done = sum(step.is_settled for step in steps)
             say(f"{done} of {len(steps)} steps are done, as practice of the sandbox's operator.")
         say("The sandbox forgets changes on its own pages when it stops.")

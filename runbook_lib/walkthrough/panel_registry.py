@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import package_of
-from runbook_lib.core.advice import blockers_by_step, is_checkable, next_step, rejected_inputs
 from runbook_lib.engine.tenant_names import list_some_names, tenant_names
 from runbook_lib.engine.tenant_run import Run, logged_in
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
+from runbook_lib.run.advice import blockers_by_step, is_checkable, next_step, rejected_inputs
+from runbook_lib.run.journal import Line
 from runbook_lib.text import as_text
 from runbook_lib.walkthrough.check_all import find_missing_inputs
 from runbook_lib.walkthrough.checklist import ChecklistFile
@@ -32,8 +35,14 @@ from runbook_lib.walkthrough.views import (
     is_current,
     line_view,
     screen_view,
+    seen_on,
     step_view,
 )
+
+# Kinds of lines that a step's history leaves out.
+_NO_NEWS = ("exchange.recorded", "values.judged")
+# Lines in the history of a step on its panel.
+_MOST_EVENTS = 30
 
 
 class Display(Protocol):
@@ -128,11 +137,11 @@ class PanelRegistry:
         doubts = self._statuses.doubts
         run = self._run
         state = run.state
-        history = run.history
         sealed = run.last_sealed
         passed = self._statuses.passed
-        following = next_step(state, passed)
+        following = next_step(state, run.procedure, passed)
         context = PanelContext(
+            procedure=run.procedure,
             vendor=vendor_of(run.procedure),
             today=run.clock().date(),
             values=run.values,
@@ -143,37 +152,47 @@ class PanelRegistry:
             has_confirm_page=self._has_confirm_page,
             following=following,
             user=self._user,
-            later=blockers_by_step(state, passed),
+            later=blockers_by_step(state, run.procedure, passed),
             too_early=frozenset(
-                name for name, step in state.steps.items() if not is_checkable(state, step)
+                step.id for step in run.procedure.steps if not is_checkable(state, step)
             ),
             facts={
-                name: (value, step.checked_on)
-                for step in state.steps.values()
-                for finding in step.all_findings
+                name: (value, seen_on(step))
+                for step in state.steps
+                for finding in step.findings
                 for name, value in finding.facts.items()
             },
-            rejected=frozenset().union(*map(rejected_inputs, state.steps.values())),
+            rejected=frozenset().union(
+                *(rejected_inputs(step, run.step(step.id)) for step in state.steps)
+            ),
             checklist=self._checklist.read(),
             next_refresh=f"{self._statuses.next_refresh:%H:%M}{self._statuses.held_back}",
         )
+        lines = _recent_lines(run.journal.read_all())
         for step_id in only or tuple(statuses):
             if step_id in statuses:
-                step = state.steps[step_id]
+                step = state.step(step_id)
                 status = statuses[step_id]
-                lacks = find_missing_inputs(run, step.step)
+                lacks = find_missing_inputs(run, run.step(step_id))
                 if is_current(step, context):
                     self._with_card.add(step_id)
                 if step_id in self._with_card:
-                    recent = history.recent(step_id)
-                    view = dict(step_view(step, context, recent=recent, status=status, lacks=lacks))
+                    view = dict(
+                        step_view(
+                            step,
+                            context,
+                            recent=lines.get(step_id, ()),
+                            exchanges=state.exchanges,
+                            status=status,
+                            lacks=lacks,
+                        )
+                    )
                 else:
                     view = dict(line_view(step, context, status=status, lacks=lacks))
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
-        # NOTE: of an old run the journal's index has the bundle alone.
         sealed_on = ""
-        if sealed and sealed[1].finished_on:
-            sealed_on = f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
+        if sealed:
+            sealed_on = f"Sealed {when(sealed.state.finished_on)}: {sealed.state.outcome}."
         if self._header is not None and not only:
             header = header_view(
                 state,
@@ -195,9 +214,9 @@ class PanelRegistry:
                 state,
                 context,
                 status=sealing,
-                bundle=str(sealed[0]) if sealed else "",
+                bundle=str(sealed.folder) if sealed else "",
                 sealed=sealed_on,
-                ended_on=sealed[1].finished_on if sealed else "",
+                ended_on=sealed.state.finished_on if sealed else "",
                 doubts=doubts,
                 plan=run.procedure.plan,
             )
@@ -238,3 +257,12 @@ class PanelRegistry:
         for name, display in (("header", self._header), ("finish", self._finish)):
             if display is not None:
                 display.show({**self._views.get(name, {}), **status.view()})
+
+
+def _recent_lines(lines: Iterable[Line]) -> dict[str, deque[Line]]:
+    """Return the newest lines about each step, oldest first; exchanges are no news."""
+    recent: dict[str, deque[Line]] = {}
+    for line in lines:
+        if line.head.step and line.head.type not in _NO_NEWS:
+            recent.setdefault(line.head.step, deque(maxlen=_MOST_EVENTS)).append(line)
+    return recent

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.elsewhere import RunEnd, seal_elsewhere
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.walkthrough.check_all import CheckPlan, describe_missing_inputs, group_reasons
 
 
@@ -42,7 +44,7 @@ def find_doubts(run: RunView, done: CheckPlan) -> list[str]:
 
     What was open before, and what is done now, is not in the way of sealing.
     """
-    known = run.state.steps
+    known = run.state.by_id
     unproven = tuple(
         (step, items)
         for step, items in done.blocked
@@ -69,26 +71,26 @@ def sealing_message(sealed: RunEnd, seen: RunState, after: RunState) -> str:
 
     `after` is the state with what the sealed run found.
     """
-    still_open = [step.number for step in after.steps.values() if not step.is_settled]
-    before = {name: _label(step) for name, step in seen.steps.items()}
-    changed = [step for name, step in after.steps.items() if _label(step) != before[name]]
+    still_open = [step.number for step in after.steps if not step.is_settled]
+    before = {step.id: _label(step) for step in seen.steps}
+    changed = [step for step in after.steps if _label(step) != before[step.id]]
     first = f"The run is {sealed.outcome}."
     if still_open:
         first += f" Open steps: {', '.join(still_open)}."
     lines = [first]
     for (label, reason), steps in group_reasons(changed).items():
-        earlier = " or ".join(dict.fromkeys(before[step.step.id] for step in steps))
+        earlier = " or ".join(dict.fromkeys(before[step.id] for step in steps))
         lines.append(f"{_named(steps)}: {label} when sealed, {earlier} before. {reason}")
     return "\n".join(lines)
 
 
 def _label(state: StepState) -> str:
-    """Return the label of a step; that the sealed run carried an earlier result changes nothing."""
-    return label_of(replace(state.conclusion, verified_on=""))
+    """Return the label of a step; that the sealed run counted an earlier result changes nothing."""
+    return label_of(structs.replace(state, verified_on=""))
 
 
 def _named(states: Sequence[StepState]) -> str:
-    return ", ".join(f"{state.number} · {state.step.title}" for state in states)
+    return ", ".join(f"{state.number} · {state.title}" for state in states)
 
 
 def pack_bundle(bundle: Path, name: str) -> bytes:

@@ -10,7 +10,7 @@ from runbook_lib.config.attestations import doubtful_days, due_day, read_answer
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.clock import timestamp
-from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Comment, NoteKind
+from runbook_lib.core.model import Attestation, AttestationKind, Note, NoteKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
@@ -49,14 +49,14 @@ class TypedRemarks:
         self, step: Step, kind: AttestationKind, typed: dict[str, Any], files: list[dict[str, Any]]
     ) -> Attestation:
         """Return a named person's attestation of the step; its attachments are stored."""
-        fields = self._fields(step, typed)
+        fields = self._fields(typed)
         if kind in (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN) and not fields["note"]:
             raise SettingsError("Give a reason.", next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
         is_done = kind is AttestationKind.ATTESTED
         details: dict[str, Any] = {}
         if is_done:
-            details = self._run.state.steps[step.id].second_attestation(fields["by"])
+            details = self._run.state.step(step.id).second_attestation(fields["by"])
             details = details or read_answer(step, given, step.title, at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
         return Attestation(
@@ -75,20 +75,20 @@ class TypedRemarks:
         doubts = doubtful_days(given, today=self._run.clock().date())
         return {name: why for name, why in doubts.items() if name not in typed.get("sure", ())}
 
-    def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Comment | Assignment:
-        """Return a comment on the step, or its assignment."""
-        fields = self._fields(step, typed)
+    def note(self, kind: NoteKind, typed: dict[str, Any]) -> Note:
+        """Return a comment, or an assignment."""
+        fields = self._fields(typed)
         if kind is NoteKind.ASSIGNED:
             to = _text(typed, "to", longest=_LONGEST_NAME)
             due = _text(typed, "due")
-            return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
+            return Note(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
         if not fields["note"]:
             raise SettingsError(
                 "Write the comment.", next_step="It is kept with the step's history."
             )
-        return Comment(**fields)
+        return Note(**fields)
 
-    def _fields(self, step: Step, typed: dict[str, Any]) -> dict[str, Any]:
+    def _fields(self, typed: dict[str, Any]) -> dict[str, Any]:
         by = _text(typed, "by", longest=_LONGEST_NAME)
         if not by:
             raise SettingsError(
@@ -96,7 +96,6 @@ class TypedRemarks:
                 next_step="This page keeps it until you close it.",
             )
         return {
-            "step": step.id,
             "by": by,
             "at": timestamp(self._run.clock()),
             "note": _with_event(typed),

@@ -8,49 +8,56 @@ contains the value of a credential, only that one is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Unpack
+
+from msgspec import structs
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import NextStep, rejected_inputs, waits_for, what_to_do
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.model import (
-    AttestationDetails,
+    Attestation,
     AttestationKind,
-    ChangeIntended,
-    EventType,
     Exchange,
-    JournalEntry,
+    Note,
     NoteKind,
     Outcome,
     RunOutcome,
-    StepAssigned,
-    StepChecked,
-    StepWithheld,
     Value,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Plan, Screen, Step, StepKind
-from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.core.step_record import (
-    KnownErrorRecord,
-    exchange_detail,
-    gather_from_checks,
-    known_errors_of,
-    step_record,
+from runbook_lib.core.procedure import (
+    Input,
+    KnownError,
+    Plan,
+    Procedure,
+    Screen,
+    Step,
+    StepKind,
+    step_name,
 )
-from runbook_lib.evidence.reports.phrases import day, parse_time, prose_title, when, with_times
+from runbook_lib.evidence.reports.phrases import (
+    day,
+    exchange_detail,
+    parse_time,
+    prose_title,
+    when,
+    with_times,
+)
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
     forecast_chips,
     forecast_title,
     screen_picture,
 )
+from runbook_lib.run.advice import NextStep, rejected_inputs, waits_for, what_to_do
+from runbook_lib.run.events import ChangeIntended, StepChecked
+from runbook_lib.run.forecast import make_forecast
+from runbook_lib.run.journal import Line
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import as_text, pluralize, split_first_sentence
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 from runbook_lib.walkthrough.panel_status import PanelStatus
@@ -82,16 +89,11 @@ from runbook_lib.walkthrough.view_types import (
 )
 
 _EVENT_VERBS: Mapping[str, str] = {
-    EventType.STEP_CHECKED: "checked",
-    EventType.STEP_WITHHELD: "checked",
-    EventType.STEP_ATTESTED: "confirmed",
-    EventType.STEP_SUBMITTED: "submitted",
-    EventType.STEP_DECLINED: "declined",
-    EventType.STEP_SKIPPED: "skipped",
-    EventType.STEP_WITHDRAWN: "withdrawn",
-    EventType.STEP_COMMENTED: "commented",
-    EventType.STEP_ASSIGNED: "assigned",
-    EventType.CHANGE_INTENDED: "about to change",
+    AttestationKind.ATTESTED: "confirmed",
+    AttestationKind.SUBMITTED: "submitted",
+    AttestationKind.DECLINED: "declined",
+    AttestationKind.SKIPPED: "skipped",
+    AttestationKind.WITHDRAWN: "withdrawn",
 }
 
 # Action of a panel's form → kind of attestation.
@@ -134,6 +136,8 @@ _UNKNOWN = "Not known yet. Enter it in the step that asks for it."
 class PanelContext:
     """The facts that all panels of a page share."""
 
+    procedure: Procedure
+    """The texts of the steps."""
     vendor: Vendor
     """The company with which the app is registered."""
     today: date
@@ -168,28 +172,32 @@ class PanelContext:
     """The things that a person has at hand before the first step."""
 
 
-def displayed_conclusion(state: StepState) -> Conclusion:
+def as_displayed(state: StepState) -> StepState:
     """
-    Return the conclusion as the page shows it.
+    Return the state as the page shows it.
 
     An untouched step is *to do*, and so is one that only lacks a person's attestation. Checks of
     all runs count, so it does not matter which run verified a step.
     """
-    conclusion = replace(state.conclusion, verified_on="")
     is_open = state.is_untouched or state.needs_human_only
-    return replace(conclusion, outcome=Outcome.NOT_RUN) if is_open else conclusion
+    outcome = Outcome.NOT_RUN if is_open else state.outcome
+    return structs.replace(state, verified_on="", outcome=outcome)
 
 
-def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
+def seen_on(state: StepState) -> str:
+    """Return the time of the newest check, else the day of the earlier result that counts."""
+    return state.checked_on or state.verified_on
+
+
+def is_watched(state: StepState, step: Step, wanted: Sequence[Input]) -> bool:
     """
     Return whether the step waits, and can be checked again without a side effect.
 
     `wanted` are the inputs that its checks lack.
     """
-    step = state.step
     absent = {item.name for item in wanted}
     can_refresh = any(absent.isdisjoint(check.needs) for check in step.checks)
-    return state.conclusion.outcome is Outcome.WAITING and can_refresh and not step.side_effect
+    return state.outcome is Outcome.WAITING and can_refresh and not step.side_effect
 
 
 def line_view(
@@ -200,27 +208,26 @@ def line_view(
 
     `lacks` are the inputs that its checks need and were not given.
     """
-    step = state.step
-    record = step_record(state)
-    to_do, more_to_do = split_first_sentence(_to_do(state, lacks))
+    step = context.procedure.step(state.id)
+    to_do, more_to_do = split_first_sentence(_to_do(state, step, lacks))
     return {
-        "id": record.id,
-        "checked_on": record.checked_on,
+        "id": state.id,
+        "checked_on": state.checked_on or None,
         "title": step.title,
         **_outcome(state),
-        "reason": with_times(record.reason),
+        "reason": with_times(state.reason),
         "to_do": to_do,
         "more_to_do": more_to_do,
         # Warnings about accepted values stay in sight, also before the first check.
         "warnings": _warnings(state, context),
-        "limits": gather_from_checks(record, "limits"),
-        "is_next": _is_next(step, context),
+        "limits": state.gather("limits"),
+        "is_next": _is_next(state, context),
         "is_current": is_current(state, context),
         "is_settled": state.is_settled,
         "next": _next_view(context),
         "since": _since(state, context),
-        "can_refresh": _can_refresh(state, lacks),
-        "next_refresh": context.next_refresh if is_watched(state, lacks) else "",
+        "can_refresh": _can_refresh(state, step, lacks),
+        "next_refresh": context.next_refresh if is_watched(state, step, lacks) else "",
         "number": state.number,
         "part": step.group,
         "line": _line_text(state, context),
@@ -233,43 +240,42 @@ def step_view(
     state: StepState,
     context: PanelContext,
     *,
-    recent: Sequence[JournalEntry],
+    recent: Sequence[Line],
+    exchanges: Mapping[int, Exchange],
     status: PanelStatus,
     lacks: Sequence[Input],
 ) -> StepView:
     """
     Return the view of an opened step's panel: its line, and its card.
 
-    `recent` are the newest journal lines about the step, oldest first; `lacks` are the
-    inputs that its checks need and were not given. A step that was tried asks for them too.
+    `recent` are the newest journal lines about the step, oldest first; `exchanges` are those of the
+    run by number. `lacks` are the inputs that its checks need and were not given. A step that was
+    tried asks for them too.
     """
     values = context.values
     copyable = {name: value for name, value in values.items() if name not in context.rejected}
-    is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
-    elsewhere = {
-        name: other for name, other in context.chosen_in.items() if other is not state.step
-    }
-    step = state.step
-    record = step_record(state)
+    is_tried = seen_on(state) or state.outcome is Outcome.WAITING
+    step = context.procedure.step(state.id)
+    elsewhere = {name: other for name, other in context.chosen_in.items() if other is not step}
+    numbers = chain.from_iterable(finding.exchanges for finding in state.findings)
+    shown = [exchanges[number] for number in dict.fromkeys(numbers)]
     return {
         **line_view(state, context, status=status, lacks=lacks),
         "has_card": True,
-        "attested_by": record.attested_by,
-        "overdue": _overdue(state, context.today),
-        "overdue_act": what_to_do(state, is_overdue=True)
-        if state.overdue_days(context.today)
-        else "",
+        "attested_by": state.attested_by or None,
+        "overdue": _overdue(state, step),
+        "overdue_act": what_to_do(state, step) if state.overdue_days else "",
         "assigned": _assigned(state),
-        "remarks": [with_times(text) for text in record.remarks],
-        "quotes": gather_from_checks(record, "quotes"),
-        "changes": gather_from_checks(record, "changes"),
+        "remarks": [with_times(text) for text in state.remarks],
+        "quotes": state.gather("quotes"),
+        "changes": state.gather("changes"),
         "tables": [
             {
                 "caption": table.caption,
                 "columns": list(table.columns),
                 "rows": [list(row) for row in table.rows],
             }
-            for table in gather_from_checks(record, "tables")
+            for table in state.gather("tables")
         ],
         "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
@@ -300,45 +306,45 @@ def step_view(
         "provider": context.vendor.title,
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
-        "needs_another": state.conclusion.needs_another,
+        "needs_another": state.needs_another,
         "has_confirm_page": context.has_confirm_page,
         "copied_secret": _copied_secret(step, context),
-        "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
+        "exchanges": [_exchange_view(exchange) for exchange in shown],
         "identity": f"{step.id} · {step.kind}",
         "acts": step.instructions.split("\n\n"),
         "prose": _prose_view(step),
         "history": [
-            {"at": when(entry.at), "event": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
-            for entry in reversed(recent)
+            {"at": when(line.head.at), "event": event}
+            for line in reversed(recent)
+            if (event := _told(line))
         ],
         "kit": _kit_view(step, context.kit_values),
-        "known_errors": [_known_error_view(error) for error in known_errors_of(state)],
+        "known_errors": _known_errors(state, step, shown),
     }
 
 
-def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
+def _to_do(state: StepState, step: Step, lacks: Sequence[Input]) -> str:
     """
     Return the advice for a finding, shown after its reason.
 
     Empty if nothing is to do, or if nobody has worked on the step: an automatic check only
     informs. The sentence that a person confirms stands at its button.
     """
-    conclusion = state.conclusion
-    if state.is_settled or not (state.is_worked_on or conclusion.by_person):
+    if state.is_settled or not (state.is_worked_on or state.by_person):
         return ""
-    if lacks and conclusion.outcome is not Outcome.FAILED:
+    if lacks and state.outcome is not Outcome.FAILED:
         return f"Enter {', '.join(item.label for item in lacks)}, then press Check."
     if state.needs_human_only:
         return "Only you can confirm the rest."
-    if conclusion.outcome is Outcome.WAITING or conclusion.needs_person:
+    if state.outcome is Outcome.WAITING or state.needs_person:
         return ""
-    advice = what_to_do(state)
-    return "" if advice in state.conclusion.reason else advice
+    advice = what_to_do(state, step)
+    return "" if advice in state.reason else advice
 
 
 def is_current(state: StepState, context: PanelContext) -> bool:
     """Return whether the step is what comes next, so that its card is open by itself."""
-    return _is_next(state.step, context) and not state.is_settled
+    return _is_next(state, context) and not state.is_settled
 
 
 def _prose_view(step: Step) -> ProseView | None:
@@ -356,23 +362,24 @@ def _prose_view(step: Step) -> ProseView | None:
 def _line_text(state: StepState, context: PanelContext) -> str:
     """Return the text beside a closed step's title: who and when, or its requirements."""
     attestation = state.attestation
-    late = _overdue(state, context.today)
+    step = context.procedure.step(state.id)
+    late = _overdue(state, step)
     if late or not state.is_settled:
-        needs = context.later.get(state.step.id, "")
-        waits = state.conclusion.outcome is Outcome.WAITING
-        takes = state.step.usual_time
+        needs = context.later.get(state.id, "")
+        waits = state.outcome is Outcome.WAITING
+        takes = step.usual_time
         usual = f"{takes} at {context.vendor.title}" if takes and state.is_untouched else ""
         who = _who(state, context.vendor.title) if waits else ""
         return " · ".join(filter(None, (who, _assigned(state), late, needs or usual)))
-    if attestation is not None and state.conclusion.by_person:
+    if attestation is not None and state.by_person:
         return f"{attestation.by}, {day(attestation.at)}"
-    return day(state.checked_on) if state.checked_on else ""
+    return day(seen_on(state))
 
 
 def _warnings(state: StepState, context: PanelContext) -> list[str]:
     """Return warnings about the step's values, and the warnings of its checks."""
-    found = gather_from_checks(step_record(state), "warnings")
-    return list(dict.fromkeys([*state.step.doubts(context.values), *found]))
+    doubts = context.procedure.step(state.id).doubts(context.values)
+    return list(dict.fromkeys([*doubts, *state.gather("warnings")]))
 
 
 def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> ScreenView:
@@ -382,12 +389,12 @@ def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> 
     return {"svg": str(svg), "caption": f"Where to look at {owner}", "source": source}
 
 
-def _can_refresh(state: StepState, lacks: Sequence[Input]) -> bool:
+def _can_refresh(state: StepState, step: Step, lacks: Sequence[Input]) -> bool:
     """Return whether an open step can be checked without a side effect, and may have changed."""
     absent = {item.name for item in lacks}
-    is_open = not state.is_settled and not state.conclusion.needs_person
-    can_ask = any(absent.isdisjoint(check.needs) for check in state.step.checks)
-    return is_open and can_ask and not state.step.side_effect
+    is_open = not state.is_settled and not state.needs_person
+    can_ask = any(absent.isdisjoint(check.needs) for check in step.checks)
+    return is_open and can_ask and not step.side_effect
 
 
 def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> ActionNames:
@@ -396,7 +403,7 @@ def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) ->
 
     Texts ask to check again: `again` is that button, where it is neither of the two.
     """
-    step = state.step
+    step = context.procedure.step(state.id)
     person = "answer" if _is_question(step) else "attest"
     page = "open" if step.links and step.links[0].url(context.link_values) else ""
     primary, other = _next_actions(state, context, lacks, person=person, page=page)
@@ -404,10 +411,10 @@ def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) ->
     possible = {
         "consent": step.consent_gives is not None,
         person: True,
-        "link": state.conclusion.needs_another and context.has_confirm_page,
+        "link": state.needs_another and context.has_confirm_page,
         "comment": True,
         "assign": True,
-        "no": state.conclusion.needs_another,
+        "no": state.needs_another,
         "skip": True,
         "withdraw": state.attestation is not None,
     }
@@ -424,28 +431,28 @@ def _next_actions(
     state: StepState, context: PanelContext, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
     """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
-    step = state.step
-    conclusion = displayed_conclusion(state)
-    token = state.step.consent_gives
+    step = context.procedure.step(state.id)
+    displayed = as_displayed(state)
+    token = step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
     # A refused value is corrected here, not on a page.
-    is_refused = bool(rejected_inputs(state))
+    is_refused = bool(rejected_inputs(state, step))
     is_permitted = all(
         any(context.values.get(name) for name in part.allowed_by)
         for part in step.checks
         if part.allowed_by
     )
-    is_declined = conclusion.outcome is Outcome.FAILED and conclusion.by_person
+    is_declined = displayed.outcome is Outcome.FAILED and state.by_person
     cases = (
         (state.is_settled, ("", check)),
-        (conclusion.needs_another, (person, "link" if context.has_confirm_page else "")),
+        (state.needs_another, (person, "link" if context.has_confirm_page else "")),
         (step.id in context.too_early, (person, check)),
-        (conclusion.needs_person or _lacks_only_attestation(state), (person, check)),
+        (state.needs_person or _lacks_only_attestation(state), (person, check)),
         (token is not None and token.name not in context.credentials, ("consent", "check")),
         (state.is_asked_for, (person, "")),
-        (conclusion.outcome is Outcome.WAITING, ("", person)),
-        (state.has_fault and _is_next(step, context), (check, "continue")),
+        (displayed.outcome is Outcome.WAITING, ("", person)),
+        (state.has_fault and _is_next(state, context), (check, "continue")),
         (
             step.kind is StepKind.WAIT,
             (page, person) if page and not is_declined else (person, page),
@@ -453,7 +460,7 @@ def _next_actions(
         (not step.checks, (person, "")),
         (
             page and not asks and not is_refused and (state.findings or not is_permitted),
-            (page, check if conclusion.outcome is Outcome.FAILED else person),
+            (page, check if displayed.outcome is Outcome.FAILED else person),
         ),
         (True, ("check", person)),
     )
@@ -472,8 +479,9 @@ def _is_question(step: Step) -> bool:
 
 def _since(state: StepState, context: PanelContext) -> str:
     """Return the person who did it, the party it waits for, or the steps before it."""
-    first = context.later.get(state.step.id, "")
-    parts = (_who(state, context.vendor.title), _assigned(state), _overdue(state, context.today))
+    first = context.later.get(state.id, "")
+    late = _overdue(state, context.procedure.step(state.id))
+    parts = (_who(state, context.vendor.title), _assigned(state), late)
     return " · ".join(filter(None, (*parts, first)))
 
 
@@ -495,19 +503,19 @@ def header_view(
         "user": context.user,
         "provider": context.vendor.title,
         "total": len(state.steps),
-        "settled": sum(step.is_settled for step in state.steps.values()),
+        "settled": sum(step.is_settled for step in state.steps),
         "counts": [
             {"outcome": outcome, "icon": ICONS[outcome], "label": label, "count": number}
-            for outcome, label, number in tally(map(displayed_conclusion, state.steps.values()))
+            for outcome, label, number in tally(map(as_displayed, state.steps))
         ],
         "next": _next_view(context),
         "steps": [
             {**_line(step), "who": _since(step, context), "again": step.redo_reason}
-            for step in state.steps.values()
+            for step in state.steps
         ],
-        "groups": _groups(state),
+        "groups": _groups(state, context.procedure),
         "begin": _begin_view(plan, context.checklist),
-        "gates": _gates(state, plan),
+        "gates": _gates(state, context.procedure),
         "forecast": _forecast_view(state, context),
         **status.view(),
     }
@@ -523,87 +531,89 @@ def _begin_view(plan: Plan | None, checklist: Checklist) -> BeginView | None:
     return {"plan": plan.duration, "ready": ready, "has_begun": checklist.has_begun}
 
 
-def _groups(state: RunState) -> list[GroupView]:
+def _groups(state: RunState, procedure: Procedure) -> list[GroupView]:
     """Return each group of steps with its most urgent outcome, and the step in it to go to."""
     groups: list[GroupView] = []
-    by_group = groupby(state.steps.values(), key=lambda part: part.step.group or part.step.id)
+    by_group = groupby(state.steps, key=lambda part: procedure.step(part.id).group or part.id)
     for title, group in by_group:
         steps = list(group)
         unsettled = [part for part in steps if not part.is_settled]
         target = next(
-            (part for part in unsettled if displayed_conclusion(part).outcome is Outcome.FAILED),
+            (part for part in unsettled if as_displayed(part).outcome is Outcome.FAILED),
             (unsettled or steps)[0],
         )
         done = len(steps) - len(unsettled)
         # Nothing stands beside a part that nobody has begun.
-        is_new = all(displayed_conclusion(part).outcome is Outcome.NOT_RUN for part in steps)
-        open_label = (
-            label_of(displayed_conclusion(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
-        )
+        is_new = all(as_displayed(part).outcome is Outcome.NOT_RUN for part in steps)
+        open_label = label_of(as_displayed(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
         groups.append(
             {
                 "title": title,
-                "ids": [part.step.id for part in steps],
-                "outcome": displayed_conclusion(target).outcome,
+                "ids": [part.id for part in steps],
+                "outcome": as_displayed(target).outcome,
                 "label": "" if is_new else open_label if unsettled else "done",
-                "step": {"id": target.step.id, "title": target.step.title},
+                "step": {"id": target.id, "title": target.title},
                 "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
             }
         )
     return groups
 
 
-def _gates(state: RunState, plan: Plan | None) -> list[GateView]:
+def _gates(state: RunState, procedure: Procedure) -> list[GateView]:
     """Return each gate's outcome, start, usual time, and the steps before it."""
-    return [
-        {
-            **_line(gate),
-            "since": day(gate.waiting_since) if gate.waiting_since else "",
-            "usual": gate.step.usual_time,
-            "after": ", ".join(step.number for step in waits_for(state, gate)),
-        }
-        for gate in (state.steps[part.step] for part in (plan.gates if plan else ()))
-    ]
+    gates: list[GateView] = []
+    for part in procedure.plan.gates if procedure.plan else ():
+        step = procedure.step(part.step)
+        gate = state.step(part.step)
+        gates.append(
+            {
+                **_line(gate),
+                "since": day(gate.waiting_since) if gate.waiting_since else "",
+                "usual": step.usual_time,
+                "after": ", ".join(before.number for before in waits_for(state, step)),
+            }
+        )
+    return gates
 
 
 def _forecast_view(state: RunState, context: PanelContext) -> ForecastView | None:
     """Return the forecast in one line and as chips, if others decide anything."""
-    forecast = make_forecast(state)
+    forecast = make_forecast(state, context.procedure, context.today.isoformat())
     if forecast is None:
         return None
-    next_id = context.following.step.step.id if context.following else ""
+    next_id = context.following.step.id if context.following else ""
     return {"title": forecast_title(forecast), "chips": forecast_chips(forecast, next_id)}
 
 
 def _line(state: StepState) -> StepEntry:
     """Return a step's entry in a list: its id, number, title and outcome."""
-    step = state.step
-    return {"id": step.id, "number": state.number, "title": step.title, **_outcome(state)}
+    return {"id": state.id, "number": state.number, "title": state.title, **_outcome(state)}
 
 
 def _outcome(state: StepState) -> OutcomeView:
     """Return how the page shows a step's outcome."""
-    conclusion = displayed_conclusion(state)
+    displayed = as_displayed(state)
     return {
-        "outcome": conclusion.outcome,
-        "icon": ICONS[conclusion.outcome],
-        "label": label_of(conclusion),
-        "in_part": conclusion.needs_person,
+        "outcome": displayed.outcome,
+        "icon": ICONS[displayed.outcome],
+        "label": label_of(displayed),
+        "in_part": state.needs_person,
     }
 
 
 def _who(state: StepState, provider: str) -> str:
     word = state.attestation
-    conclusion = state.conclusion
     if state.is_asked_for and word is not None:
         return f"due {word.due} ({word.by})"
-    if conclusion.outcome is Outcome.WAITING:
-        whom = "a second person" if conclusion.needs_another else provider
+    if state.outcome is Outcome.WAITING:
+        whom = "a second person" if state.needs_another else provider
         since = f" since {when(state.waiting_since)}" if state.waiting_since else ""
         return f"waits for {whom}{since}"
-    if word is not None and conclusion.by_person:
+    if word is not None and state.by_person:
         return f"{word.by}, {when(word.at)}"
-    return f"checked {when(state.checked_on)}" if state.findings else ""
+    if state.made_findings:
+        return f"checked {when(state.checked_on)}"
+    return f"checked {day(state.verified_on)}" if state.verified_on else ""
 
 
 def _assigned(state: StepState) -> str:
@@ -612,17 +622,17 @@ def _assigned(state: StepState) -> str:
     return f"for {state.assigned_to}{due}" if state.assigned_to else ""
 
 
-def _overdue(state: StepState, today: date) -> str:
+def _overdue(state: StepState, step: Step) -> str:
     """Return by how much a colleague or an outside party is late; empty if nobody is late."""
-    days = state.overdue_days(today)
+    days = state.overdue_days
     if not days:
         return ""
-    usual = "" if state.due else f": usually at most {state.step.usual_days} days"
+    usual = "" if state.due else f": usually at most {step.usual_days} days"
     return f"{pluralize(days, 'day')} overdue{usual}"
 
 
-def _is_next(step: Step, context: PanelContext) -> bool:
-    return context.following is not None and step is context.following.step.step
+def _is_next(state: StepState, context: PanelContext) -> bool:
+    return context.following is not None and state.id == context.following.step.id
 
 
 def _next_view(context: PanelContext) -> NextStepView | None:
@@ -630,9 +640,9 @@ def _next_view(context: PanelContext) -> NextStepView | None:
         return None
     step, advice = context.following
     return {
-        "id": step.step.id,
+        "id": step.id,
         "number": step.number,
-        "title": step.step.title,
+        "title": step.title,
         # An untouched step needs no advice beside its own text.
         "advice": "" if step.is_untouched else advice,
     }
@@ -655,10 +665,10 @@ def finish_view(
     `bundle` is the sealed folder or empty, `sealed` a sentence with its time, `ended_on` that time.
     `doubts` are warnings before sealing, `plan` has the items to watch afterwards.
     """
-    steps = state.steps.values()
+    steps = state.steps
     is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
     warnings = [
-        f"{step.number} · {step.step.title}: {text}"
+        f"{step.number} · {step.title}: {text}"
         for step in steps
         for text in _warnings(step, context)
     ]
@@ -685,7 +695,7 @@ def finish_view(
 
 def _days_taken(state: RunState, ended_on: str) -> str:
     """Return how many days it took from the first thing on record to the sealed end."""
-    steps = state.steps.values()
+    steps = state.steps
     times = [state.started_on, *(step.checked_on for step in steps)]
     times += [step.attestation.at for step in steps if step.attestation is not None]
     first = min(filter(None, times), default="")
@@ -711,7 +721,7 @@ def _forms(state: StepState, context: PanelContext) -> list[FormView]:
     If a second person is needed, the first form has that person's own sentence. If checks
     verified the step in part, that option is preselected.
     """
-    step = state.step
+    step = context.procedure.step(state.id)
     vendor = context.vendor.title
     files_help = ""
     name = "answer" if _is_question(step) else "attest"
@@ -723,11 +733,11 @@ def _forms(state: StepState, context: PanelContext) -> list[FormView]:
     shared: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
     question = step.question or f"What does {vendor} say?"
     done = step.attest_label or _DONE
-    if state.conclusion.needs_another:
-        option = _option("attest", _SEEN, state.sentence)
+    if state.needs_another:
+        option = _option("attest", _SEEN, state.asked_sentence)
         word = _form(name, _SEEN, option, **shared)
     elif _is_question(step):
-        chosen = "attest" if state.conclusion.needs_person else ""
+        chosen = "attest" if state.needs_person else ""
         answers = _answers(step, context)
         word = _form(name, question, *answers, act="Confirm", chosen=chosen, **shared)
     else:
@@ -942,17 +952,24 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> KitView | None:
     }
 
 
-def _known_error_view(error: KnownErrorRecord) -> KnownErrorView:
-    causes = [
-        f"{cause.text} (Tested by {', '.join(cause.tested_by)}.)" if cause.tested_by else cause.text
-        for cause in error.causes
-    ]
+def _known_errors(
+    state: StepState, step: Step, exchanges: Sequence[Exchange]
+) -> list[KnownErrorView]:
+    """Return the known errors of a step; those that were seen come first."""
+    words = " ".join([state.reason, *state.gather("quotes")])
+    responses = [exchange.response for exchange in exchanges]
+    here = step_name(state.number, state.title)
+    ranked = step.rank_seen(step.known_errors, words, responses)
+    return [_known_error_view(error, error.advice_at(here), seen) for error, seen in ranked]
+
+
+def _known_error_view(error: KnownError, advice: str, seen: str) -> KnownErrorView:
     return {
         "title": error.shown[0],
-        "seen": bool(error.seen),
+        "seen": bool(seen),
         "meaning": error.meaning,
-        "causes": causes,
-        "advice": error.advice,
+        "causes": [cause.sentence for cause in error.causes],
+        "advice": advice,
         "source": error.source,
     }
 
@@ -968,19 +985,26 @@ def _exchange_view(exchange: Exchange) -> ExchangeView:
     }
 
 
-def _details(entry: JournalEntry) -> str:
-    data = entry.data
-    if isinstance(data, StepChecked | StepWithheld):
-        outcomes = ", ".join(f"{finding.check}: {finding.outcome}" for finding in data.findings)
-        return f" ({outcomes or data.unchecked or 'nothing to check'})"
-    if isinstance(data, ChangeIntended):
-        return f": {data.change}"
-    to = ""
-    if isinstance(data, StepAssigned):
-        to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
-    is_word = isinstance(data, AttestationDetails)
-    attachments = data.attachments if is_word else ()
-    if is_word and data.due:
-        to = f" as due on {data.due}"
-    files = "".join(f" [{attachment.name}]" for attachment in attachments)
-    return f"{to} by {data.by}" + (f": {data.note}" if data.note else "") + files
+def _told(line: Line) -> str:
+    """Return the text about a line in the history of its step; empty for other lines."""
+    event = line.event
+    if event is None and line.head.type == "step.checked":
+        return "checked (the response is withheld)"
+    match event:
+        case StepChecked():
+            outcomes = ", ".join(f"{part.check}: {part.outcome}" for part in event.findings)
+            return f"checked ({outcomes or event.unchecked or 'nothing to check'})"
+        case ChangeIntended():
+            return f"about to change: {event.change}"
+        case Note(to=None):
+            return f"commented by {event.by}: {event.note}"
+        case Note():
+            until = f" until {event.due}" if event.due else ""
+            note = f": {event.note}" if event.note else ""
+            return f"assigned to {event.to or 'nobody'}{until} by {event.by}{note}"
+        case Attestation():
+            due = f" as due on {event.due}" if event.due else ""
+            note = f": {event.note}" if event.note else ""
+            files = "".join(f" [{attachment.name}]" for attachment in event.attachments)
+            return f"{_EVENT_VERBS[event.kind]}{due} by {event.by}{note}{files}"
+    return ""

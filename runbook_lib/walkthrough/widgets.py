@@ -18,10 +18,10 @@ import anywidget
 import traitlets
 
 from runbook_lib.core.procedure import Step
-from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.tenant_names import TenantQuestion
 from runbook_lib.errors import SettingsError, describe_error
 from runbook_lib.evidence.reports.pictures import picture_style
+from runbook_lib.run.state import StepState
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import ATTESTATION_ACTIONS, NOTE_ACTIONS
 
@@ -216,12 +216,12 @@ class StepPanel(_WalkthroughPanel):
     @property
     def outcome(self) -> str:
         """Return the outcome of the step now, a word of the record."""
-        return str(self._now.conclusion.outcome)
+        return str(self._now.outcome)
 
     @property
     def reason(self) -> str:
         """Return why it has this outcome."""
-        return self._now.conclusion.reason
+        return self._now.reason
 
     @property
     def checked_on(self) -> str:
@@ -230,7 +230,7 @@ class StepPanel(_WalkthroughPanel):
 
     @property
     def _now(self) -> StepState:
-        return self._walkthrough.run.state.steps[self._step.id]
+        return self._walkthrough.run.state.step(self._step.id)
 
     def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         if message.get("action") == "script":  # there is no header on this page

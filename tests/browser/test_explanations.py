@@ -33,9 +33,11 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
         run.start()
         states = [run.perform(step) for step in explained.steps]
         values = run.values
+        exchanges = run.state.exchanges
         run.close()
+    context = make_context(procedure=PROCEDURE, values=values)
     given = step_view(
-        states[-1], make_context(values=values), recent=(), status=PanelStatus(), lacks=()
+        states[-1], context, recent=(), exchanges=exchanges, status=PanelStatus(), lacks=()
     )
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown

@@ -18,8 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
+from runbook_lib.run.journal import Journal
 from tests.browser.jupyter import NO_CERTIFICATES, NOTEBOOK, OPERATOR, Lab, Walk
 from tests.runs.conftest import ROOT, environment, settings_of
 from tests.support.npm import installed
@@ -170,7 +169,7 @@ def test_the_user_of_a_hub_lands_in_the_walkthrough(hub: Hub, page: Page) -> Non
     assert walk.attest(STEP) == "attested"
 
     (path,) = hub.lab.evidence.glob("*/facebook_marketing/journal.jsonl")
-    (word,) = (one for one in Journal(path).entries() if one.type == EventType.STEP_ATTESTED)
-    assert (word.step, word.data.by, word.data.login) == (STEP, OPERATOR, USER)
+    (word,) = (one for one in Journal(path).read_all() if one.head.type == "step.attested")
+    assert (word.head.step, word.event.by, word.event.login) == (STEP, OPERATOR, USER)
     assert hub.get(f"/user/{USER}/api/contents").status_code == 403
     assert hub.get(f"/user/{USER}/lab").headers["location"].startswith("/hub/api/oauth2/authorize")

@@ -16,8 +16,10 @@ from pypdf import PageObject, PdfReader
 
 from runbook_lib.core.model import Attachment, Outcome
 from runbook_lib.core.outcome import MEANINGS
-from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.record import parse_record, read_record
 from runbook_lib.evidence.reports.report import run_report
+from runbook_lib.run.journal import Line
+from runbook_lib.run.state import RunState
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader
@@ -27,6 +29,7 @@ from tests.support.wording import wording
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
+    lines_of,
     record,
     step,
 )
@@ -70,17 +73,11 @@ def reports(
     digest = hashlib.sha256(picture).hexdigest()
     (kept / f"{digest}.png").write_bytes(picture)
     given = attachment(sha256=digest, size=len(picture), name="what I saw.png")
-    hostile = everywhere(" ".join(HOSTILE.values()))
-    second = structs.replace(hostile.steps[1], attachments=(convert(given, Attachment),))
-    hostile = structs.replace(hostile, steps=(hostile.steps[0], second, *hostile.steps[2:]))
-    records = {name: convert(run.record, Record) for name, run in runs.items()}
+    production = record(*EVERY_OUTCOME, step("fb-99-shown", "attested", attachments=[given]))
+    hostile = _with_attachment(everywhere(" ".join(HOSTILE.values())), given)
     texts = {
-        **{name: run_report(records[name], run.entries) for name, run in runs.items()},
-        "production": run_report(
-            record(*EVERY_OUTCOME, step("fb-99-shown", "attested", attachments=[given])),
-            [],
-            attachments=kept,
-        ),
+        **{name: run_report(_record(run), run.lines) for name, run in runs.items()},
+        "production": run_report(production, lines_of(production), attachments=kept),
         "hostile": run_report(hostile, lines_with(" ".join(HOSTILE.values())), attachments=kept),
     }
     for name, text in texts.items():
@@ -108,6 +105,30 @@ def reader(browser: Browser, reports: Path) -> Any:
     yield make
     for each in readers:
         each.context.close()
+
+
+def _record(run: PracticeRun) -> RunState:
+    return parse_record(read_record(run.bundle))
+
+
+def _with_attachment(run: RunState, given: dict[str, Any]) -> RunState:
+    """Return the run with this file attached to the attestation of its second step."""
+    first, second, *others = run.steps
+    assert second.attestation is not None
+    attached = (convert(given, Attachment),)
+    attestation = structs.replace(second.attestation, attachments=attached)
+    second = structs.replace(second, attestation=attestation)
+    return structs.replace(run, steps=(first, second, *others))
+
+
+def _repeated(lines: list[Line], times: int) -> list[Line]:
+    """Return the lines `times` times, numbered on."""
+    last = lines[-1].head.seq
+    return [
+        Line(structs.replace(line.head, seq=line.head.seq + round_ * last), line.data)
+        for round_ in range(times)
+        for line in lines
+    ]
 
 
 Make = Callable[..., Reader]
@@ -319,7 +340,5 @@ def test_a_report_stays_small(runs: dict[str, PracticeRun], reports: Path) -> No
     """
     assert (reports / "approved.html").stat().st_size < LARGEST
     run = runs["approved"]
-    record = convert(run.record, Record)
-    journal = structs.replace(record.journal, lines=100 * len(run.entries))
-    many = structs.replace(record, journal=journal)
-    assert len(run_report(many, run.entries * 100).encode()) < 2 * LARGEST
+    many = run_report(_record(run), _repeated(run.lines, 100))
+    assert len(many.encode()) < 2 * LARGEST

@@ -16,8 +16,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import AppMode
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
+from runbook_lib.run.journal import Journal
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     OPERATOR,
@@ -118,8 +117,8 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
     )
 
     journal = Journal(journal_path(walk.lab.evidence, TENANT, PROCEDURE.id))
-    (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
-    (attached,) = said.data.attachments
+    (said,) = (line for line in journal.read_all() if line.head.type == "step.attested")
+    (attached,) = said.event.attachments
     (kept,) = (journal.path.parent / "attachments").iterdir()
     assert kept.name == f"{attached.sha256}.png"
     assert (attached.name, attached.media_type) == ("image.png", "image/png")

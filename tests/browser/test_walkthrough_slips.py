@@ -12,8 +12,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
+from runbook_lib.run.journal import Journal
 from tests.browser.conftest import opened
 from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
 from tests.runs.conftest import settings_of
@@ -134,8 +133,8 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(notes.get_by_label("Note")).to_have_value("")
     expect(notes.get_by_text("Attached")).to_have_count(0)
     journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
-    (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
-    assert [(each.name, each.size) for each in said.data.attachments] == [("most.png", LARGEST)]
+    (said,) = (line for line in journal.read_all() if line.head.type == "step.attested")
+    assert [(each.name, each.size) for each in said.event.attachments] == [("most.png", LARGEST)]
     notes.get_by_label("Note").press("Escape")
     expect(form).to_be_hidden()
     expect(panel.locator('button[data-action="attest"]')).to_be_focused()

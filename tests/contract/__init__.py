@@ -1,1 +1,1 @@
-"""The product against real counterparts: object stores, a security module, papermill, Sigstore."""
+"""The product against real counterparts: object stores, a security module, papermill."""

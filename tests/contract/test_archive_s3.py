@@ -31,9 +31,9 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.archive.archive import fetch_evidence
 from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.evidence.verify.verify import Verdict
 from tests.support.bundles import archive, bundles_below
 from tests.support.wording import refused, refused_naming, wording
 from tests.unit.evidence.conftest import ended_run, new_key, seal_run, sealed_evidence
@@ -207,7 +207,7 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.matrix(1)
-@pytest.mark.parametrize("number", [0, 1, 5, 10])
+@pytest.mark.parametrize("number", [0, 1, 4, 7])
 def test_a_killed_copy_is_resumed(
     number: int, bundle: Path, s3: Any, trust: TrustAnchors, server: str
 ) -> None:

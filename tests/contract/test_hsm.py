@@ -13,7 +13,8 @@ import pytest
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ExitCode, SigningError
 from runbook_lib.evidence.signing.keys import SigningKey, open_key
-from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import verify_bundle
 from tests.support.programs import needs
 from tests.support.wording import refused
 from tests.unit.evidence.conftest import ended_run, seal_run

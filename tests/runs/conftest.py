@@ -23,8 +23,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.clock import utc_now
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import JournalEntry
+from runbook_lib.run.journal import Journal, Line
 from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]
@@ -38,13 +37,13 @@ class Process:
     popen: subprocess.Popen[str]
     journal: Journal
 
-    def wait_for(self, event: str, step: str = "") -> JournalEntry:
-        """Return the first journal entry of this type, as soon as it is written."""
+    def wait_for(self, event: str, step: str = "") -> Line:
+        """Return the first journal line of this type, as soon as it is written."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end and self.popen.poll() is None:
-            for entry in self.journal.entries():
-                if entry.type == event and entry.step == step:
-                    return entry
+            for line in self.journal.read_all():
+                if (line.head.type, line.head.step) == (event, step):
+                    return line
             # Another process writes it.
             time.sleep(0.02)
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)

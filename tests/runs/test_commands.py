@@ -75,13 +75,11 @@ def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
     content = {
         NOTEBOOK,
         "record.json",
-        "record.schema.json",
         "journal.jsonl",
         "report.html",
         "VERIFY.md",
     }
-    signed = {"SHA256SUMS", "provenance.dsse.json", "statement.dsse.json"}
-    assert names == content | signed | {NOTEBOOK, "statement.sigstore.json"}
+    assert names == content | {"SHA256SUMS", "statement.dsse.json"}
 
 
 def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
@@ -263,7 +261,7 @@ def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert [record] == records(folder / "evidence")
-    assert record["parameters"]["service_domain"] == "connect.partner.test"
+    assert record["values"]["service_domain"] == "connect.partner.test"
     assert os.environ.get("RUNBOOK_FACEBOOK_APP_SECRET") is None
 
 
@@ -290,7 +288,7 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert outcomes(given)["test-01-install"] == "verified"
     step = next(step for step in given["steps"] if step["id"] == "test-01-install")
     installed = wording("findings.connector-installed", connector="Facebook Marketing API")
-    assert step["checks"][0]["changes"][0].startswith(installed)
+    assert step["findings"][0]["changes"][0].startswith(installed)
 
 
 def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_path: Path) -> None:
@@ -325,9 +323,11 @@ def test_a_second_practice_run_uses_the_same_app(
 
     assert again.returncode == 0, again.stderr
     status_json = json.loads(again.stdout)
-    assert status_json["parameters"]["app_id"] == first.record["parameters"]["app_id"]
+    assert status_json["values"]["app_id"] == first.record["values"]["app_id"]
     assert outcomes(status_json) == outcomes(first.record)
-    assert status_json["carried"], "the attestations were made in the first run"
+    words = [step["attestation"] for step in status_json["steps"] if step["attestation"]]
+    assert words
+    assert {word["at"] < first.record["finished_on"] for word in words} == {True}
 
 
 def test_attestations_of_another_app_do_not_count(

@@ -86,7 +86,7 @@ def test_its_run_is_sealed(installed: Installed) -> None:
     """`run` finds the procedure by the entry point."""
     assert installed.output.returncode == 3, installed.output.stderr
     assert installed.record["procedure"]["id"] == NAME
-    assert installed.record["calls"] == []
+    assert installed.record["calls"] == {}
 
 
 def test_its_report_has_its_vendors_words(installed: Installed) -> None:
@@ -197,7 +197,7 @@ def test_a_fleet_runs_it_and_names_its_package(installed: Installed) -> None:
     assert outcomes == {"beta": "incomplete", "gamma": "incomplete"}
     assert len(named) == 1
     # Without secrets no check asks anything.
-    assert [record["calls"] for record in records(folder / "evidence")] == [[], []]
+    assert [record["calls"] for record in records(folder / "evidence")] == [{}, {}]
 
 
 def test_a_setting_of_it_is_accepted_beside_another_connectors(installed: Installed) -> None:

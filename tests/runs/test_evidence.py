@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import Process, RunAcme, journal_of_acme, runbook
 from tests.support.notebooks import project_with
@@ -304,7 +303,7 @@ def test_a_leak_in_a_notebook_is_refused(source: str, run_acme: RunAcme, tmp_pat
     assert "RUNBOOK_FACEBOOK_APP_SECRET" not in done.stdout + done.stderr
     assert not list((tmp_path / "evidence").glob("acme/*/2*"))
     assert not list((tmp_path / "evidence").glob("acme/*/.*"))
-    assert journal_of_acme(tmp_path).entries()[-1].type == EventType.RUN_FINISHED
+    assert journal_of_acme(tmp_path).read_all()[-1].head.type == "run.finished"
 
 
 def test_a_run_is_archived_and_verified_from_there(run_acme: RunAcme, tmp_path: Path) -> None:
@@ -388,16 +387,16 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     evidence = tmp_path / "evidence"
     for milliseconds in moments:
         run = start()
-        run.wait_for(EventType.STEP_CHECKED, "test-05-marketing-data")
-        seen = len(run.journal.entries())
-        while not any(e.type == EventType.RUN_FINISHED for e in run.journal.entries()[seen:]):
+        run.wait_for("step.checked", "test-05-marketing-data")
+        seen = len(run.journal.read_all())
+        while not any(e.head.type == "run.finished" for e in run.journal.read_all()[seen:]):
             # Another process writes it.
             time.sleep(0.002)
         # The moment of the kill.
         time.sleep(milliseconds / 1000)
         run.popen.send_signal(signal.SIGKILL)
         run.popen.wait()
-        run.journal.entries()
+        run.journal.read_all()
         for bundle in bundles(evidence):
             assert verified(bundle).returncode == 0
 
@@ -412,5 +411,5 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
 def test_attestations_from_a_file_are_in_the_evidence(evidence: Path) -> None:
     """The record names the person of each attestation."""
     record = json.loads((bundles(evidence)[1] / "record.json").read_text())
-    message = {step["attested_by"] for step in record["steps"]} - {None}
+    message = {step["attestation"]["by"] for step in record["steps"] if step["attestation"]}
     assert message == {"Sandbox operator"}

@@ -118,7 +118,7 @@ def begun(home: Path) -> psutil.Process:
     end = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < end:
         journal = home / "journal.jsonl"
-        if journal.exists() and b"step.started" in journal.read_bytes():
+        if journal.exists() and b"step.checked" in journal.read_bytes():
             return psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
         # Another process writes both.
         time.sleep(0.01)
@@ -288,7 +288,7 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     for name in ("acme", "wrong", "bloom"):
         bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
         record = json.loads((bundle / "record.json").read_bytes())
-        assert record["run_id"] == fleet_run.results[name]["run_id"]
+        assert record["run"] == fleet_run.results[name]["run_id"]
         steps = [(step["id"], step["outcome"]) for step in record["steps"]]
         assert steps == [
             (entry["id"], entry["outcome"]) for entry in fleet_run.results[name]["steps"]
@@ -324,10 +324,11 @@ def plain(record: Path) -> str:
     """Return a record without its fleet, ids, digests, times, ports and numbers of exchanges."""
     document = json.loads(record.read_bytes())
     del document["fleet_run"]
+    exchanges = document.pop("exchanges")
     for step in document["steps"]:
-        for part in (*step["exchanges"], *step["checks"]):
-            part.pop("number", None)
-            part.pop("exchanges", None)
+        step.pop("exchange_numbers", None)
+        for part in step["findings"]:
+            part["exchanges"] = [exchanges[str(number)] for number in part.get("exchanges", ())]
     text = json.dumps(document, indent=1)
     text = re.sub(r'("(x-fb-trace-id|x-fb-request-id|fbtrace_id)"): "[^"]*"', r"\1: ID", text)
     text = re.sub(r'"elapsed": [0-9.e-]+', '"elapsed": 0', text)

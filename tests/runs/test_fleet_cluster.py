@@ -115,7 +115,7 @@ def fleet_file(folder: Path, settings: Path, silent: str) -> dict[str, str]:
 def worker_of(home: Path) -> psutil.Process:
     """Return the cluster's worker on which the run of a tenant is, as soon as it has begun."""
     journal = home / "journal.jsonl"
-    eventually(lambda: journal.exists() and b"step.started" in journal.read_bytes())
+    eventually(lambda: journal.exists() and b"step.checked" in journal.read_bytes())
     process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
     return process.parents()[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -13,10 +14,10 @@ from click.testing import CliRunner
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.clock import utc_now
-from runbook_lib.core.forecast import make_forecast
 from runbook_lib.engine.tenant_run import open_known
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title
+from runbook_lib.run.forecast import make_forecast
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.practice_runs import PractiseOnce
@@ -41,7 +42,7 @@ def test_the_forecast_is_the_same_everywhere(
     where = {"tenant": f"sandbox-{scenario}", "evidence": str(evidence)}
     words = [word for name, value in where.items() for word in (f"--{name}", value)]
     known = open_known(PROCEDURE, env_file="", **where)
-    forecast = make_forecast(known.whole_state)
+    forecast = make_forecast(known.whole_state, PROCEDURE, utc_now().date().isoformat())
     assert forecast is not None
     lines = [f"{name}: {days}" for name, days in forecast_lines(forecast)]
     assert len(lines) == 4
@@ -57,7 +58,10 @@ def test_the_forecast_is_the_same_everywhere(
     assert forecast_title(forecast) == title
 
     header = header_view(
-        known.whole_state, make_context(), status=PanelStatus(), plan=PROCEDURE.plan
+        known.whole_state,
+        replace(make_context(), procedure=PROCEDURE),
+        status=PanelStatus(),
+        plan=PROCEDURE.plan,
     )
     chips = {chip["step"]: chip["text"] for chip in header["forecast"]["chips"]}
     begun = [decision for decision in forecast.decisions if decision.stage != "ahead"]

@@ -12,8 +12,7 @@ import pytest
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
+from runbook_lib.run.journal import Journal
 from tests.runs.conftest import command, environment, records, runbook
 from tests.support.wording import wording
 
@@ -52,7 +51,7 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
     assert {json.loads(output)["outcome"] for output, _ in ended} == {"complete"}
     sealed = records(tmp_path / "evidence")
     assert len(sealed) == FOUR
-    assert [record["resumes"] for record in sealed] == [None] * FOUR
+    assert [record["resumes"] for record in sealed] == [""] * FOUR
     result = runbook(
         "verify", "evidence", "--trusted-keys", "evidence/keys", "--json", cwd=tmp_path
     )
@@ -65,11 +64,11 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
         assert any(waiting in errors for _, errors in ended)
         journal = Journal(journal_path(tmp_path / "evidence", "acme", PROCEDURE.id))
         bounds = [
-            entry.type
-            for entry in journal.entries()
-            if entry.type in (EventType.RUN_STARTED, EventType.BUNDLE_SEALED)
+            line.head.type
+            for line in journal.read_all()
+            if line.head.type in ("run.started", "bundle.sealed")
         ]
-        assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * FOUR
+        assert bounds == ["run.started", "bundle.sealed"] * FOUR
 
 
 def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:

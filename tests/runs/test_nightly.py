@@ -22,9 +22,8 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.clock import utc_now
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key
+from runbook_lib.run.journal import Journal
 from tests.runs.conftest import ROOT, records, step_of
 from tests.support.wording import wording
 
@@ -88,10 +87,10 @@ class Installation:
         counts = {}
         for tenant in tenants:
             newest = sorted((self.evidence / tenant / PROCEDURE.id).glob("2*"))[-1]
-            run_id = json.loads((newest / "record.json").read_text())["run_id"]
-            entries = Journal(newest / "journal.jsonl").entries()
-            own = [entry for entry in entries if entry.run_id == run_id]
-            counts[tenant] = sum(entry.type == EventType.EXCHANGE_RECORDED for entry in own)
+            run_id = json.loads((newest / "record.json").read_text())["run"]
+            entries = Journal(newest / "journal.jsonl").read_all()
+            own = [line for line in entries if line.head.run == run_id]
+            counts[tenant] = sum(line.head.type == "exchange.recorded" for line in own)
         return counts
 
 

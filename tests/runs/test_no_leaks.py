@@ -147,7 +147,7 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     watcher.join()
 
     (record,) = records(tmp_path / "evidence")
-    assert finished.bundle.endswith(record["run_id"])
+    assert finished.bundle.endswith(record["run"])
     assert finished.outcome == record["outcome"] == "incomplete"
     outcome_by_step = outcomes(record)
     for step in ("fb-13-app-id-and-secret", "cy-01-connector-setup", "test-04-user-token"):

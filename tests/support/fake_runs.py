@@ -22,9 +22,8 @@ def _run(request: RunRequest, listener: RunListener | None) -> Any:
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(
-        state=SimpleNamespace(outcome="incomplete", steps={}, calls=(), is_practice=True),
+        state=SimpleNamespace(outcome="incomplete"),
         sealed=SimpleNamespace(folder=folder),
-        run_id="0badcafe",
         archive_error=error,
         broken="the kernel died" if error else "",
     )

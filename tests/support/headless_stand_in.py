@@ -49,13 +49,12 @@ class Headless:
             raise self.error
         bundle = run.journal.path.parent / f"20261124-{run.run_id}"
         bundle.mkdir()
-        (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
+        (bundle / "record.json").write_text('{"run": "x"}\n', encoding="utf-8")
         listener.on_progress(run)
+        run.finish(broken=self.broken)
         return RunResult(
             tenant=run.tenant,
             run_id=run.run_id,
-            state=run.finish(),
-            sealed=SealedBundle(bundle, 1, self.unstamped),
+            sealed=SealedBundle(bundle, 1, run.state, self.unstamped),
             key_id=key.key_id,
-            broken=self.broken,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runbook_lib.evidence.record import Record
+from runbook_lib.run.events import ChangeIntended
+from runbook_lib.run.state import RunState
 from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
@@ -13,8 +14,8 @@ from tests.unit.evidence.reports.sample_runs import (
     attestation_json,
     attested,
     check,
-    entry,
     exchange,
+    line,
     record,
     skip,
     skipped,
@@ -56,7 +57,7 @@ HOSTILE = {
 }
 
 
-def everywhere(text: str) -> Record:
+def everywhere(text: str) -> RunState:
     """Return a record with `text` in every field that others can fill."""
     return record(*steps_with(text), **fields_with(text))
 
@@ -103,16 +104,16 @@ def fields_with(text: str) -> Document:
         "tenant": text,
         "resumes": text,
         "procedure": {"id": text, "version": text, "digest": SHA},
-        "parameters": {text: text},
+        "values": {text: text},
         "credentials": [text],
         "environment": {text: text},
     }
 
 
 def lines_with(text: str) -> list[Any]:
+    """Return journal lines with `text` in every field that others can fill."""
     return [
-        entry("run.interrupted", {"reason": text}, run=text),
-        entry("change.intended", {"change": text}, run=text, step="fb-01-x"),
+        line(ChangeIntended(change=text), run=text, step="fb-01-x"),
         attested("fb-02-x", by=text, note=text, seen=text, origin=text),
         skipped("fb-03-x", by=text, note=text),
     ]

@@ -72,7 +72,7 @@ def _live(
     from runbook_lib.cli.main import main  # noqa: PLC0415  (in the new process)
 
     if ahead:
-        from runbook_lib.core.journal import utc_now  # noqa: PLC0415
+        from runbook_lib.core.clock import utc_now  # noqa: PLC0415
         from runbook_lib.engine.watch import cycle, poll  # noqa: PLC0415
 
         def clock() -> datetime:

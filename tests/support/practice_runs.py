@@ -14,8 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import JournalEntry
+from runbook_lib.run.journal import Line, parse_line
 from tests.runs.conftest import ROOT, environment
 from tests.support.loaded import LoadedCommand
 
@@ -66,9 +65,10 @@ class PracticeRun:
         return record
 
     @property
-    def entries(self) -> list[JournalEntry]:
-        """The sealed entries of the journal."""
-        return Journal(self.bundle / "journal.jsonl").entries()
+    def lines(self) -> list[Line]:
+        """The sealed lines of the journal."""
+        with (self.bundle / "journal.jsonl").open("rb") as file:
+            return [parse_line(text, "A line") for text in file]
 
     def copy_evidence(self, target: Path) -> Path:
         """Copy the evidence folder to `target`, for one test to continue."""

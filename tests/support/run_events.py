@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from runbook_lib.core.model import Exchange, Mode, ProcedureName
+from runbook_lib.core.model import Binding, Exchange, Mode, ProcedureName
 from runbook_lib.run.events import (
     FORMAT,
-    Binding,
     CheckDefinition,
     RunStarted,
     StepDefinition,
@@ -16,6 +15,7 @@ STEP = StepDefinition(
     id="fb-01-log-in",
     number="1",
     title="Log in",
+    off_page=False,
     kind="manual",
     sentence="I am logged in.",
     answers=(),
@@ -38,6 +38,7 @@ def started() -> RunStarted:
         steps=(STEP,),
         labels={},
         secrets=(),
+        unverifiable=(),
         mode=Mode.HEADLESS,
         sandbox=True,
         values={},

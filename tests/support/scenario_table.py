@@ -46,7 +46,7 @@ def seen(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the outcome and the codes of every step of a record, as the table has them."""
     found = {}
     for step in record["steps"]:
-        codes = ", ".join(check["code"] for check in step["checks"])
+        codes = ", ".join(check["code"] for check in step["findings"])
         found[step["id"]] = f"{step['outcome']}: {codes}" if codes else step["outcome"]
     return found
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
-from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.advice import next_step
-from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import FORMAT_VERSION, Mode, Outcome, ProcedureName, RunStarted
-from runbook_lib.core.procedure import StepKind
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.core.clock import days_between
+from runbook_lib.core.model import Outcome
+from runbook_lib.core.procedure import Procedure, Section, Step, StepKind
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
+from runbook_lib.run.advice import next_step
+from runbook_lib.run.state import RunState, StepState
 from tests.support.attestations import assigned, attested
 from tests.support.procedures import plain_step
+from tests.support.run_states import MARKETING, run_state, step_state
 
-MARKETING = find_procedure("facebook_marketing")
+# The day of these steps' states.
+TODAY = "2026-11-24"
 
 
 def step(
@@ -26,45 +29,54 @@ def step(
     due: str = "",
     since: str = "",
     usual_days: int = 0,
-    **needs: bool,
+    **more: object,
 ) -> StepState:
-    """Return the state of a step; `needs` come from its conclusion."""
-    return StepState(
-        step=plain_step(name, kind=StepKind.WAIT, usual_days=usual_days),
-        conclusion=Conclusion(outcome=Outcome(outcome), reason=f"Because {name}.", **needs),
-        number="1",
-        attestation=attested(name) if "needs_another" in needs else None,
-        assignment=assigned(name, to, due=due) if to else None,
-        waiting_since=since,
-    )
+    """Return the state of a step on `TODAY`, with `more` of its fields."""
+    late = days_between(since, TODAY) - usual_days if since and usual_days else 0
+    late = days_between(due, TODAY) if due else late
+    known: dict[str, object] = {
+        "reason": f"Because {name}.",
+        "attestation": attested(name).statement if "needs_another" in more else None,
+        "assigned": assigned(name, to, due=due).statement if to else None,
+        "waiting_since": since,
+        "due": due,
+        "overdue_days": max(late, 0),
+    }
+    return step_state(waiting(name), Outcome(outcome), **{**known, **more})
+
+
+def waiting(name: str, **more: object) -> Step:
+    """Return a step that waits for an outside party."""
+    return plain_step(name, kind=StepKind.WAIT, **more)
 
 
 def run_of(*steps: StepState, sandbox: bool = False) -> RunState:
     """Return the state of a run with these steps."""
-    started = RunStarted(
-        format_version=FORMAT_VERSION,
-        tenant="acme",
-        procedure=ProcedureName(id="p", version="1", digest="0" * 64),
-        mode=Mode.HEADLESS,
-        sandbox=sandbox,
-        parameters={},
-        credentials=(),
-        fingerprints={},
-        resumes="",
-        environment={},
-    )
-    return RunState("0a1b2c3d", {step.step.id: step for step in steps}, started)
+    return run_state(*steps, sandbox=sandbox)
 
 
-def known(name: str, *steps: StepState, sandbox: bool = False, **more: object) -> KnownTenant:
-    """Return a tenant with only these steps, and `more` of its fields."""
-    state = run_of(*steps, sandbox=sandbox)
-    following = next_step(state)
+def procedure_of(steps: Sequence[Step]) -> Procedure:
+    """Return the connector of Facebook with other steps."""
+    section = Section(id="01", title="One", intro="", steps=tuple(steps))
+    return replace(MARKETING, sections=(section,), plan=None)
+
+
+def known(
+    name: str,
+    *states: StepState,
+    steps: Sequence[Step] = (),
+    sandbox: bool = False,
+    **more: object,
+) -> KnownTenant:
+    """Return a tenant with only these states, `steps` of the procedure, and `more` fields."""
+    procedure = procedure_of(steps or [waiting(state.id) for state in states])
+    state = run_of(*states, sandbox=sandbox)
+    following = next_step(state, procedure)
     return KnownTenant(
         tenant=name,
-        procedure=MARKETING,
+        procedure=procedure,
         state=state,
-        next_id=following.step.step.id if following else "",
+        next_id=following.step.id if following else "",
         **more,  # type: ignore[arg-type]
     )
 

@@ -54,7 +54,7 @@ class NotifiedDesk:
         self.run = open_run(
             PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="acme", env_file="watch.env"
         )
-        self.run.clock = self.now
+        self.run.journal.clock = self.now
         self.run.start()
         self.path = self.run.journal.path
 

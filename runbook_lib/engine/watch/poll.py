@@ -1,7 +1,7 @@
 """
 Poll a tenant: run the checks that are due, without a side effect, and save the changes.
 
-Nothing is written to the journal.
+A confirmed change of a result becomes a line of the journal, which the next run seals.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from msgspec import structs
 
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.connectors.findings import COMPARED
-from runbook_lib.core.advice import failed_title, open_title, what_to_do
 from runbook_lib.core.clock import timestamp, utc_now
-from runbook_lib.core.conclusion import combine
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
-from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.due_items import due_items, is_day
 from runbook_lib.engine.tenant_names import unknown_tenant
@@ -36,6 +33,7 @@ from runbook_lib.engine.watch.problems import (
     PollVerdict,
     ProblemText,
     explained_by,
+    is_alike,
     join_causes,
     judge_outage,
     judge_poll,
@@ -54,6 +52,11 @@ from runbook_lib.engine.watch.watch_state import (
     polled_alone,
 )
 from runbook_lib.errors import ExitCode, UnknownTenantError
+from runbook_lib.evidence.bundle import lock_sealing
+from runbook_lib.run.advice import failed_title, open_title, what_to_do
+from runbook_lib.run.events import StepChecked
+from runbook_lib.run.journal import Line
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import pluralize
 
 # Intervals between two polls of steps that wait or fail, and of finished steps.
@@ -102,7 +105,9 @@ def open_watched(
     items = [item for item in procedure.inputs if item.default is False and item.name in permits]
     all_given = {**given, **{item.name: False for item in items}}
     run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
-    run.clock = clock
+    # NOTE: a result that a watch confirms belongs to no run.
+    run = replace(run, run_id="")
+    run.journal.clock = clock
     require_within_reach(procedure, run.values)
     if not run.journal.path.exists():
         raise UnknownTenantError(
@@ -153,10 +158,16 @@ class _Poll:
         self._open = open_problems(self.problems)
         self._changed: dict[str, Problem] = {}
         self.run_state: RunState = run.whole_state
+        self._checked = {
+            line.head.step: line.head.at
+            for line in run.journal.read_all()
+            if _is_check_of_a_run(line)
+        }
         self.verdicts: list[PollVerdict] = []
         self.is_unsettled = False
         self._refusals: set[str] = set()
         self._of_a_cause: list[tuple[Step, CheckResult]] = []
+        self._confirmed: dict[_Key, CheckResult] = {}
 
     def run_due(self) -> PollResult:
         """Poll the steps that are due; if one gets worse, poll every other step at once."""
@@ -179,6 +190,7 @@ class _Poll:
         for verdict in self.verdicts:
             self._apply(verdict)
         self._report_outage()
+        self._record_confirmed()
         if due:
             self.tenant.last_polled_on = self.on
         self.tenant.set_unusable("", "", self.on)
@@ -205,7 +217,7 @@ class _Poll:
             return False
         rows = [row for row in self.rows.values() if row.step == step.id]
         is_open = any(row.unanswered_since or (row.step, row.check) in self._open for row in rows)
-        is_settled = self.run_state.steps[step.id].is_settled
+        is_settled = self.run_state.step(step.id).is_settled
         interval = _FINISHED if is_settled and not is_open else _WAITING
         is_in_doubt = any(row.unconfirmed for row in rows)
         return is_in_doubt or has_passed(interval, self.tenant.polled_on.get(step.id, ""), self.now)
@@ -224,14 +236,15 @@ class _Poll:
 
     def _read_runs(self) -> None:
         """Judge the failures that a run has found since the last poll, and those that are over."""
-        for step in self.run_state.steps.values():
+        for step in self.run_state.steps:
             for finding in step.findings:
-                key = (step.step.id, finding.check)
+                key = (step.id, finding.check)
                 row = self.rows.get(key)
                 is_over = key in self._open and finding.outcome is Outcome.VERIFIED
-                is_newer = row is None or row.seen_on < step.checked_on
+                is_newer = row is None or row.seen_on < self._checked.get(step.id, "")
                 if is_newer and (is_over or is_failing(finding)):
-                    self._judge_result(step.step, CheckResult(finding), is_definite=True)
+                    texts = self.run.step(step.id)
+                    self._judge_result(texts, CheckResult(finding), is_definite=True)
 
     def _judge_refused(self) -> None:
         """
@@ -247,9 +260,9 @@ class _Poll:
         run.redactor.allow(result.finding.facts.values())
         finding = masked(result.finding, run.redactor)
         row = self.rows.setdefault((step.id, name), WatchedStep(self.key, step.id, name))
-        step_state = self.run_state.steps[step.id]
+        step_state = self.run_state.step(step.id)
         if row.current is None:
-            row.current, row.since = self._baseline(step_state, name)
+            row.current, row.since = self._baseline(step.id, name)
         exchanges = (exchange.redacted() for exchange in result.seen)
         is_expected = bool(finding.limits) and any(
             check.id == name and check.needs_human_only for check in step.checks
@@ -274,39 +287,60 @@ class _Poll:
         before = row.current
         verdict = judge_poll(row, poll, known, self._problem_text(step_state, finding), self.now)
         self.verdicts.append(verdict)
+        is_other = before is not None and not is_alike(before, poll.seen)
+        # NOTE: a step that nobody has checked yet is not done by a look of the watch.
+        counts = is_other or poll.is_failing or step.id in self._checked
+        if row.current is poll.seen and counts and _is_news(poll.seen, step_state, name):
+            self._confirmed[step.id, name] = result._replace(finding=finding)
         is_now_undecided = bool(row.unanswered_since) and not (was_silent or poll.is_silent)
         is_now_in_doubt = bool(row.unconfirmed) and not was_in_doubt
         self.is_unsettled |= verdict.is_worse or is_now_undecided or is_now_in_doubt
         if before and row.current and before.outcome is not row.current.outcome:
             self.tenant.changed_on = self.on
 
-    def _baseline(self, step: StepState, check: str) -> tuple[PolledCheck | None, str]:
+    def _baseline(self, step: str, check: str) -> tuple[PolledCheck | None, str]:
         """Return the last result in the journal, also of other values, and when it was."""
-        earlier = step.superseded
-        for finding in earlier.data.findings if earlier else step.findings:
-            seen = [step.exchanges[n] for n in finding.exchanges if n in step.exchanges]
-            if finding.check == check and not shows_fault(
-                finding, seen, self.run.procedure.providers
-            ):
-                return polled_check(finding), earlier.at if earlier else step.checked_on
+        for line in reversed(self.run.journal.read_all()):
+            event = line.event
+            if line.head.step == step and isinstance(event, StepChecked):
+                for finding in event.findings:
+                    if finding.check == check and check not in event.faults:
+                        return polled_check(finding), line.head.at
         return None, ""
+
+    def _record_confirmed(self) -> None:
+        """Write the results that changed into the journal; the next run seals them."""
+        values = self.run.known_subject
+        for (step, _), result in self._confirmed.items():
+            with lock_sealing(self.run.home):
+                self.run.require_whole_journal()
+                self.run.record_results(self.run.step(step), [result], values)
 
     def _problem_text(self, step: StepState, finding: Finding) -> ProblemText:
         procedure = self.run.procedure
-        seen = replace(step, findings=(finding,), conclusion=combine((finding,)) or step.conclusion)
+        seen = structs.replace(
+            step,
+            findings=(finding,),
+            outcome=finding.outcome,
+            reason=finding.reason,
+            code=finding.code,
+            by_person=False,
+            needs_person=False,
+            needs_another=False,
+        )
         meaning = meaning_of(finding.code) if is_failing(finding) else None
         broken = [provider.behaviour.impact_of(finding.check) for provider in procedure.providers]
         warnings = () if is_failing(finding) else finding.warnings
-        following = next((other for other in procedure.steps if step.step.id in other.after), None)
+        following = next((other for other in procedure.steps if step.id in other.after), None)
         after = ""
         if following and finding.outcome is Outcome.VERIFIED:
             after = f"Next: {procedure.numbers[following.id]} {following.title}."
         return ProblemText(
             title=failed_title(seen) if finding.outcome is Outcome.FAILED else open_title(step),
-            place=f"{step.number} {step.step.title}",
+            place=f"{step.number} {step.title}",
             reason=" ".join((finding.reason, *warnings)),
             impact=" ".join(filter(None, broken)),
-            advice=(meaning and meaning.advice) or what_to_do(seen),
+            advice=(meaning and meaning.advice) or what_to_do(seen, self.run.step(step.id)),
             news=good_news(finding),
             next=after,
             person=step.assigned_to,
@@ -314,13 +348,13 @@ class _Poll:
 
     def _read_confirmations(self) -> None:
         """Judge the confirmations that have expired, and those that were given again."""
-        for step in self.run_state.steps.values():
-            key = (step.step.id, _CONFIRMATION)
+        for step in self.run_state.steps:
+            key = (step.id, _CONFIRMATION)
             if not (step.ends_on or step.has_expired or key in self.rows):
                 continue
             row = self.rows.setdefault(key, WatchedStep(self.key, *key))
             outcome = Outcome.ATTESTED
-            reason = step.conclusion.reason
+            reason = step.reason
             if step.has_expired:
                 outcome = Outcome.NOT_RUN
                 reason = step.redo_reason
@@ -332,9 +366,9 @@ class _Poll:
             known = self._open.get(key)
             text = ProblemText(
                 title=open_title(step),
-                place=f"{step.number} {step.step.title}",
+                place=f"{step.number} {step.title}",
                 reason=reason,
-                advice=what_to_do(step),
+                advice=what_to_do(step, self.run.step(step.id)),
                 person=step.assigned_to,
             )
             self.verdicts.append(judge_poll(row, poll, known, text, self.now))
@@ -370,7 +404,7 @@ class _Poll:
             )
             if not reached or ident in reported:
                 continue
-            step = self.run_state.steps[due_item.step]
+            step = self.run_state.step(due_item.step)
             renewals = [
                 provider.behaviour.renewal_of(due_item.kind) for provider in run.procedure.providers
             ]
@@ -386,7 +420,7 @@ class _Poll:
                 cause=f"due {due_item.headline} {day}",
                 reason=f"In {pluralize(left, 'day')}: {due_item.text}.",
                 advice=next(filter(None, renewals), due_item.description),
-                place=f"{step.number} {step.step.title}",
+                place=f"{step.number} {step.title}",
                 person=due_item.person or step.assigned_to,
                 due=day,
             )
@@ -400,6 +434,21 @@ def _after_verified(finding: Finding, before: PolledCheck | None) -> Finding:
     if not (taken_back and is_back):
         return finding
     return structs.replace(finding, outcome=Outcome.FAILED, code=taken_back)
+
+
+def _is_check_of_a_run(line: Line) -> bool:
+    """Return whether a run has made the check of a line, and no watch."""
+    return bool(line.head.run) and line.kind is StepChecked
+
+
+def _is_news(current: PolledCheck, step: StepState, check: str) -> bool:
+    """Return whether the journal does not have this result of a check yet."""
+    known = next((polled_check(part) for part in step.findings if part.check == check), None)
+    return known is None or (known.outcome, known.code, known.facts) != (
+        current.outcome,
+        current.code,
+        current.facts,
+    )
 
 
 def harmless_checks(step: Step, values: Mapping[str, Any]) -> tuple[Check, ...]:

@@ -31,10 +31,10 @@ from runbook_lib.errors import (
     reported_as,
 )
 from runbook_lib.evidence.archive.stores import Store
-from runbook_lib.evidence.chain import STATEMENT_NAME, statements_in
+from runbook_lib.evidence.bundle import STATEMENT_NAME, statements_in
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_link, digest
-from runbook_lib.evidence.verify.verdict import Verdict
+from runbook_lib.evidence.verify.verify import Verdict
 
 LARGEST_OBJECT = 256 * 1024 * 1024
 MOST_OBJECTS = 100_000
@@ -72,7 +72,7 @@ def archive_bundle(verdict: Verdict, store: Store) -> str:
     """
     bundle = verdict.path
     # NOTE: a hidden folder is a bundle whose run was interrupted before its last step.
-    if verdict.verified is None or bundle.name.startswith("."):
+    if verdict.error or verdict.verified is None or bundle.name.startswith("."):
         raise verdict.error or ArchiveError("It is not finished: the tenant's next run does that.")
     check_apart(store, bundle.parent)
     keys = keys_beside(bundle.parent)

@@ -1,27 +1,22 @@
 """
-The attestations of a run with person and time, from journal lines or from its record. Pure.
+The attestations of a run with person and time, from journal lines. Pure.
 
 A person may name a time long before the line was written. Both times are shown.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
-from msgspec import structs, to_builtins
+from msgspec import structs
 
-from runbook_lib.core.model import (
-    Attestation,
-    AttestationDetails,
-    AttestationKind,
-    JournalEntry,
-    Outcome,
-)
-from runbook_lib.evidence.record import Record
+from runbook_lib.core.model import Attestation, AttestationKind, Outcome
 from runbook_lib.evidence.reports.phrases import parse_time, plain
+from runbook_lib.run.journal import Line, encode_event
+from runbook_lib.run.state import RunState
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _OUTCOMES: Mapping[AttestationKind, Outcome] = {
@@ -37,10 +32,11 @@ _ABOUT = ("app_name", "app_id", "service_domain")
 
 
 class LoggedAttestation(Attestation, kw_only=True):
-    """An attestation, and when it was recorded, as far as its line is there."""
+    """An attestation, its step, and when it was recorded."""
 
-    written_on: str = ""
-    app_id_label: str = "app_id"
+    step: str
+    written_on: str
+    app_id_label: str
     """The vendor's label for the app's id."""
 
     @property
@@ -69,46 +65,45 @@ class LoggedAttestation(Attestation, kw_only=True):
 
 
 def attestations_by_step(
-    entries: Sequence[JournalEntry], run: Record
+    lines: Iterable[Line], run: RunState
 ) -> dict[str, list[LoggedAttestation]]:
     """Return the attestations of each step of `run`, in the order of writing; the last counts."""
     log: dict[str, list[LoggedAttestation]] = {step.id: [] for step in run.steps}
-    for entry in _without_repeats(entries):
-        if entry.step in log:
-            log[entry.step].append(_logged(entry, run.app_id_label))
-    for step in run.steps:
-        if step.attestation and not log[step.id]:
-            details = structs.asdict(step.attestation)
-            log[step.id].append(LoggedAttestation(**details, app_id_label=run.app_id_label))
+    for line in _without_repeats(lines):
+        if line.head.step in log:
+            log[line.head.step].append(_logged(line, run.app_id_label))
     return log
 
 
 def in_order_of_time(
     log: Mapping[str, Sequence[LoggedAttestation]],
-) -> list[tuple[str, LoggedAttestation]]:
-    """Return each step's id with an attestation, by the time that its author named."""
-    pairs = [(step, attestation) for step, of_step in log.items() for attestation in of_step]
-    return sorted(pairs, key=lambda pair: parse_time(pair[1].at) or _LONG_AGO)
+) -> list[LoggedAttestation]:
+    """Return the attestations of all steps, by the times that their authors named."""
+    return sorted(chain.from_iterable(log.values()), key=_moment_of)
 
 
-def _without_repeats(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+def _moment_of(said: LoggedAttestation) -> datetime:
+    return parse_time(said.at) or _LONG_AGO
+
+
+def _without_repeats(lines: Iterable[Line]) -> list[Line]:
     """
     Return the lines with an attestation, without those that a person repeated in another file.
 
     A repeated one has its first text at its last place, since the last one counts.
     """
-    once: dict[object, JournalEntry] = {}
-    for entry in entries:
-        if isinstance(entry.data, AttestationDetails):
-            spoken = to_builtins(structs.replace(entry.data, origin=""))
-            key = (entry.type, entry.step, json.dumps(spoken))
-            once[key] = once.pop(key, entry)
+    once: dict[object, Line] = {}
+    for line in lines:
+        if line.kind is Attestation:
+            key = (line.head.step, encode_event(structs.replace(line.event, origin="")))
+            once[key] = once.pop(key, line)
     return list(once.values())
 
 
-def _logged(entry: JournalEntry, app_id_label: str) -> LoggedAttestation:
-    kind = AttestationKind(entry.type.removeprefix("step."))
-    details = structs.asdict(entry.data)
+def _logged(line: Line, app_id_label: str) -> LoggedAttestation:
     return LoggedAttestation(
-        **details, kind=kind, step=entry.step, written_on=entry.at, app_id_label=app_id_label
+        **structs.asdict(line.event),
+        step=line.head.step,
+        written_on=line.head.at,
+        app_id_label=app_id_label,
     )

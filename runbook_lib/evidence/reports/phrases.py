@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.core.clock import utc_now
+from runbook_lib.core.model import Exchange
 from runbook_lib.core.procedure import Source
 from runbook_lib.text import pluralize
 
@@ -141,6 +142,13 @@ def as_json(document: Any, limit: int) -> str:
         return bounded(json.dumps(document, ensure_ascii=False), limit)
     except RecursionError:
         return "(too deeply nested to be shown)"
+
+
+def exchange_detail(exchange: Exchange) -> str:
+    """Return the request and the response of one exchange as indented JSON."""
+    shown = {"sent": exchange.request, "headers": exchange.headers, "response": exchange.response}
+    shown = {name: value for name, value in shown.items() if value}
+    return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
 def plain(value: Any) -> str:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, TypedDict
 
-from runbook_lib.core.forecast import ExternalDecision, Forecast
 from runbook_lib.core.procedure import Screen
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.renderer import render
+from runbook_lib.run.forecast import ExternalDecision, Forecast
 from runbook_lib.text import as_text, one_line
 
 if TYPE_CHECKING:

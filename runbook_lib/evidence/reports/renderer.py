@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +29,10 @@ from runbook_lib.core.outcome import (
     label_of,
     tally,
 )
-from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gather_from_checks
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases
+from runbook_lib.run.advice import advice_of
+from runbook_lib.run.state import StepState
 from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ def environment() -> Environment:
         trace_ids=_trace_ids,
         answers=_answers,
         advice=advice_of,
-        earlier_line=earlier_line,
-        limits=lambda step: list(dict.fromkeys(gather_from_checks(step, "limits"))),
+        limits=lambda step: list(dict.fromkeys(step.gather("limits"))),
         tally=tally,
         as_is=Markup,  # a page's own script, or the base64 of a picture
     )
@@ -111,11 +111,11 @@ def environment() -> Environment:
     return made
 
 
-def _answers(exchanges: Sequence[Exchange]) -> str:
-    """Return the statuses of several exchanges: `3 × 200, 400`."""
+def _answers(numbers: Iterable[int], exchanges: Mapping[int, Exchange]) -> str:
+    """Return the statuses of the exchanges of these numbers: `3 × 200, 400`."""
     answers = Counter(
         str(exchange.status or ("no response" if exchange.error else "done"))
-        for exchange in exchanges
+        for exchange in map(exchanges.__getitem__, numbers)
     )
     return ", ".join(
         f"{count} × {answer}" if count > 1 else answer for answer, count in answers.items()
@@ -134,12 +134,12 @@ def _trace_ids(exchange: Exchange) -> dict[str, str]:
     return ids
 
 
-def _is_repeated_below(step: StepRecord) -> bool:
+def _is_repeated_below(step: StepState) -> bool:
     """Return whether a step's reason only repeats the checks or the attestation below it."""
-    if step.carried:
-        return bool(step.verified_on) and not step.checks
+    if step.earlier:
+        return bool(step.verified_on) and not step.made_findings
     attestation = step.attestation
-    seen = [check.reason for check in step.checks if check.outcome == step.outcome]
+    seen = [found.reason for found in step.findings if found.outcome == step.outcome]
     repeated = [" ".join(dict.fromkeys(seen))]
     if attestation:
         spoken = f"{attestation.by} on {attestation.at}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -20,14 +20,11 @@ from runbook_lib.core.model import (
     Attachment,
     AttestationKind,
     Exchange,
-    JournalEntry,
     Outcome,
     RunOutcome,
     host_in,
 )
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
-from runbook_lib.core.step_record import StepRecord, gather_from_checks
-from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
 from runbook_lib.evidence.reports.phrases import listed, plain, read_in
 from runbook_lib.evidence.reports.pictures import (
@@ -36,6 +33,10 @@ from runbook_lib.evidence.reports.pictures import (
     meanwhile,
 )
 from runbook_lib.evidence.reports.renderer import render
+from runbook_lib.run.events import BundleSealed
+from runbook_lib.run.forecast import Forecast
+from runbook_lib.run.journal import Line
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import pluralize
 
 # Pictures are embedded up to this size each, and this size in all.
@@ -49,30 +50,36 @@ _MOST_HOSTS = 3
 
 
 def run_report(
-    run: Record, entries: Sequence[JournalEntry], *, attachments: Path | None = None
+    run: RunState,
+    lines: Sequence[Line],
+    *,
+    attachments: Path | None = None,
+    forecast: Forecast | None = None,
 ) -> str:
     """
     Return the `report.html` of one run.
 
-    `run` is the content of `record.json`, `entries` the journal lines beside
-    it. Unaltered pictures in the folder `attachments` are embedded; each
-    attachment is linked, relative to the bundle.
+    `run` is the content of `record.json`, `lines` are all journal lines beside it, in order.
+    Unaltered pictures in the folder `attachments` are embedded; each attachment is linked, relative
+    to the bundle.
     """
-    lines = [entry for entry in entries if entry.seq <= run.journal.lines]
     log = attestations_by_step(lines, run)
     attestations = in_order_of_time(log)
-    until = run.finished_on or max((entry.at for entry in lines), default="")
+    until = run.finished_on or max((line.head.at for line in lines), default="")
     with read_in(until):
         return render(
             "run.html",
             run=run,
             sandbox=run.sandbox,
-            mark=f"Run {run.run_id}",
+            mark=f"Run {run.run}",
             reached=_reached(run),
             verdict=_verdict(run),
             app=_app(run),
             open_steps=_open_steps(run),
-            steps={step.id: step for step in run.steps},
+            steps=run.by_id,
+            lines={line.head.seq: line for line in lines},
+            first=_first_own(lines),
+            last=lines[-1].head.seq if lines else 0,
             exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
             attestations_by_step=log,
@@ -81,33 +88,37 @@ def run_report(
             confirmations=[
                 (step, attestation)
                 for step in run.steps
-                for attestation in (*step.confirmed_by, step.attestation)
-                if attestation and attestation.kind is AttestationKind.ATTESTED
+                for attestation in step.counted_attestations
+                if attestation.kind is AttestationKind.ATTESTED
             ],
             pictures=_pictures(run, attachments),
             limits=_limits(run),
-            forecast=run.forecast
-            and (
-                forecast_picture(run.forecast),
-                forecast_title(run.forecast),
-                meanwhile(run.forecast),
-            ),
+            forecast=forecast
+            and (forecast_picture(forecast), forecast_title(forecast), meanwhile(forecast)),
         )
 
 
-def _exchanges(run: Record) -> list[tuple[Exchange, list[StepRecord]]]:
-    """Return each exchange once, with the steps that it is for."""
-    shown: dict[int, tuple[Exchange, list[StepRecord]]] = {}
+def _first_own(lines: Iterable[Line]) -> int:
+    """Return the number of the first line in `journal.jsonl`; those before it are older."""
+    # NOTE: a bundle's own lines begin after the last one in the bundle before, and announce that.
+    announced = [line.event.last for line in lines if line.kind is BundleSealed]
+    return announced[-1] + 1 if announced else 1
+
+
+def _exchanges(run: RunState) -> list[tuple[int, Exchange, list[StepState]]]:
+    """Return each exchange of this run once, with its number and the steps that it is for."""
+    steps: dict[int, list[StepState]] = {}
     for step in run.steps:
-        for exchange in step.exchanges[:_MOST_EXCHANGES]:
-            shown.setdefault(exchange.number, (exchange, []))[1].append(step)
-    return [shown[number] for number in sorted(shown)]
+        for number in step.exchange_numbers[:_MOST_EXCHANGES]:
+            steps.setdefault(number, []).append(step)
+    return [(number, run.exchanges[number], steps[number]) for number in sorted(steps)]
 
 
-def _reached(run: Record) -> str:
+def _reached(run: RunState) -> str:
     """Return a sentence about the hosts that responded in this run."""
     asked: dict[str, bool] = {}
-    for exchange in (exchange for step in run.steps for exchange in step.exchanges):
+    numbers = chain.from_iterable(step.exchange_numbers for step in run.steps)
+    for exchange in map(run.exchanges.__getitem__, numbers):
         if host := host_in(exchange.url):
             # NOTE: a refused connection is not a response.
             is_answer = exchange.status is not None
@@ -126,24 +137,17 @@ def _hosts(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_HOSTS])}{more}"
 
 
-def _app(run: Record) -> dict[str, str]:
+def _app(run: RunState) -> dict[str, str]:
     """Return the app and the Service Domain of the run, each with its label."""
-    facts = {
-        name: value
-        for step in run.steps
-        for check in (*(carried.finding for carried in step.carried), *step.checks)
-        for name, value in check.facts.items()
-    }
-    parameters = run.parameters
     named = {
-        "App": facts.get("app_name") or parameters.get("app_display_name"),
-        run.app_id_label: parameters.get("app_id"),
-        "Service Domain": parameters.get("service_domain"),
+        "App": run.facts.get("app_name") or run.values.get("app_display_name"),
+        run.app_id_label: run.values.get("app_id"),
+        "Service Domain": run.values.get("service_domain"),
     }
     return {label: plain(value) for label, value in named.items()}
 
 
-def _verdict(run: Record) -> str:
+def _verdict(run: RunState) -> str:
     """Return the meaning of a run's outcome, in plain words."""
     if run.not_run:
         return f"Not run, because: {run.not_run.reason} {run.not_run.next_step}".strip()
@@ -164,14 +168,14 @@ def _verdict(run: Record) -> str:
     )
 
 
-def _settled(run: Record) -> list[str]:
+def _settled(run: RunState) -> list[str]:
     """Return the number of settled steps by kind; those of earlier runs count separately."""
     earlier = sum(bool(step.verified_on) for step in run.steps)
     words = _counts(run, (*SETTLED, Outcome.SKIPPED), but=earlier)
     return [*words, *([f"{earlier} verified in an earlier run"] if earlier else [])]
 
 
-def _counts(run: Record, outcomes: Sequence[Outcome], but: int = 0) -> list[str]:
+def _counts(run: RunState, outcomes: Sequence[Outcome], but: int = 0) -> list[str]:
     """Return the number of steps by outcome, without `but` of the verified ones."""
     count = Counter(step.outcome for step in run.steps)
     count[Outcome.VERIFIED] -= but
@@ -179,7 +183,7 @@ def _counts(run: Record, outcomes: Sequence[Outcome], but: int = 0) -> list[str]
     return [f"{number} {row.verdict or row.label}" for number, row in rows if number]
 
 
-def _open_steps(run: Record) -> list[StepRecord]:
+def _open_steps(run: RunState) -> list[StepState]:
     """Return the steps that need action, failures first."""
     steps = run.steps
     blocked = [step for step in steps if step.outcome == Outcome.SKIPPED and not step.attestation]
@@ -188,17 +192,17 @@ def _open_steps(run: Record) -> list[StepRecord]:
     return [*open_steps, *in_part, *blocked]
 
 
-def _limits(run: Record) -> dict[str, list[StepRecord]]:
+def _limits(run: RunState) -> dict[str, list[StepState]]:
     """Return the limits of checks, each with its steps, without those verified in part."""
-    limits: dict[str, list[StepRecord]] = {}
+    limits: dict[str, list[StepState]] = {}
     for step in run.steps:
         if not step.needs_person:
-            for limit in dict.fromkeys(gather_from_checks(step, "limits")):
+            for limit in dict.fromkeys(step.gather("limits")):
                 limits.setdefault(limit, []).append(step)
     return limits
 
 
-def _pictures(run: Record, folder: Path | None) -> dict[str, tuple[str, str, str]]:
+def _pictures(run: RunState, folder: Path | None) -> dict[str, tuple[str, str, str]]:
     """Return link, embedded content and remark of each attachment, by its digest."""
     shown: dict[str, tuple[str, str, str]] = {}
     left = _ALL_PICTURES

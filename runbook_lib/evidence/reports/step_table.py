@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, label_of
-from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.core.step_record import gather_from_checks, step_record
 from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.evidence.reports.renderer import render
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import one_line
 
 
@@ -46,17 +45,15 @@ class StepLine(NamedTuple):
 
 def step_line(state: StepState) -> StepLine:
     """Return the line of a step."""
-    conclusion = state.conclusion
-    limits = gather_from_checks(step_record(state), "limits") if conclusion.needs_person else ()
     return StepLine(
-        id=state.step.id,
+        id=state.id,
         number=state.number,
-        title=state.step.title,
-        outcome=str(conclusion.outcome),
-        reason=conclusion.reason,
+        title=state.title,
+        outcome=str(state.outcome),
+        reason=state.reason,
         checked_on=state.checked_on,
-        label=label_of(conclusion),
-        limits=tuple(limits),
+        label=label_of(state),
+        limits=tuple(state.gather("limits")) if state.needs_person else (),
     )
 
 
@@ -87,4 +84,4 @@ def table_html(steps: StepTable, *, report: str = "") -> str:
 
 def step_table(state: RunState, heading: str = "") -> StepTable:
     """Return a line for each step, below `heading`."""
-    return StepTable(map(step_line, state.steps.values()), heading)
+    return StepTable(map(step_line, state.steps), heading)

@@ -263,6 +263,9 @@ class TenantStatus:
     bundle: str = ""
     """The newest bundle, relative to the evidence folder; empty without one."""
 
+    unsealed: int = 0
+    """The number of results that a watch has written since; the next run seals them."""
+
     dashboard: str = ""
     """The address of the app's page at its vendor; empty if unknown."""
 
@@ -316,6 +319,11 @@ class TenantStatus:
         return label
 
     @property
+    def not_sealed(self) -> str:
+        """The results that no bundle has yet, in words; empty without any."""
+        return f"{pluralize(self.unsealed, 'result')} not sealed yet" if self.unsealed else ""
+
+    @property
     def urgency(self) -> tuple[object, ...]:
         """The key by which tenants are sorted: real before practice, then by the first item."""
         first = self.items[0].urgency if self.items else ()
@@ -343,6 +351,7 @@ class TenantStatus:
             "sealed_on": self.sealed_on or None,
             "run_outcome": self.outcome,
             "bundle": self.bundle or None,
+            "unsealed": self.unsealed,
             "open": [item.document() for item in self.items],
         }
 

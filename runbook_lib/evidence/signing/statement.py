@@ -11,16 +11,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msgspec import to_builtins
-
 from runbook_lib.core.json_text import parse_json
-from runbook_lib.core.model import FORMAT_VERSION, Outcome
-from runbook_lib.errors import EnvelopeError, FormatError, SignatureError, SigningError
-from runbook_lib.evidence.record import Record
+from runbook_lib.errors import EnvelopeError, SignatureError, SigningError
 from runbook_lib.evidence.signing.keys import SigningKey
 
 if TYPE_CHECKING:
@@ -31,25 +27,7 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
-PROVENANCE = "https://slsa.dev/provenance/v1"
 
-# The fields of the record that the statement repeats unchanged.
-_CLAIMED = (
-    "run_id",
-    "tenant",
-    "sandbox",
-    "mode",
-    "outcome",
-    "started_on",
-    "finished_on",
-    "procedure",
-    "journal",
-    "fleet_run",
-    "not_run",
-)
-_BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
-_BUILDER = "urn:facebook-marketing-runbook:builder"
-_SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST_ENVELOPE = 4 * 1024 * 1024
 # The order n of P-256 (NIST SP 800-186 §3.2.1.3).
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -100,93 +78,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def result_predicate(
-    record: Record, *, link: ChainLink, configuration: Iterable[Resource], timestamp_authority: str
-) -> dict[str, Any]:
-    """
-    Return the predicate with the results (in-toto test-result v0.1).
-
-    A step that a machine verified in this run is passed. A step that it verified in an earlier run,
-    or that a person attested or has yet to confirm, is warned. A step that a check contradicts is
-    failed. The extension fields `runbook_run` and `runbook_chain` contain all seven outcomes and
-    the link of the chain.
-    """
-    outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
-    warned = []
-    for step in record.steps:
-        outcomes[step.outcome].append(step.id)
-        if step.needs_person or step.verified_on:
-            warned.append(step.id)
-    passed = [name for name in outcomes[Outcome.VERIFIED] if name not in warned]
-    unfailed = "PASSED" if len(passed) == len(record.steps) else "WARNED"
-    return {
-        "result": "FAILED" if record.outcome == "failed" else unfailed,
-        "configuration": [source.descriptor() for source in configuration],
-        "passedTests": passed,
-        "warnedTests": [*outcomes[Outcome.ATTESTED], *warned],
-        "failedTests": outcomes[Outcome.FAILED],
-        "runbook_run": {
-            "format_version": FORMAT_VERSION,
-            **{name: value for name, value in to_builtins(record).items() if name in _CLAIMED},
-            "outcomes": outcomes,
-            "verified_on": {step.id: step.verified_on for step in record.steps if step.verified_on},
-        },
-        "runbook_chain": {**link_claim(link), "timestamp_authority": timestamp_authority},
-    }
-
-
 def link_claim(link: ChainLink) -> dict[str, Any]:
     """Return the place in a chain as a statement claims it; `read_link` reads it."""
     previous = {"name": link.bundle, "digest": {"sha256": link.sha256}} if link.sha256 else None
     return {"sequence": link.sequence, "previous": previous}
-
-
-def check_run_form(signed: SignedStatement) -> None:
-    """Raise `FormatError` if the claims about a run have another form than `result_predicate`."""
-    run = signed.predicate.get("runbook_run")
-    version = run.get("format_version") if isinstance(run, Mapping) else None
-    if version != FORMAT_VERSION:
-        raise FormatError("It", version, FORMAT_VERSION)
-
-
-def check_build_form(signed: SignedStatement) -> None:
-    """Raise `FormatError` if a provenance has another form than `provenance_predicate`."""
-    definition = signed.predicate.get("buildDefinition")
-    build_type = definition.get("buildType") if isinstance(definition, Mapping) else None
-    if build_type != f"{_BUILD_TYPE}{FORMAT_VERSION}":
-        version = build_type.removeprefix(_BUILD_TYPE) if isinstance(build_type, str) else None
-        raise FormatError("It", version, FORMAT_VERSION)
-
-
-def provenance_predicate(record: Record, *, materials: Iterable[Resource]) -> dict[str, Any]:
-    """
-    Return the predicate with the provenance of a run (SLSA provenance v1).
-
-    `materials` are the notebooks before execution and the lock file.
-    Parameters never contain a secret; credentials are only named.
-    """
-    environment = dict(record.environment)
-    place = "sandbox" if record.sandbox else "production"
-    return {
-        "buildDefinition": {
-            "buildType": f"{_BUILD_TYPE}{FORMAT_VERSION}",
-            "externalParameters": {"tenant": record.tenant, **record.parameters},
-            "internalParameters": {
-                "mode": record.mode,
-                "credentials": record.credentials,
-                "procedure": to_builtins(record.procedure),
-            },
-            "resolvedDependencies": [material.descriptor() for material in materials],
-        },
-        "runDetails": {
-            "builder": {"id": f"{_BUILDER}:{place}", "version": environment},
-            "metadata": {
-                "invocationId": record.run_id,
-                "startedOn": record.started_on,
-                "finishedOn": record.finished_on,
-            },
-        },
-    }
 
 
 def sign_statement(
@@ -265,22 +160,6 @@ def read_link(signed: SignedStatement) -> ChainLink:
         )
     except (KeyError, TypeError, ValueError):
         raise EnvelopeError("It does not claim a place in a chain.") from None
-
-
-def sigstore_bundle(envelope: bytes) -> bytes:
-    """
-    Return the envelope as a Sigstore bundle v0.3 with a public key, for other verifiers.
-
-    It has no transparency log entry (https://github.com/sigstore/protobuf-specs).
-    """
-    document = json.loads(envelope)
-    key_id = document["signatures"][0]["keyid"]
-    bundle = {
-        "mediaType": _SIGSTORE_BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
-        "dsseEnvelope": document,
-    }
-    return _canonical(bundle) + b"\n"
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:

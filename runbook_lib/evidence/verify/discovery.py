@@ -10,18 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
-from runbook_lib.core.files import JOURNAL_NAME, is_there, kind_of, open_plain
-from runbook_lib.core.index import IndexedBundle
-from runbook_lib.core.journal import LONGEST_LINE, withheld_digest
+from runbook_lib.core.files import JOURNAL_NAME, is_there, kind_of
 from runbook_lib.errors import reason_of
-from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
-from runbook_lib.evidence.journal_excerpt import CARRIED_NAME
+from runbook_lib.evidence.bundle import STATEMENT_NAME
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
@@ -45,40 +41,6 @@ def is_bundle(path: Path) -> bool:
 def bundles_in(home: Path) -> list[Path]:
     """Return the bundles beside a journal, and paths named like one, oldest first."""
     return [place for place in _places(home) if is_bundle(place)]
-
-
-def unfinished_in(home: Path, announced: Iterable[IndexedBundle]) -> dict[Path, str]:
-    """
-    Return the announced bundles that do not have their final name yet, each with that name.
-
-    They are complete: a run was interrupted before its last step, and the next
-    run finishes them.
-    """
-    unfinished: dict[Path, str] = {}
-    for line in announced:
-        name = line.sealed.bundle
-        folder = home / f"{SEALED_PREFIX}{line.run_id}"
-        # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
-        is_name = _BUNDLE.fullmatch(name) and name.endswith(f"-{line.run_id}")
-        if is_name and is_there(folder) and not is_there(home / name):
-            unfinished[folder] = name
-    return unfinished
-
-
-def withheld_below(path: Path) -> int:
-    """Return the number of journal lines that the bundles at or under `path` claim to withhold."""
-    bundles = [path] if is_bundle(path) else _bundles_below(path)
-    count = 0
-    for file in (bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)):
-        with suppress(OSError), open_plain(file, follows_links=False) as lines:
-            while text := lines.readline(LONGEST_LINE):
-                count += bool(withheld_digest(text))
-    return count
-
-
-def _bundles_below(path: Path) -> list[Path]:
-    homes = [home for home in homes_below(path) if isinstance(home, Path)]
-    return [bundle for home in homes for bundle in bundles_in(home)]
 
 
 @dataclass(frozen=True, slots=True)

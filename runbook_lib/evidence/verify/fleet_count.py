@@ -14,14 +14,16 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.files import JOURNAL_NAME
 from runbook_lib.core.fleet_selection import selection_digest
-from runbook_lib.core.model import BundleSealed, FleetRun
-from runbook_lib.core.run_state import HistoryReader, open_history
+from runbook_lib.core.model import FleetRun
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
-from runbook_lib.evidence.chain import finish_interrupted
-from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_record
+from runbook_lib.evidence.sealing import announced_bundles
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import NOT_UNDERSTOOD, VerifiedBundle, verify_bundle
+from runbook_lib.run.events import BundleSealed
+from runbook_lib.run.journal import Journal
+from runbook_lib.run.state import RunState
 from runbook_lib.text import list_some, pluralize
 
 _MOST_NAMED = 20
@@ -32,45 +34,46 @@ Name = tuple[str, str]
 
 
 def sealed_for(
-    home: Path, fleet_id: str, trust: TrustAnchors, reader: HistoryReader | None = None
-) -> Iterator[tuple[VerifiedBundle, Record]]:
+    journal: Journal, fleet_id: str, trust: TrustAnchors
+) -> Iterator[tuple[VerifiedBundle, RunState]]:
     """
-    Yield the verified bundles in `home` that belong to a fleet's run, the newest first.
+    Yield the verified bundles beside `journal` that belong to a fleet's run, the newest first.
 
-    `home` is the folder of a tenant's connector. Bundles that do not verify are passed over.
-    Raises `JournalError` and `OSError`.
+    Bundles that do not verify are passed over. Raises `JournalError` and `OSError`.
     """
-    finish_interrupted(home)
-    for line in reversed((reader or open_history(home)).read().index.sealed):
-        if line.sealed.fleet_run == fleet_id:
+    home = journal.path.parent
+    for sealed in reversed(announced_bundles(journal)):
+        if sealed.fleet_run == fleet_id:
             with suppress(EvidenceError, OSError, JournalError, *NOT_UNDERSTOOD):
-                yield verified_for(home, line.sealed, fleet_id, trust)
+                yield verified_for(home, sealed, fleet_id, trust)
 
 
 def newest_sealed(
     home: Path, trust: TrustAnchors, bundle: str = ""
-) -> tuple[VerifiedBundle, Record] | None:
+) -> tuple[VerifiedBundle, RunState] | None:
     """
     Verify the newest bundle in `home`, or the one called `bundle`; `None` without any.
 
     Raises like `verified_for`.
     """
-    finish_interrupted(home)
-    announced = [line.sealed for line in open_history(home).read().index.sealed]
+    announced = announced_bundles(Journal(home / JOURNAL_NAME))
     last = next((sealed for sealed in reversed(announced) if bundle in ("", sealed.bundle)), None)
     return verified_for(home, last, "", trust) if last else None
 
 
 def verified_for(
     home: Path, sealed: BundleSealed, fleet_id: str, trust: TrustAnchors
-) -> tuple[VerifiedBundle, Record]:
+) -> tuple[VerifiedBundle, RunState]:
     """
     Verify the bundle that a journal announces as `sealed`, for a fleet's run if named.
 
     Raises `EvidenceError` with the reason if it does not verify or is another bundle, and the
     errors of reading.
     """
-    verified, record = verify_record(home / sealed.bundle, trust)
+    verified = verify_bundle(home / sealed.bundle, trust)
+    record = verified.record
+    if record is None:
+        raise ContentError("The bundle is of a later version of the runbook.")
     if fleet_id and (record.fleet_run is None or record.fleet_run.id != fleet_id):
         raise ContentError("The bundle does not belong to this run of the fleet.")
     owner = (record.tenant, record.procedure.id)
@@ -79,7 +82,7 @@ def verified_for(
     return verified, record
 
 
-def is_done(record: Record, fleet_run: FleetRun) -> bool:
+def is_done(record: RunState, fleet_run: FleetRun) -> bool:
     """Return whether a verified record belongs to this run and to the tenant's current entry."""
     own = record.fleet_run
     return record.not_run is None and own is not None and own == fleet_run
@@ -161,17 +164,17 @@ class FleetCount:
 
     def note(self, verified: VerifiedBundle) -> None:
         """Count a verified bundle, if a fleet started its run."""
-        fleet_run = verified.fleet_run
-        run = verified.run
+        claims = verified.claims
+        fleet_run = claims.fleet_run
         if fleet_run is None:
             return
-        began = str(run["started_on"])
+        began = claims.started_on
         found = self._found.setdefault(fleet_run.id, _Found(fleet_run, began))
         found.began = min(found.began, began)
         found.selections.add((fleet_run.selected, fleet_run.selected_digest))
-        found.keys.add((bool(run["sandbox"]), verified.key_id))
-        name = (str(run["tenant"]), str(run["procedure"]["id"]))
-        here = (began, bool(run["not_run"]))
+        found.keys.add((claims.sandbox, verified.key_id))
+        name = (claims.tenant, claims.procedure.id)
+        here = (began, bool(claims.not_run))
         found.tenants[name] = max(here, found.tenants.get(name, here))
 
     def verdicts(self) -> Iterator[FleetVerdict]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.config.workspace import keys_beside
@@ -20,9 +21,8 @@ from runbook_lib.evidence.verify.discovery import (
     homes_below,
     is_bundle,
 )
-from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import TrustAnchors
-from runbook_lib.evidence.verify.verify_chain import verdict_alone, verify_home
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import Verdict, verdict_on, verify_home
 
 
 def verify_tree(
@@ -38,8 +38,12 @@ def verify_tree(
     path = Path(os.path.realpath(path))
     verdicts: Iterable[Verdict] = ()
     if is_bundle(path):
-        verdict = verdict_alone(path, trust or _keys_beside(path.parent))
-        owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
+        verdict = verdict_on(path, trust or _keys_beside(path.parent))
+        owner = verdict.verified.claims.procedure.id if verdict.verified else connector
+        if verdict.verified and verdict.verified.older:
+            number = len(verdict.verified.older)
+            older = f"{number} older lines: only the bundles that they are from prove them."
+            verdict = replace(verdict, notes=(*verdict.notes, older))
         if connector and owner != connector:
             error = ContentError(f"It belongs to the connector {owner}.")
             verdict = Verdict(verdict.path, error=error)

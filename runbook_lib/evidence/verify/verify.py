@@ -1,107 +1,81 @@
 """
-Verify a bundle: is it what was signed, by whom, and do its parts agree?
+Verify evidence: is it what was signed, and does its state follow from its lines?
 
-Offline, and without trusting the bundle: nothing in it counts before the
-signature of a trusted key is checked, and no file is read beyond its signed
-size. `chain` verifies a tenant's bundles together.
+Offline, and without trusting the bundle: nothing in it counts before the signature of a trusted key
+is checked. Then the lines are folded again. Facts must be equal; sentences too if this version of
+the runbook wrote them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
-from runbook_lib.core.clock import timestamp
-from runbook_lib.core.files import JOURNAL_NAME, kind_of, open_plain
-from runbook_lib.core.journal import JournalLine
-from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.core.model import FleetRun
-from runbook_lib.errors import ContentError, EvidenceError
+from msgspec import structs, to_builtins
+
+from runbook_lib.core.attachments import attachment_path
+from runbook_lib.core.files import JOURNAL_NAME, is_there, kind_of
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, reason_of
 from runbook_lib.evidence.bundle import (
     INSTRUCTIONS_NAME,
-    PROVENANCE_NAME,
-    SIGSTORE_NAME,
+    OLDER_NAME,
+    STATEMENT_NAME,
     SUMS_NAME,
-    TIMESTAMP_NAME,
-    UNSIGNED,
+    bundle_name,
     checksum_text,
 )
-from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.journal_excerpt import (
-    CARRIED_NAME,
-    carried_lines,
-    check_lines,
-    check_numbers,
-    excerpt_lines,
+from runbook_lib.evidence.claims import (
+    PACKAGE,
+    RunClaims,
+    check_format,
+    claims_of,
+    read_claims,
+    runbook_version,
 )
-from runbook_lib.evidence.record import (
-    RECORD_NAME,
-    CarriedRecord,
-    JournalExcerpt,
-    Record,
-    parse_record,
-)
+from runbook_lib.evidence.record import RECORD_NAME, JournalExcerpt, parse_record, record_bytes
+from runbook_lib.evidence.sealing import require_order, unnamed_bundles
 from runbook_lib.evidence.signing.statement import (
-    LARGEST_ENVELOPE,
-    PROVENANCE,
     TEST_RESULT,
     ChainLink,
-    Resource,
     SignedStatement,
-    check_build_form,
-    check_run_form,
     digest,
-    open_envelope,
-    provenance_predicate,
     read_link,
-    result_predicate,
-    sigstore_bundle,
 )
-from runbook_lib.evidence.signing.timestamps import check_imprint, stamped_at
+from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name
+from runbook_lib.evidence.verify.signed_files import (
+    TrustAnchors,
+    check_timestamp,
+    in_file,
+    read_signed,
+)
+from runbook_lib.run.events import FORMAT, LASTING, BundleSealed
+from runbook_lib.run.fold import fold
+from runbook_lib.run.journal import GENESIS, Journal, Line, parse_line
+from runbook_lib.run.state import RunState, StepState
 
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-    from securesystemslib.signer import SSlibKey
-
-
-_MOST_FILES = 10_000
-# The deepest nesting of folders that is read in a bundle; its own files need one.
-_DEEPEST = 16
-_FOLDER = kind_of(stat.S_IFDIR)
-_BLOCK = 1024 * 1024
-# Only the digest of other files is checked.
-_LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
-_NEEDED = (*_LOOKED_INTO, JOURNAL_NAME, INSTRUCTIONS_NAME)
-# Made after the provenance, so not among its subjects.
-_AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
-# Claims that are not in the record.
-_BESIDE_RECORD = ("configuration", "runbook_chain")
-
-
-@dataclass(frozen=True, slots=True)
-class TrustAnchors:
-    """The trust anchors of a verifier."""
-
-    keys: Mapping[str, SSlibKey]
-    """Key id → the public key."""
-
-    authorities: Sequence[Certificate] = ()
-    """The trusted time-stamp authorities."""
+_NEEDED = (JOURNAL_NAME, RECORD_NAME, SUMS_NAME, INSTRUCTIONS_NAME)
+_LOOKED_INTO = (JOURNAL_NAME, RECORD_NAME, SUMS_NAME, OLDER_NAME)
+NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
+_UNSEALED = "Nothing is sealed yet."
+# Clocks of machines that write into one folder may differ by so much.
+_TOLERANCE = timedelta(minutes=5)
+# Errors from a document with other fields or types than the runbook writes.
+NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class StatementClaims:
-    """The claims of a statement with a valid signature about a run and its place in a chain."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBundle:
+    """A bundle whose signature, files, claims and state are proven."""
 
-    run: Mapping[str, Any]
-    """The claims in its `runbook_run`."""
+    claims: RunClaims
+    """The claims about its run."""
 
     link: ChainLink
     """Its place in the chain."""
@@ -112,33 +86,11 @@ class StatementClaims:
     key_id: str
     """The id of the key that signed it."""
 
+    record: RunState | None = None
+    """The state of its run; `None` for a later format, whose states this version cannot compute."""
 
-@dataclass(frozen=True, slots=True)
-class EarlierLine:
-    """A journal line of an earlier bundle on which a step of this one rests."""
-
-    step: str
-    """The id of the step."""
-
-    bundle: str
-    """The bundle that copied the line, according to the record."""
-
-    line: int
-    """The number of the line."""
-
-    sha256: str
-    """The SHA-256 of the line."""
-
-    run_id: str
-    """The run that made the check."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedBundle(StatementClaims):
-    """A bundle whose signature, files and claims are valid."""
-
-    excerpt: JournalExcerpt
-    """The journal lines that it copied."""
+    lines: Mapping[int, Line]
+    """Its lines by number: those since the bundle before, and the older ones."""
 
     stamped_on: str = ""
     """The time-stamp of a named authority; empty without one."""
@@ -146,290 +98,393 @@ class VerifiedBundle(StatementClaims):
     notes: tuple[str, ...] = ()
     """Parts that were not checked."""
 
-    carried: tuple[CarriedRecord, ...] = ()
-    """The older journal lines in it."""
+    @property
+    def own(self) -> list[Line]:
+        """The lines since the bundle before."""
+        return [line for seq, line in self.lines.items() if seq >= self.claims.journal.first]
 
-    withheld: tuple[int, ...] = ()
-    """The numbers of the lines that it withholds."""
+    @property
+    def withheld(self) -> list[int]:
+        """The numbers of the lines that it withholds."""
+        return [seq for seq, line in self.lines.items() if not line.data]
 
-    fleet_run: FleetRun | None = None
-    """The run of a fleet that started it; `None` without one."""
+    @property
+    def older(self) -> list[Line]:
+        """The lines of earlier bundles."""
+        return [line for seq, line in self.lines.items() if seq < self.claims.journal.first]
 
-    earlier: tuple[EarlierLine, ...] = ()
-    """The lines of other bundles on which steps rest; only those bundles prove them."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one bundle, or on a tenant's whole chain."""
+
+    path: Path
+    """The bundle, or the tenant's folder."""
+
+    verified: VerifiedBundle | None = None
+    """The proven bundle; `None` for a chain or a refusal."""
+
+    error: EvidenceError | None = None
+    """The reason for a refusal; `None` if it is accepted."""
+
+    length: int = 0
+    """The number of bundles in the chain; 0 for a bundle."""
+
+    notes: tuple[str, ...] = ()
+    """Limits of the verification."""
+
+    anomalies: tuple[str, ...] = ()
+    """Oddities in an accepted chain."""
+
+    @property
+    def is_unsealed(self) -> bool:
+        """Whether this is about a tenant without any sealed bundle."""
+        return self.verified is None and self.error is None and not self.length
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON object that `runbook verify --json` prints."""
+        document: dict[str, Any] = {"path": str(self.path), "accepted": self.error is None}
+        if self.error is not None:
+            kind = type(self.error).__name__.removesuffix("Error").lower()
+            return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
+        if self.verified is None:
+            return {**document, "chain": self.length, "notes": self.notes + self.anomalies}
+        bundle = self.verified
+        return {
+            **document,
+            "run": to_builtins(bundle.claims),
+            "link": to_builtins(bundle.link),
+            "statement": bundle.statement,
+            "key_id": bundle.key_id,
+            "stamped_on": bundle.stamped_on,
+            "notes": self.notes,
+            "older": [line.head.seq for line in bundle.older],
+            "withheld": bundle.withheld,
+        }
 
 
 def verify_bundle(folder: Path, trust: TrustAnchors) -> VerifiedBundle:
-    """Verify the bundle in `folder`; raises like `verify_record`."""
-    return verify_record(folder, trust)[0]
-
-
-def verify_record(folder: Path, trust: TrustAnchors) -> tuple[VerifiedBundle, Record]:
     """
-    Verify the bundle in `folder`, and return it with its record.
+    Verify the bundle in `folder`.
 
-    Raises an `EvidenceError`, with the file and the reason, at the first fault.
+    Raises an `EvidenceError`, with the file and the reason, at the first fault, or `OSError`.
     """
-    names = {"needed": _NEEDED, "looked_into": _LOOKED_INTO}
     present, envelope, signed, contents = read_signed(
-        folder, trust, TEST_RESULT, **names, check_form=check_run_form
+        folder,
+        trust,
+        TEST_RESULT,
+        needed=_NEEDED,
+        looked_into=_LOOKED_INTO,
+        check_form=check_format,
     )
-    with in_file(PROVENANCE_NAME):
-        made = open_envelope(contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
-        check_build_form(made)
-    _check_listing(present, contents, envelope, signed, made)
-    record = parse_record(contents[RECORD_NAME])
-    _check_claims(record, signed, made)
-    withheld = _check_lines(folder, present, record)
-    place = place_of(signed, envelope)
+    with in_file(STATEMENT_NAME):
+        claims = read_claims(signed)
+        link = read_link(signed)
+    listed = checksum_text(file for file in signed.subjects if file.name != SUMS_NAME)
+    if contents[SUMS_NAME] != listed.encode():
+        raise ContentError("It differs from the statement's list.", file=SUMS_NAME)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = check_timestamp(present, envelope, authority, trust)
-    verified = VerifiedBundle(
-        run=place.run,
-        link=place.link,
-        statement=place.statement,
-        key_id=place.key_id,
+    lines: dict[int, Line] = {}
+    record = None
+    if claims.format_version == FORMAT:
+        lines = _lines_in(contents, claims.journal)
+        record = _proven_record(contents[RECORD_NAME], lines.values(), claims.run_id)
+        _check_claims(record, signed, claims.journal, link)
+        _check_attachments(record, signed)
+    return VerifiedBundle(
+        claims=claims,
+        link=link,
+        statement=digest(envelope),
+        key_id=signed.key_id,
+        record=record,
+        lines=lines,
         stamped_on=stamped_on,
         notes=(note,) if note else (),
-        excerpt=record.journal,
-        carried=record.carried,
-        withheld=withheld,
-        fleet_run=record.fleet_run,
-        earlier=tuple(
-            EarlierLine(step.id, check.bundle, check.line, check.sha256, check.run_id)
-            for step in record.steps
-            for check in step.carried
-            if check.bundle
-        ),
     )
-    return verified, record
 
 
-def place_of(signed: SignedStatement, envelope: bytes) -> StatementClaims:
-    """Return the claims of a statement about its run and its place in a chain."""
-    with in_file(STATEMENT_NAME):
-        link = read_link(signed)
-    return StatementClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
+def _lines_in(contents: Mapping[str, bytes], excerpt: JournalExcerpt) -> dict[int, Line]:
+    """Return the lines of a bundle by number: older ones, then one chain as `excerpt` says."""
+    older = _parsed(contents.get(OLDER_NAME, b""), OLDER_NAME)
+    numbers = [line.head.seq for line in older]
+    if numbers != sorted(set(numbers)) or any(number >= excerpt.first for number in numbers):
+        raise ChainError("Its lines are not older ones, each once.", file=OLDER_NAME)
+    own = _parsed(contents[JOURNAL_NAME], JOURNAL_NAME)
+    is_linked = all(after.head.prev == before.digest for before, after in pairwise(own))
+    if not is_linked or [line.head.seq for line in own] != [
+        *range(excerpt.first, excerpt.lines + 1)
+    ]:
+        raise ChainError("Its lines do not follow one another.", file=JOURNAL_NAME)
+    if (own[0].head.prev, own[-1].digest) != (excerpt.previous, excerpt.head):
+        raise ChainError("It does not begin and end where the statement says.", file=JOURNAL_NAME)
+    return {line.head.seq: line for line in (*older, *own)}
 
 
-def read_signed(
-    folder: Path,
-    trust: TrustAnchors,
-    kind: str,
-    *,
-    needed: Collection[str],
-    looked_into: Collection[str],
-    check_form: Callable[[SignedStatement], None] = lambda _: None,
-    unsigned: Collection[str] = UNSIGNED,
-) -> tuple[Mapping[str, Path], bytes, SignedStatement, Mapping[str, bytes]]:
-    """
-    Verify the statement of the type `kind` over the files in `folder`.
-
-    It returns the files, the statement's envelope, the statement, and the contents of the files in
-    `looked_into`. The statement must name the files `needed`, and may leave out the files
-    `unsigned`. Raises an `EvidenceError`, with the file and the reason, or `OSError`.
-    """
-    present = _present(folder)
-    envelope = _read(present, STATEMENT_NAME)
-    with in_file(STATEMENT_NAME):
-        signed = open_envelope(envelope, trust.keys, kind)
-        check_form(signed)
-    signed_files = {name: path for name, path in present.items() if name not in unsigned}
-    contents = _contents(signed_files, signed.subjects, needed, looked_into)
-    return present, envelope, signed, contents
+def _parsed(content: bytes, name: str) -> list[Line]:
+    with in_file(name):
+        return [
+            parse_line(text, f"Its line {number}")
+            for number, text in enumerate(content.splitlines(keepends=True), 1)
+        ]
 
 
-def _present(folder: Path) -> dict[str, Path]:
-    """Return every file under `folder` by its name; raise if one is not a regular file."""
-    if folder.is_symlink() or not folder.is_dir():
-        raise ContentError("It is not a folder.")
-    files: dict[str, Path] = {}
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        name = here.relative_to(folder).as_posix()
-        with os.scandir(here) as entries:
-            listed = sorted(islice(entries, _MOST_FILES + 1), key=lambda entry: entry.name)
-        if not listed and here != folder:
-            raise ContentError("It was added: a folder without a file in it.", file=name)
-        if name.count("/") >= _DEEPEST:
-            raise ContentError("It was added: no bundle has such deep folders.", file=name)
-        if len(files) + len(waiting) + len(listed) > _MOST_FILES:
-            raise ContentError(f"It contains more than {_MOST_FILES:,} files.")
-        for entry in listed:
-            path = Path(entry.path)
-            name = path.relative_to(folder).as_posix()
-            kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
-            if kind == _FOLDER:
-                waiting.append(path)
-            elif kind:
-                raise ContentError(f"It is not a regular file but {kind}.", file=name)
-            else:
-                files[name] = path
-    return dict(sorted(files.items()))
+def _proven_record(content: bytes, lines: Iterable[Line], run: str) -> RunState:
+    """Return the record in `content`; raise unless it follows from `lines`."""
+    with in_file(JOURNAL_NAME):
+        folded = fold(lines, run)
+    with in_file(RECORD_NAME):
+        record = parse_record(content)
+        if record_bytes(record) != content:
+            raise ContentError("It is not laid out as the runbook writes it.")
+        is_own_version = runbook_version(record) in ("", version(PACKAGE))
+        is_same = record == folded if is_own_version else facts_of(record) == facts_of(folded)
+        if not is_same:
+            raise ContentError("It does not follow from the journal's lines.")
+    return record
 
 
-def _read(present: Mapping[str, Path], name: str, most: int = LARGEST_ENVELOPE) -> bytes:
-    """Return at most `most` bytes of a regular file, and one more if there are more."""
-    if name not in present:
-        raise ContentError("It is missing.", file=name)
-    # NOTE: without following a link or waiting for a pipe.
-    with open_plain(present[name], follows_links=False) as file:
-        return file.read(most + 1)
+def facts_of(record: RunState) -> RunState:
+    """Return a record without the sentences that the fold made, which another version words."""
+    return structs.replace(record, steps=tuple(map(_facts_of_step, record.steps)))
 
 
-def _digest(path: Path, most: int) -> str:
-    """Return the SHA-256 of what `_read` would return, block by block."""
-    checksum = hashlib.sha256()
-    left = most + 1
-    with open_plain(path, follows_links=False) as file:
-        while block := file.read(min(left, _BLOCK)):
-            checksum.update(block)
-            left -= len(block)
-    return checksum.hexdigest()
+def _facts_of_step(step: StepState) -> StepState:
+    void = tuple(structs.replace(attestation, why="-") for attestation in step.void_attestations)
+    return structs.replace(step, reason="", outdated="", void_attestations=void)
 
 
-@contextmanager
-def in_file(file: str) -> Iterator[None]:
-    """Name `file` in errors that name none."""
-    try:
-        yield
-    except EvidenceError as error:
-        raise error if error.file else error.of(file) from None
-
-
-def _contents(
-    present: Mapping[str, Path],
-    subjects: Sequence[Resource],
-    needed: Collection[str],
-    looked_into: Collection[str],
-) -> dict[str, bytes]:
-    """
-    Check that the files are exactly those that the statement names, each as signed.
-
-    Return the contents of those in `looked_into`.
-    """
-    names = {subject.name for subject in subjects}
-    for name in needed:
-        if name not in names:
-            raise ContentError(f"It does not name {name}.", file=STATEMENT_NAME)
-    for name in present:
-        if name not in names:
-            raise ContentError("It was added: the statement does not name it.", file=name)
-    contents: dict[str, bytes] = {}
-    for subject in subjects:
-        parts = PurePosixPath(subject.name).parts
-        if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
-            raise ContentError(
-                f"It names {subject.name!r}, a path that leads out of the bundle.",
-                file=STATEMENT_NAME,
-            )
-        if subject.name not in present:
-            raise ContentError("It is missing.", file=subject.name)
-        size = present[subject.name].lstat().st_size
-        if size != subject.size:
-            raise ContentError(
-                f"It has {size:,} bytes; {subject.size:,} were signed.", file=subject.name
-            )
-        if subject.name in looked_into:
-            contents[subject.name] = _read(present, subject.name, subject.size)
-            actual = digest(contents[subject.name])
-        else:
-            actual = _digest(present[subject.name], subject.size)
-        if actual != subject.sha256:
-            raise ContentError(
-                "It was altered: its SHA-256 is not the signed one.", file=subject.name
-            )
-    return contents
-
-
-def _check_listing(
-    present: Mapping[str, Path],
-    contents: Mapping[str, bytes],
-    envelope: bytes,
-    signed: SignedStatement,
-    made: SignedStatement,
+def _check_claims(
+    record: RunState, signed: SignedStatement, excerpt: JournalExcerpt, link: ChainLink
 ) -> None:
-    """Raise if a file that repeats the statement differs from it."""
-    listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
-    if contents[SUMS_NAME] != checksum_text(listed).encode():
-        raise ContentError("It differs from the statement's list.", file=SUMS_NAME)
-    if _read(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
-        raise ContentError("Its envelope is not the statement's.", file=SIGSTORE_NAME)
-    expected = {subject for subject in signed.subjects if subject.name not in _AFTER_PROVENANCE}
-    if made.key_id != signed.key_id or set(made.subjects) != expected:
-        raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
-
-
-def _check_claims(record: Record, signed: SignedStatement, made: SignedStatement) -> None:
-    """Raise if the statements claim something else than the record."""
-    result, built = (
-        parse_own(write_json(claims).encode("utf-8", "backslashreplace"))
-        for claims in (
-            result_predicate(record, link=ChainLink(1), configuration=(), timestamp_authority=""),
-            provenance_predicate(record, materials=()),
-        )
+    """Raise if the statement claims something else than the record."""
+    expected = claims_of(
+        record, excerpt=excerpt, link=link, configuration=(), timestamp_authority=""
     )
-    sources = signed.predicate.get("configuration")
-    built["buildDefinition"]["resolvedDependencies"] = sources
-    for name, expected, claimed in (
-        (STATEMENT_NAME, result, signed.predicate),
-        (PROVENANCE_NAME, built, made.predicate),
-    ):
-        for claim, value in expected.items():
-            if claim not in _BESIDE_RECORD and claimed.get(claim) != value:
-                raise ContentError(f"Its {claim} differs from the record.", file=name)
+    for name, value in expected.items():
+        if name not in ("configuration", "runbook_chain") and signed.predicate.get(name) != value:
+            raise ContentError(f"Its {name} differs from the record.", file=STATEMENT_NAME)
 
 
-def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> tuple[int, ...]:
-    """
-    Return the numbers of the journal lines that are withheld.
+def _check_attachments(record: RunState, signed: SignedStatement) -> None:
+    """Raise if a file that somebody attached is missing, or another one has its name."""
+    digests = {file.name: file.sha256 for file in signed.subjects}
+    attachments = (attachment for step in record.steps for attachment in step.attachments)
+    for attachment in attachments:
+        name = attachment_path(Path("attachments"), attachment).as_posix()
+        if digests.get(name) != attachment.sha256:
+            raise ContentError("It is not the file that was attached.", file=name)
 
-    Raise if the lines are not those in the record, or lack an attestation of it.
-    """
-    check_numbers(record)
-    carried = record.carried
-    if bool(carried) != (CARRIED_NAME in present):
-        raise ContentError(
-            "It is missing." if carried else "It was added: the record lists no older lines.",
-            file=CARRIED_NAME,
+
+def verdict_on(folder: Path, trust: TrustAnchors, name: str = "") -> Verdict:
+    """Return the verdict on the bundle in `folder`, whose final name is `name`."""
+    try:
+        bundle = verify_bundle(folder, trust)
+        own = bundle_name(bundle.claims.started_on, bundle.claims.run_id)
+        called = Path(name or folder.name)
+        if has_bundle_name(called) and called.name != own:
+            raise ContentError(f"It is the bundle {own}, under another name.")
+    except (EvidenceError, JournalError, OSError, *NOT_UNDERSTOOD) as error:
+        return refused_verdict(folder, error)
+    if bundle.record is None:
+        problem = (
+            "It is authentic, but its outcome was not computed again: use version "
+            f"{bundle.claims.runbook} of the runbook."
         )
-    withheld: list[int] = []
-
-    def lines() -> Iterator[JournalLine]:
-        for file, found in (
-            (CARRIED_NAME, carried_lines(folder, carried)),
-            (JOURNAL_NAME, excerpt_lines(folder, record.journal)),
-        ):
-            with in_file(file):
-                for line in found:
-                    if line.entry.withheld:
-                        withheld.append(line.ref.seq)
-                    yield line
-
-    check_lines(record, lines())
-    return tuple(withheld)
+        return Verdict(folder, bundle, error=EvidenceError(problem))
+    return Verdict(folder, bundle, notes=bundle.notes)
 
 
-def check_timestamp(
-    present: Mapping[str, Path], envelope: bytes, authority: str, trust: TrustAnchors
-) -> tuple[str, str]:
+def refused_verdict(path: Path, error: Exception) -> Verdict:
+    """Return the verdict for an error, also for one of reading."""
+    match error:
+        case EvidenceError():
+            return Verdict(path, error=error)
+        case JournalError():
+            return Verdict(path, error=ContentError(str(error), file=JOURNAL_NAME))
+        case OSError():
+            reason = f"It cannot be read: {reason_of(error)}."
+            return Verdict(path, error=ContentError(reason, file=Path(error.filename or "").name))
+    # NOTE: a trusted key may sign something that no runbook writes.
+    problem = f"It is signed, but cannot be understood ({type(error).__name__})."
+    return Verdict(path, error=ContentError(problem))
+
+
+def verify_home(home: Path, trust: TrustAnchors) -> Iterator[Verdict]:
+    """Yield a verdict on each of a tenant's bundles, then one on their chain."""
+    try:
+        journal = Journal(home / JOURNAL_NAME)
+        # NOTE: a bundle that is sealed meanwhile is neither missing nor unannounced: the journal
+        # is read before the folders and after.
+        before, damage = _read_journal(journal)
+        folders = {path: path.name for path in bundles_in(home)}
+        unnamed = unnamed_bundles(home, before).items()
+        folders |= {path: name for path, name in unnamed if name and not (home / name).exists()}
+        verdicts = [verdict_on(path, trust, name) for path, name in folders.items()]
+        yield from verdicts
+        if damage:
+            raise damage
+        after, _ = _read_journal(journal)
+        yield _verdict_on_chain(
+            home, dict(zip(folders.values(), verdicts, strict=True)), before, after
+        )
+    except (EvidenceError, JournalError, OSError) as error:
+        yield refused_verdict(home, error)
+    except NOT_UNDERSTOOD as error:
+        problem = f"Its bundles together cannot be understood ({type(error).__name__})."
+        yield Verdict(home, error=ContentError(problem))
+
+
+def _read_journal(journal: Journal) -> tuple[Sequence[Line], Exception | None]:
+    """Return the journal's lines, or none and the error: the bundles have verdicts all the same."""
+    try:
+        if is_there(journal.path) and kind_of(journal.path.lstat().st_mode):
+            raise ContentError("It is not a regular file.", file=JOURNAL_NAME)
+        return journal.read_all(), None
+    except (EvidenceError, JournalError, *NOT_UNDERSTOOD) as error:
+        return (), error
+
+
+def _verdict_on_chain(
+    home: Path, verdicts: Mapping[str, Verdict], before: Sequence[Line], after: Sequence[Line]
+) -> Verdict:
+    """Return the verdict on a tenant's chain; `before` and `after` are its journal's lines."""
+    chain = [verdict.verified for verdict in verdicts.values() if verdict.verified]
+    chain.sort(key=lambda bundle: bundle.link.sequence)
+    refused = {name for name, verdict in verdicts.items() if not verdict.verified}
+    _check_order(chain, _announced(before), refused)
+    _check_chain(home, chain)
+    # NOTE: an empty file is not a missing one: the journal of these bundles had lines.
+    has_journal = bool(after) or is_there(home / JOURNAL_NAME)
+    if has_journal:
+        _check_journal(chain, after)
+    if failing := sum(verdict.error is not None for verdict in verdicts.values()):
+        numbers = [bundle.link.sequence for bundle in chain if bundle.record]
+        proven = sum(here == number for number, here in enumerate(numbers, 1))
+        raise ChainError(
+            f"{proven} in a chain from the first. Nothing proves that it is complete, because "
+            f"{failing} of {len(verdicts)} {'is' if failing == 1 else 'are'} refused."
+        )
+    notes = [*([] if has_journal else [NO_JOURNAL]), *([] if verdicts else [_UNSEALED])]
+    anomalies = (*_early(chain), *_returning(chain))
+    return Verdict(home, length=len(verdicts), notes=tuple(notes), anomalies=anomalies)
+
+
+def _announced(lines: Iterable[Line]) -> dict[int, BundleSealed]:
+    """Return the announced bundles by their numbers."""
+    # NOTE: a line that no bundle needs must be valid, too.
+    events = [line.event for line in lines]
+    announced = [event for event in events if isinstance(event, BundleSealed)]
+    require_order(announced)
+    return {event.sequence: event for event in announced}
+
+
+def _check_order(
+    chain: Sequence[VerifiedBundle], announced: Mapping[int, BundleSealed], refused: set[str]
+) -> None:
+    """Raise if a number is missing or taken twice."""
+    numbers = Counter(bundle.link.sequence for bundle in chain)
+    for number in range(1, max([*announced, *numbers, 0]) + 1):
+        if numbers[number] > 1:
+            raise ChainError(f"Two bundles claim to be number {number} of the chain.")
+        name = announced[number].bundle if number in announced else ""
+        # NOTE: without a journal the number of a refused bundle is unknown.
+        is_refused = name in refused if announced else bool(refused)
+        if number not in numbers and not is_refused:
+            raise ChainError(
+                f"Number {number} of the chain is missing{f': {name}' if name else ''}."
+            )
+
+
+def _check_chain(home: Path, chain: Sequence[VerifiedBundle]) -> None:
+    """Raise unless the bundles are one chain of this tenant, and their lines one journal."""
+    by_number = {bundle.link.sequence: bundle for bundle in chain}
+    known: dict[int, str] = {}
+    lasting: set[int] = set()
+    for bundle in chain:
+        claims = bundle.claims
+        if claims.tenant != home.parent.name:
+            raise ChainError(f"{_called(bundle)} belongs to the tenant {claims.tenant}.")
+        if claims.procedure.id != home.name:
+            connector = claims.procedure.id
+            raise ChainError(f"{_called(bundle)} belongs to the connector {connector}.")
+        before = by_number.get(bundle.link.sequence - 1)
+        if before or bundle.link.sequence == 1:
+            _check_follows(bundle, before)
+        older = {line.head.seq: line.digest for line in bundle.older}
+        altered = [seq for seq, line in older.items() if seq in known and known[seq] != line]
+        lacking = lasting - older.keys() if bundle.record else set[int]()
+        for number in sorted((*altered, *lacking)):
+            raise ChainError(
+                f"{_called(bundle)} lacks or alters the older line {number}.", file=OLDER_NAME
+            )
+        known |= {line.head.seq: line.digest for line in bundle.own}
+        lasting |= {line.head.seq for line in bundle.own if line.head.type in LASTING}
+
+
+def _check_follows(bundle: VerifiedBundle, before: VerifiedBundle | None) -> None:
+    """Raise unless the statement and the lines of `bundle` follow those of the one `before`."""
+    statement = ""
+    ended = (0, GENESIS)
+    if before:
+        statement = before.statement
+        ended = (before.claims.journal.lines, before.claims.journal.head)
+    if bundle.link.sha256 != statement:
+        raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
+    excerpt = bundle.claims.journal
+    if (excerpt.first - 1, excerpt.previous) != ended:
+        raise ChainError(f"The lines of {_called(bundle)} do not follow those before them.")
+
+
+def _check_journal(chain: Sequence[VerifiedBundle], lines: Sequence[Line]) -> None:
+    """Raise if the tenant's journal contradicts its bundles."""
+    announced = _announced(lines)
+    here = {line.head.seq: line for line in lines}
+    withheld = {line.head.seq for line in lines if not line.data}
+    for bundle in chain:
+        withheld -= {line.head.seq for line in bundle.own if not line.data}
+    if withheld:
+        raise ChainError(f"The tenant's journal withholds line {min(withheld)}; no bundle does.")
+    for bundle in chain:
+        sealed = announced.get(bundle.link.sequence)
+        if sealed is None or sealed.statement != bundle.statement:
+            raise ChainError(f"The tenant's journal did not announce {_called(bundle)}.")
+        excerpt = bundle.claims.journal
+        last = here.get(excerpt.lines)
+        if sealed.last != excerpt.lines or last is None or last.digest != excerpt.head:
+            raise ChainError(f"The tenant's journal is not the one that {_called(bundle)} copied.")
+
+
+def _called(bundle: VerifiedBundle) -> str:
+    return f"Number {bundle.link.sequence} ({bundle.claims.run_id})"
+
+
+def _early(chain: Sequence[VerifiedBundle]) -> Iterator[str]:
     """
-    Return the time-stamp of a named authority, and what could not be checked.
+    Yield a sentence for each bundle that was sealed before the one that it follows.
 
-    NOTE: nothing signed says whether the authority answered, because it stamps the signed
-    statement; so a bundle that names a time-stamp and lacks it is rejected where one is required.
+    NOTE: a statement contains the digest of the one before it, so one of the two clocks was wrong.
     """
-    if TIMESTAMP_NAME not in present:
-        missing = f"A time-stamp was requested from {authority}, but it is missing."
-        if authority and trust.authorities:
-            raise ContentError(missing, file=TIMESTAMP_NAME)
-        return "", missing if authority else ""
-    if not authority:
-        raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)
-    token = _read(present, TIMESTAMP_NAME)
-    with in_file(TIMESTAMP_NAME):
-        if trust.authorities:
-            return timestamp(stamped_at(token, envelope, trust.authorities)), ""
-        check_imprint(token, envelope)
-    return "", f"The time-stamp of {authority} was not checked: no trusted authority is named."
+    for before, bundle in pairwise(chain):
+        ends = [here.claims.finished_on for here in (before, bundle)]
+        # NOTE: a run ends when it is sealed. A trusted key may have signed no time, or an odd one.
+        with suppress(ValueError):
+            earlier, later = map(datetime.fromisoformat, ends)
+            if earlier - later > _TOLERANCE:
+                yield (
+                    f"{_called(bundle)} says that it was sealed at {ends[1]}, before its "
+                    f"predecessor at {ends[0]}: a clock was wrong, and these times decide which "
+                    "confirmations count."
+                )
+
+
+def _returning(chain: Iterable[VerifiedBundle]) -> Iterator[str]:
+    """Yield a sentence for each bundle whose key had signed before another one did."""
+    before = set[str]()
+    last = ""
+    for bundle in chain:
+        if bundle.key_id != last and bundle.key_id in before:
+            key = bundle.key_id[:16]
+            other = last[:16]
+            yield f"{_called(bundle)} returns to the key {key}, after {other} had taken its place."
+        before.add(last := bundle.key_id)

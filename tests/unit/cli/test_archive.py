@@ -13,7 +13,7 @@ from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive import archive
 from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.verify.verdict import Verdict
+from runbook_lib.evidence.verify.verify import Verdict
 from tests.support.bundles import bundles_below
 from tests.support.commands import refused, runbook
 from tests.support.wording import wording

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from runbook_lib.cli.main import main
-from runbook_lib.core.model import FORMAT_VERSION
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import SigningKey
-from tests.support.journals import chained, lines_of
+from runbook_lib.run.events import FORMAT
+from runbook_lib.run.journal import Journal
 from tests.support.wording import wording
 from tests.unit.evidence.conftest import key, sealed_evidence
 
 __all__ = ["key"]
 
-OTHER_FORM = f"has format {FORMAT_VERSION + 1}; this runbook reads format {FORMAT_VERSION}"
+OTHER_FORM = f"has format {FORMAT + 1}; this runbook reads format {FORMAT}"
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +112,9 @@ def test_invalid_arguments_are_a_usage_error(
 
 def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> None:
     """Every command names an unknown journal form and refuses it; no evidence is changed."""
-    path = evidence / "acme" / "p" / "journal.jsonl"
-    first, *others = lines_of(path)
-    of_another_form = {**first, "data": {**first["data"], "format_version": FORMAT_VERSION + 1}}
-    path.write_bytes(chained([first, *others, of_another_form]))
+    journal_file = Journal(evidence / "acme" / "p" / "journal.jsonl")
+    started = journal_file.read_all()[0].event
+    journal_file.append(structs.replace(started, format=FORMAT + 1), run="0badcafe")
     known = ("--trusted-keys", str(evidence / "keys"))
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
 

@@ -22,12 +22,14 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.clock import timestamp
-from runbook_lib.core.model import Mode
+from runbook_lib.core.model import Attestation, AttestationKind, Mode
 from runbook_lib.engine.doctor import Examination, ExaminedItem
 from runbook_lib.engine.headless import _parameters
 from runbook_lib.engine.notebooks import build_notebook
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
+from runbook_lib.run.journal import Journal
+from runbook_lib.run.state import RunState
 from tests.support.attestations import attested
 from tests.support.commands import refused, runbook, shown
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -39,22 +41,38 @@ from tests.support.headless_stand_in import (
 )
 from tests.support.wording import wording
 
+
+def attestations(run: Run) -> list[tuple[str, Attestation]]:
+    """Return the attestations in a run's journal, each with its step."""
+    lines = run.journal.read_all()
+    return [(line.head.step, line.event) for line in lines if isinstance(line.event, Attestation)]
+
+
 GIVEN = ("--set", f"service_domain={DOMAIN}")
 STAND_IN = "headless_stand_in.py"
 BROKE = wording("screens.runbook-broke", error="ZeroDivisionError").removesuffix(").")
 
 
-def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:
+@pytest.mark.usefixtures("headless")
+def test_a_setting_that_is_typed_asks_for_its_check(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values from `--set` are checked now; values from the settings file only when due."""
     (folder / ".env").write_text("RUNBOOK_CYCLR_USERNAME=u\n")
     typed = ["--set", "service_domain=acme-h.cyclr.com"]
 
+    asked: list[tuple[frozenset[str], bool]] = []
+    start = Run.start
+
+    def noted(run: Run, *given: Any, rechecks: Any, may_spend: bool = True, **more: Any) -> None:
+        asked.append((run.procedure.permits.intersection(rechecks), may_spend))
+        start(run, *given, rechecks=rechecks, may_spend=may_spend, **more)
+
+    monkeypatch.setattr(Run, "start", noted)
     for more in ([], ["--set", "cyclr_username=u"]):
         assert runbook("run", *typed, *more).exit_code == ExitCode.INCOMPLETE
 
-    started = [run.history.read(run.history.run(run.run_id).started).data for run in headless.runs]
-    assert [each.rechecks for each in started] == [(), ("cyclr_username",)]
-    assert [each.may_spend for each in started] == [True, True]
+    assert asked == [(frozenset(), True), (frozenset({"cyclr_username"}), True)]
 
 
 def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
@@ -168,7 +186,7 @@ def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
     """With `--json`, standard output is the run's record and nothing else."""
     result = runbook("run", "--json", *GIVEN)
 
-    assert result.stdout == '{"run_id": "x"}\n'
+    assert result.stdout == '{"run": "x"}\n'
     assert result.stderr == ""
 
 
@@ -206,8 +224,9 @@ def test_attestations_are_recorded_before_the_run(headless: Headless, folder: Pa
     said.write_text(WORDS.format(step=FIRST.id), encoding="utf-8")
     runbook("run", *GIVEN, "--attestations", str(said))
 
-    ((word, _),) = headless.runs[0].history.attestations(FIRST.id)
-    assert word.by == "Operator"
+    assert [(step, said.by) for step, said in attestations(headless.runs[0])] == [
+        (FIRST.id, "Operator")
+    ]
 
 
 def test_practice_has_its_own_settings_tenant_and_attestations(
@@ -221,7 +240,7 @@ def test_practice_has_its_own_settings_tenant_and_attestations(
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
     assert headless.requests[0].env_file.endswith("sandbox.env")
-    assert list(run.history.index.attestations) == [FIRST.id]
+    assert [step for step, _ in attestations(run)] == [FIRST.id]
 
 
 def test_the_default_scenario_is_approved(
@@ -452,8 +471,10 @@ def test_status_as_json() -> None:
     begun()
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
 
-    assert [*document] == ["tenant", "connector", "outcome", "steps", "next", "again", "states"]
+    fields = set(RunState.__struct_fields__)
+    assert document.keys() == fields | {"connector", "next", "again", "states"}
     assert (document["tenant"], document["outcome"]) == (DOMAIN, "incomplete")
+    assert document["connector"] == PROCEDURE.id
     assert [step["id"] for step in document["steps"]] == [step.id for step in PROCEDURE.steps]
     assert document["next"]["step"] == FIRST.id
     assert document["next"]["advice"].startswith("Do it")
@@ -814,7 +835,8 @@ def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
     assert wording("kit.kept-as-submitted", step="fb-12-submit-review") in shown(*attach)
     (home,) = (folder / "mine").glob("*/facebook_marketing")
     assert len(list((home / "attachments").iterdir())) == 1
-    assert '"type":"step.submitted"' in (home / "journal.jsonl").read_text()
+    said = Journal(home / "journal.jsonl").read_all()[-1].event
+    assert (said.kind, said.by) == (AttestationKind.SUBMITTED, "Operator")
 
 
 def test_a_kit_in_json(folder: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.cli.plain_output import say
 from runbook_lib.cli.terminal import (
@@ -23,15 +22,15 @@ from runbook_lib.cli.terminal import (
     show_verdict,
     this_program,
 )
-from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES
-from runbook_lib.core.procedure import Check, Link, StepKind
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.core.procedure import Check, Link, Procedure, StepKind
 from runbook_lib.errors import ChainError
-from runbook_lib.evidence.verify.verdict import Verdict
+from runbook_lib.evidence.verify.verify import Verdict
+from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import escaped_json, one_line
-from tests.support.procedures import plain_step
+from tests.support.procedures import plain_procedure, plain_step
+from tests.support.run_states import run_state, step_state
 from tests.support.wording import wording
 
 Capture = pytest.CaptureFixture[str]
@@ -39,28 +38,29 @@ STEP = "fb-09-permissions-and-features"
 
 
 def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> StepState:
-    step = plain_step(name, kind=StepKind.MANUAL)
-    conclusion = Conclusion(outcome=outcome, reason=reason or f"Because {name}.")
-    return StepState(step=step, conclusion=conclusion, number="8a", **more)  # type: ignore[arg-type]
+    given = {"number": "8a", "reason": reason or f"Because {name}.", **more}
+    return step_state(plain_step(name), outcome, **given)
 
 
-def run(*states: StepState) -> RunState:
-    return RunState("0a1b2c3d", {one.step.id: one for one in states})
+def run(*states: StepState, **more: object) -> tuple[RunState, Procedure]:
+    """Return a run with these states, and its procedure, whose steps have `more` fields."""
+    steps = (plain_step(one.id, kind=StepKind.MANUAL, **more) for one in states)
+    return run_state(*states), plain_procedure(*steps)
 
 
 def test_every_step_is_in_the_table(capsys: Capture) -> None:
     """The table has number, id, outcome and reason of each step; the counts come last."""
     states = [state(f"step-{outcome}", outcome) for outcome in Outcome]
 
-    show_steps(run(*states), title="SANDBOX acme")
+    show_steps(*run(*states), title="SANDBOX acme")
 
     text = capsys.readouterr().out
     assert text.startswith("SANDBOX acme")
     for one in states:
-        (line,) = [line for line in text.splitlines() if f" {one.step.id} " in line]
+        (line,) = [line for line in text.splitlines() if f" {one.id} " in line]
         assert line.startswith("8a ")
-        assert f" {LABELS[one.conclusion.outcome]} " in line
-        assert one.conclusion.reason in line
+        assert f" {LABELS[one.outcome]} " in line
+        assert one.reason in line
     counts = " · ".join(f"{row.icon} 1 {row.label}" for row in OUTCOMES.values())
     assert " ".join(text.split()).endswith(f"FAILED {counts}")
 
@@ -77,7 +77,7 @@ def test_the_last_line_gives_the_outcome_of_the_run(
     capsys: Capture, outcome: Outcome, said: str
 ) -> None:
     """The last line gives the outcome of the run and the counts."""
-    show_steps(run(state("a", outcome)))
+    show_steps(*run(state("a", outcome)))
 
     assert capsys.readouterr().out.splitlines()[-1] == said
 
@@ -90,7 +90,7 @@ def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.Monkey
     failed = state("a-title-that-is-long-" * 4, Outcome.FAILED, "Why it failed. " * 20)
     waiting = state("review", Outcome.WAITING, "Since 2026-11-24T12:00:00Z.")
 
-    show_open(run(settled, failed, waiting), title="acme")
+    show_open(*run(settled, failed, waiting), title="acme")
 
     text = capsys.readouterr().out
     lines = text.splitlines()
@@ -112,13 +112,13 @@ def test_a_wait_says_since_when_however_narrow(
     since = "2026-01-05T09:00:00Z"
     waits = state("review", Outcome.WAITING, "Submitted (somebody).  " * 9, waiting_since=since)
 
-    show_open(run(waits), title="acme")
+    show_open(*run(waits), title="acme")
 
     assert " 5 Jan. Submitted" in capsys.readouterr().out
 
-    theirs = replace(waits, step=replace(waits.step, usual_days=22))
-    show_open(run(theirs), title="acme")
-    assert re.search(r"  Since 5 Jan, [0-9,]+ days overdue", capsys.readouterr().out)
+    late = structs.replace(waits, overdue_days=301)
+    show_open(*run(late), title="acme")
+    assert "  Since 5 Jan, 301 days overdue" in capsys.readouterr().out
 
 
 def test_a_step_verified_in_part_is_open_with_its_sentence(capsys: Capture) -> None:
@@ -127,15 +127,11 @@ def test_a_step_verified_in_part_is_open_with_its_sentence(capsys: Capture) -> N
     finding = Finding(
         outcome=Outcome.VERIFIED, code="a-code", reason="Seen.", check="seen", limits=("More.",)
     )
-    given = state("a", Outcome.VERIFIED, "Seen.", findings=(finding,))
-    in_part = replace(
-        given,
-        step=replace(given.step, checks=(check,)),
-        conclusion=replace(given.conclusion, needs_person=True),
-    )
+    in_part = state("a", Outcome.VERIFIED, "Seen.", findings=(finding,), needs_person=True)
+    shown = run(in_part, checks=(check,))
 
-    show_open(run(in_part))
-    show_steps(run(in_part))
+    show_open(*shown)
+    show_steps(*shown)
 
     text = capsys.readouterr().out
     assert "INCOMPLETE ✔ 1 verified in part" in text
@@ -149,8 +145,8 @@ def test_a_step_verified_in_part_is_open_with_its_sentence(capsys: Capture) -> N
 def test_nothing_open_is_no_list(capsys: Capture) -> None:
     """A complete run has no list of open steps, and no next step."""
     complete = run(state("a", Outcome.VERIFIED))
-    show_open(complete)
-    show_next(complete, {})
+    show_open(*complete)
+    show_next(*complete, {})
 
     assert capsys.readouterr().out.splitlines() == [
         "COMPLETE ✔ 1 verified",
@@ -164,7 +160,7 @@ def test_counts_that_do_not_fit_go_on_below(
 ) -> None:
     """The line of counts is wrapped between counts, so that none is torn apart."""
     monkeypatch.setenv("COLUMNS", str(width))
-    show_open(run(*(state(f"step-{outcome}", outcome) for outcome in Outcome)))
+    show_open(*run(*(state(f"step-{outcome}", outcome) for outcome in Outcome)))
 
     lines = capsys.readouterr().out.split("\n--verbose", 1)[0].splitlines()
     assert len(lines) > 2
@@ -182,10 +178,8 @@ def test_the_next_step_has_its_reason_and_its_links(
     monkeypatch.setenv("COLUMNS", "40")
     failed = state("a", Outcome.FAILED, "It says, at length, that something is wrong.")
     link = Link("Settings", "{dashboard_url}/settings/")
-    show_next(
-        run(replace(failed, step=replace(failed.step, links=(link,)))),
-        {"dashboard_url": "https://developers.facebook.com/at/a/length"},
-    )
+    values = {"dashboard_url": "https://developers.facebook.com/at/a/length"}
+    show_next(*run(failed, links=(link,)), values)
 
     text = capsys.readouterr().out
     assert text.startswith("\nNext: step 8a, Do a (a).\n      It says, at length,")
@@ -216,7 +210,7 @@ def test_a_command_to_type_begins_with_what_can_be_typed(
 
 def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
     """An ISO time in a reason is shown as a date and a time in minutes, UTC."""
-    show_steps(run(state("a", Outcome.ATTESTED, "Operator on 2026-11-24T12:00:00.000Z: done.")))
+    show_steps(*run(state("a", Outcome.ATTESTED, "Operator on 2026-11-24T12:00:00.000Z: done.")))
 
     assert "Operator on 24 Nov, 12:00: done." in capsys.readouterr().out
 
@@ -227,7 +221,7 @@ def test_remote_text_is_not_markup(capsys: Capture) -> None:
         outcome=Outcome.FAILED, code="a-code", reason="", warnings=("[link=x]soon[/link]",)
     )
 
-    show_steps(run(state("a", Outcome.FAILED, "[bold]x[/] [/]", findings=(warning,))))
+    show_steps(*run(state("a", Outcome.FAILED, "[bold]x[/] [/]", findings=(warning,))))
 
     text = capsys.readouterr().out
     assert "[bold]x[/] [/]" in text
@@ -252,14 +246,14 @@ def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
     """Control characters in a reason, a warning or a title are escaped."""
     odd = "\x1b[2J\nforged"
     warning = Finding(outcome=Outcome.FAILED, code="a-code", reason="", warnings=(odd,))
-    hostile = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
-    hostile = replace(hostile, step=replace(hostile.step, title=odd))
+    hostile = state("a", Outcome.FAILED, odd, title=odd, findings=(warning,), checked_on="t")
+    now, procedure = run(hostile)
 
-    show_steps(run(hostile))
-    show_open(run(hostile), title=odd)
-    show_next(run(hostile), {})
-    with progress(1, is_quiet=False) as display:
-        display.update(run(hostile))
+    show_steps(now, procedure)
+    show_open(now, procedure, title=odd)
+    show_next(now, procedure, {})
+    with progress(procedure, is_quiet=False) as display:
+        display.update(now)
 
     text = capsys.readouterr().out
     assert "\x1b[2J" not in text
@@ -290,7 +284,7 @@ def test_each_verdict_is_a_line(capsys: Capture) -> None:
 
 def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
     """Without a terminal, lines are up to 120 columns wide and have no escape codes."""
-    show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
+    show_steps(*run(state("a", Outcome.VERIFIED, "word " * 60)))
 
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 120 for line in lines)
@@ -301,7 +295,7 @@ def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
 def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """COLUMNS sets the width."""
     monkeypatch.setenv("COLUMNS", "60")
-    show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
+    show_steps(*run(state("a", Outcome.VERIFIED, "word " * 60)))
 
     assert all(len(line) <= 60 for line in capsys.readouterr().out.splitlines())
 
@@ -346,7 +340,7 @@ def test_a_terminal_gets_colors_unless_it_asks_for_none(monkeypatch: pytest.Monk
     for no_color in ("", "1"):
         monkeypatch.setattr("sys.stdout", Terminal())
         monkeypatch.setenv("NO_COLOR", no_color)
-        show_steps(run(state("a", Outcome.FAILED)))
+        show_steps(*run(state("a", Outcome.FAILED)))
         shown.append(sys.stdout.getvalue())  # type: ignore[attr-defined]
 
     assert "31m✘ failed" in shown[0]
@@ -359,13 +353,13 @@ def test_progress_shows_each_step_once(capsys: Capture) -> None:
     checked = state("a", Outcome.VERIFIED, checked_on="t")
     later = state("b", Outcome.NOT_RUN)
 
-    with progress(2, is_quiet=False) as display:
-        display.update(run(checked, later))
-        display.update(run(checked, later))
-        done = StepState(
-            later.step, replace(later.conclusion, outcome=Outcome.FAILED), checked_on="t"
-        )
-        display.update(run(checked, done))
+    done = state("b", Outcome.FAILED, checked_on="t")
+    before, procedure = run(checked, later)
+
+    with progress(procedure, is_quiet=False) as display:
+        display.update(before)
+        display.update(before)
+        display.update(run_state(checked, done))
 
     text = capsys.readouterr().out
     assert text.count("Do a (a)\n") == 1
@@ -374,10 +368,31 @@ def test_progress_shows_each_step_once(capsys: Capture) -> None:
     assert "Do b" in text
 
 
+def test_a_step_that_rests_on_an_earlier_run_has_its_line_in_its_place(capsys: Capture) -> None:
+    """Nobody checks it in this run: it follows the step before it, once that is checked."""
+    checked = state("a", Outcome.VERIFIED, checked_on="t")
+    earlier = state("b", Outcome.VERIFIED, verified_on="2026-11-24")
+    left = state("c", Outcome.NOT_RUN)
+    unchecked = structs.replace(checked, checked_on="")
+    states, procedure = run(checked, earlier, left)
+
+    with progress(procedure, is_quiet=False) as display:
+        display.update(run_state(unchecked, earlier, left))
+        assert "Do b" not in capsys.readouterr().out
+        display.update(states)
+        display.update(states)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert ["(a)" in line for line in lines] == [True, False]
+    assert "verified on 2026-11-24" in lines[1]
+    assert "Do b" in lines[1]
+
+
 def test_a_quiet_progress_prints_nothing(capsys: Capture) -> None:
     """A quiet progress prints nothing, so that JSON output stays clean."""
-    with progress(1, is_quiet=True) as display:
-        display.update(run(state("a", Outcome.VERIFIED, checked_on="t")))
+    now, procedure = run(state("a", Outcome.VERIFIED, checked_on="t"))
+    with progress(procedure, is_quiet=True) as display:
+        display.update(now)
 
     assert capsys.readouterr().out == ""
 
@@ -406,7 +421,7 @@ def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
     finding = Finding(outcome=Outcome.FAILED, code="a-code", reason=HOSTILE, warnings=(HOSTILE,))
     one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
-    show_steps(run(one), title=HOSTILE)
+    show_steps(*run(one), title=HOSTILE)
     show_table(HOSTILE, ("",), [((), [line_of(f"[bold]{HOSTILE}")])])
 
     text = capsys.readouterr().out

@@ -19,8 +19,8 @@ __all__ = ["key"]
 JOURNAL = ("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence")
 # The fields of `verify --json`, of a bundle and of a chain: programs rely on them.
 BUNDLE_FIELDS = {
-    "accepted", "carried", "earlier", "fleet_run", "key_id", "link", "notes", "path", "run",
-    "stamped_on", "statement", "withheld",
+    "accepted", "key_id", "link", "notes", "older", "path", "run", "stamped_on", "statement",
+    "withheld",
 }  # fmt: skip
 CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}
 INSIDE_EVIDENCE = wording("verify.inside-the-evidence")

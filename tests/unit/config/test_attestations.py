@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Assignment, AttestationKind, Binding, Comment
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, Note, Remark, Value
 from runbook_lib.core.procedure import (
     AnswerOption,
     Input,
@@ -75,12 +74,19 @@ PROCEDURE = Procedure(
 )
 
 
-def read(folder: Path, *entries: str | bytes) -> list[Any]:
-    """Return the attestations in a file with these entries."""
+def read(folder: Path, *entries: str | bytes) -> list[Remark]:
+    """Return the remarks in a file with these entries."""
     path = folder / "said.toml"
     lines = [entry if isinstance(entry, bytes) else entry.encode() for entry in entries]
     path.write_bytes(b"\n".join(lines))
     return read_attestations(path, PROCEDURE, now=NOON)
+
+
+def read_one(folder: Path, text: str) -> Attestation:
+    """Return the only attestation in a file with this entry."""
+    ((_, statement),) = read(folder, text)
+    assert isinstance(statement, Attestation)
+    return statement
 
 
 def attestation(**fields: str) -> str:
@@ -103,7 +109,7 @@ def entry(table: str, **fields: str) -> str:
 
 def test_each_kind_of_attestation_is_read(tmp_path: Path) -> None:
     """Entries of each kind, in any order, are sorted by time; each keeps author and file name."""
-    attestations = read(
+    remarks = read(
         tmp_path,
         attestation(note='" Business. "', at="2026-11-24T09:34:00Z"),
         entry("submitted", step='"fb-12-review"', at="2026-11-24T09:31:00Z"),
@@ -112,22 +118,19 @@ def test_each_kind_of_attestation_is_read(tmp_path: Path) -> None:
         entry("withdrawal", at="2026-11-24T09:35:00Z", reason='"a mistake"'),
     )
 
-    assert [
-        (attestation.kind, attestation.step, attestation.note) for attestation in attestations
-    ] == [
+    said = [(step, statement) for step, statement in remarks if isinstance(statement, Attestation)]
+    assert [(statement.kind, step, statement.note) for step, statement in said] == [
         (AttestationKind.SUBMITTED, "fb-12-review", ""),
         (AttestationKind.DECLINED, "fb-12-review", "why"),
         (AttestationKind.SKIPPED, "fb-01-log-in", "no forms"),
         (AttestationKind.ATTESTED, "fb-01-log-in", "Business."),
         (AttestationKind.WITHDRAWN, "fb-01-log-in", "a mistake"),
     ]
-    assert {(attestation.by, attestation.origin) for attestation in attestations} == {
+    assert {(statement.by, statement.origin) for _, statement in said} == {
         ("Operator", "said.toml")
     }
-    assert attestations[3].at == "2026-11-24T09:34:00Z"
-    assert {
-        attestation.binding for attestation in attestations if attestation.binding != Binding()
-    } == set()
+    assert said[3][1].at == "2026-11-24T09:34:00Z"
+    assert all(statement.binding == Binding() for _, statement in said)
 
 
 def test_notes_are_read(tmp_path: Path) -> None:
@@ -138,24 +141,25 @@ def test_notes_are_read(tmp_path: Path) -> None:
         entry("assignment", to='"Second"', due='"2026-11-24"', at="2026-11-24T09:32:00Z"),
         entry("assignment", note='"nobody is here"', at="2026-11-24T09:33:00Z"),
     )
-    comment, *assignments = read(tmp_path, *texts)
+    remarks = read(tmp_path, *texts)
+    notes = [note for _, note in remarks if isinstance(note, Note)]
 
-    assert type(comment) is Comment
-    assert (comment.kind, comment.note, comment.by) == ("commented", "Ask again.", "Operator")
-    assert [type(each) for each in assignments] == [Assignment] * 3
-    assert [(each.to, each.due) for each in assignments if isinstance(each, Assignment)] == [
+    assert [step for step, _ in remarks] == ["fb-01-log-in"] * 4
+    assert (notes[0].note, notes[0].by) == ("Ask again.", "Operator")
+    assert [(note.to, note.due) for note in notes] == [
+        (None, ""),
         ("Second", "2026-12-01"),
         ("Second", "2026-11-24"),
         ("", ""),
     ]
-    entries = [each.entry for each in (comment, *assignments)]
+    entries = [note.entry for note in notes]
     assert len(set(entries)) == 4
-    assert [each.entry for each in read(tmp_path, *texts)] == entries
+    assert [statement.entry for _, statement in read(tmp_path, *texts)] == entries
 
 
 def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
     """A subject is parsed as the settings are; an entry without a subject has no binding."""
-    (found,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
+    found = read_one(tmp_path, attestation(subject='{app_id = "123"}'))
 
     assert found.binding == Binding(subject={"app_id": "123"})
 
@@ -174,7 +178,7 @@ def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
         gate(until="2026-12-01"),
         gate(answer='"not-asked"'),
     ]
-    entries, again = ([read(tmp_path, text)[0].entry for text in texts] for _ in range(2))
+    entries, again = ([read_one(tmp_path, text).entry for text in texts] for _ in range(2))
     assert entries == again
     assert len(set(entries)) == len(texts)
     assert all(len(each) == 64 for each in entries)
@@ -197,7 +201,7 @@ def test_an_empty_file_is_valid(tmp_path: Path) -> None:
 )
 def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
     """The journal shows UTC for any offset; a time without one is taken as UTC."""
-    assert read(tmp_path, attestation(at=at))[0].at == utc
+    assert read_one(tmp_path, attestation(at=at)).at == utc
 
 
 @pytest.mark.parametrize(
@@ -393,9 +397,14 @@ def test_an_attestation_may_give_another_answer(
     tmp_path: Path, fields: dict[str, str], sentence: str, due: str, until: str
 ) -> None:
     """An answer is read as its sentence, with the days that it has."""
-    (attestation,) = read(tmp_path, gate(**fields))
+    found = read_one(tmp_path, gate(**fields))
 
-    assert (attestation.sentence, attestation.due, attestation.until) == (sentence, due, until)
+    assert (found.sentence, found.due, found.until) == (sentence, due, until)
+
+
+def subjects_of(remarks: list[Remark]) -> list[Mapping[str, Value | None]]:
+    """Return the subject of each attestation."""
+    return [said.binding.subject for _, said in remarks if isinstance(said, Attestation)]
 
 
 SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
@@ -414,11 +423,11 @@ SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
 )
 def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path: Path) -> None:
     """An attestation about each subject, once, is as if it stood in an entry of its own."""
-    attestations = read(tmp_path, make(subject=SEVERAL))
+    remarks = read(tmp_path, make(subject=SEVERAL))
 
     alone = [read(tmp_path, make(subject=f"{{app_id = '{number}'}}")) for number in (1, 2)]
-    assert [[each] for each in attestations] == alone
-    assert [each.binding.subject for each in attestations] == [{"app_id": "1"}, {"app_id": "2"}]
+    assert [[each] for each in remarks] == alone
+    assert subjects_of(remarks) == [{"app_id": "1"}, {"app_id": "2"}]
 
 
 def test_a_tenant_gets_its_own_subject_of_a_list(tmp_path: Path) -> None:
@@ -428,8 +437,8 @@ def test_a_tenant_gets_its_own_subject_of_a_list(tmp_path: Path) -> None:
     path.write_text(f"{attestation(subject=SEVERAL)}\n{third}\n")
 
     for values, subjects in (({"app_id": "2"}, ["2", "3"]), ({}, ["3"]), (None, ["1", "2", "3"])):
-        attestations = read_attestations(path, PROCEDURE, now=NOON, values=values)
-        assert [attestation.binding.subject["app_id"] for attestation in attestations] == subjects
+        remarks = read_attestations(path, PROCEDURE, now=NOON, values=values)
+        assert [subject["app_id"] for subject in subjects_of(remarks)] == subjects
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -25,10 +25,7 @@ from runbook_lib.connectors.facebook.graph_errors import (
     RefusedAppError,
 )
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.run_state import StepState
-from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (
     MissingFieldError,
     OAuthError,
@@ -37,6 +34,8 @@ from runbook_lib.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
+from runbook_lib.run.advice import what_to_do
+from tests.support.run_states import step_state
 from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, graph_error
@@ -259,9 +258,8 @@ def test_a_mistyped_app_id_is_to_be_corrected(remote: FakeRemote, context: Check
         outcome=INCONCLUSIVE, code="a-code", reason=str(caught.value), quotes=caught.value.quotes
     )
     for found in (finding, broken_off):
-        conclusion = Conclusion(outcome=INCONCLUSIVE, reason=found.reason)
-        state = StepState(CREDENTIALS, conclusion, findings=(found,))
-        advice = advice_of(step_record(state))
+        state = step_state(CREDENTIALS, INCONCLUSIVE, reason=found.reason, findings=(found,))
+        advice = what_to_do(state, CREDENTIALS)
         assert found.reason.startswith(PAIR_REFUSED)
         assert found.quotes[0].endswith(
             "Cannot get application info due to a system error. (code 101)"

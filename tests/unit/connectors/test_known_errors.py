@@ -19,16 +19,14 @@ from runbook_lib.connectors.facebook.graph_errors import PAIR_REFUSED
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.texts import read_known_errors
-from runbook_lib.core.advice import what_to_do
-from runbook_lib.core.conclusion import Conclusion, conclude
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import KnownError, Procedure
+from runbook_lib.core.procedure import KnownError, Procedure, step_name
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.run_state import StepState
-from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import SettingsError
+from runbook_lib.run.advice import what_to_do
 from tests.support.attestations import declined
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.run_states import step_state
 from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN, graph_error
 
@@ -441,11 +439,14 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
 def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> None:
     """The step of the review names the longest wait, and what to do then and after a decline."""
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
-    word = declined(step.id, note="No screencast.")
-    conclusion = conclude((), attestation=word)
-    advice = advice_of(step_record(StepState(step, conclusion, attestation=word)))
+    word = declined(step.id, note="No screencast.").statement
+    reason = (
+        f"{word.by} reported on {word.at} that the reviewer declined this: No screencast. Correct "
+        "what the reviewer names, submit it again, then confirm that it was submitted."
+    )
+    state = step_state(step, Outcome.FAILED, reason=reason, by_person=True, attestation=word)
+    advice = what_to_do(state, step)
 
-    assert conclusion.outcome is Outcome.FAILED
     told = (
         "Read under App Review",
         "Fix the recording",
@@ -560,11 +561,9 @@ def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
     """A step's advice names only other steps."""
     for step in procedure.steps:
         number = procedure.numbers[step.id]
-        conclusion = conclude((Finding(outcome=Outcome.FAILED, code="no", reason="No."),))
-        record = step_record(StepState(step, conclusion, number))
-        assert len(record.known_errors) == len(step.known_errors)
-        for error_record in record.known_errors:
-            assert f"step {number} " not in error_record.advice, (step.id, error_record.advice)
+        for error in step.known_errors:
+            advice = error.advice_at(step_name(number, step.title))
+            assert f"step {number} " not in advice, (step.id, advice)
 
 
 def graph_text(message: str, code: int, **more: Any) -> str:
@@ -649,10 +648,9 @@ def test_a_known_error_of_a_call_has_the_same_advice_in_the_run(name: str) -> No
     finding = Finding(
         outcome=Outcome.INCONCLUSIVE, code="graph-request-refused", reason=reason, check="a"
     )
-    conclusion = Conclusion(outcome=Outcome.INCONCLUSIVE, reason=reason)
-    state = StepState(step, conclusion, findings=(finding,))
+    state = step_state(step, Outcome.INCONCLUSIVE, reason=reason, findings=(finding,))
 
-    advice = what_to_do(state)
+    advice = what_to_do(state, step)
 
     assert advice == explained(graph_text(refused, 190, error_subcode=458))["errors"][0]["advice"]
     assert "customer" not in advice
@@ -666,9 +664,9 @@ def test_a_refused_secret_names_both_places(reason: str) -> None:
     finding = Finding(
         outcome=Outcome.FAILED, code="app-secret-refused", reason=PAIR_REFUSED, quotes=words
     )
-    conclusion = Conclusion(outcome=Outcome.FAILED, reason=PAIR_REFUSED)
+    state = step_state(step, Outcome.FAILED, reason=PAIR_REFUSED, findings=(finding,))
 
-    advice = what_to_do(StepState(step, conclusion, findings=(finding,)))
+    advice = what_to_do(state, step)
 
     assert "App Secret here" in advice
     assert f"Cyclr's Setup, step {MARKETING.numbers['cy-03-client-secret']} " in advice

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import convert, structs, to_builtins
+from msgspec import structs, to_builtins
 
 import runbook_lib
 from facebook_cyclr_sandbox.server import Sandbox
@@ -29,25 +29,25 @@ from runbook_lib.connectors.facebook.user_token import lead_data_is_readable
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import is_issued_token, why_implausible
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import GENESIS, Journal
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import AttestationKind, EventType, Exchange, Finding, Mode, Outcome
+from runbook_lib.core.model import AttestationKind, Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SettingsError, UnexpectedResponseError
-from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_record, record_schema
+from runbook_lib.evidence.record import parse_record, record_bytes, record_schema
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
+from runbook_lib.run.events import EVENTS
+from runbook_lib.run.fold import fold
+from runbook_lib.run.journal import GENESIS, Journal
 from runbook_lib.walkthrough.input_fields import find_problem
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
 from tests.support.attestations import attested
-from tests.support.journals import described
 from tests.support.wording import refused, refused_naming, wording
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, owned, responds
@@ -72,7 +72,7 @@ WORDS = sorted(
     {
         *(outcome.value for outcome in Outcome),
         *(kind.value for kind in AttestationKind),
-        *EventType,
+        *EVENTS,
         *field_names(record_schema()),
         *(step.id for step in PROCEDURE.steps),
         *(check.id for step in PROCEDURE.steps for check in step.checks),
@@ -281,15 +281,12 @@ def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
         Mode.INTERACTIVE,
         "0a1b2c3d",
         key=KEY,
-        clock=lambda: NOON,
     )
     run.redactor = redactor or run.redactor
     run.start()
     run.perform("fb-01-log-in")
     run.say([attested("fb-02-other", note=f"With {secret}.", seen=secret)])
-    run.interrupt(f"Cut off: {secret}")
-    run.finish_notebook()
-    run.finish()
+    run.finish(broken=f"Cut off: {secret}")
     return run
 
 
@@ -303,7 +300,7 @@ def strings_of(run: Run) -> set[str]:
             for each in document.values() if isinstance(document, dict) else document:
                 yield from strings(each)
 
-    return {text for each in run.journal.entries() for text in strings(to_builtins(each.data))}
+    return {text for line in run.journal.read_all() for text in strings(to_builtins(line.event))}
 
 
 class FreeTextCollector:
@@ -325,8 +322,8 @@ def structure_of(run: Run) -> tuple[list[Any], list[str]]:
     """Return the structure of a run's journal, and its free text."""
     apart = FreeTextCollector()
     lines = [
-        (structs.replace(each, data=None, prev=GENESIS), masked(each.data, apart))
-        for each in run.journal.entries()
+        (structs.replace(line.head, sha256=GENESIS, prev=GENESIS), masked(line.event, apart))
+        for line in run.journal.read_all()
     ]
     return lines, apart.texts
 
@@ -360,34 +357,33 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
             assert [text for text in texts if secret in text] == []
             assert [text for text in strings_of(run) - HARMLESS if secret in text] == []
 
-        reader = HistoryReader(Journal(run.journal.path))
-        assert reader.read().last_run == "0a1b2c3d"
-        outcomes = {name: each.conclusion.outcome for name, each in run.state.steps.items()}
+        state = fold(Journal(run.journal.path).read_all(), "0a1b2c3d")
+        outcomes = {step.id: step.outcome for step in state.steps}
         assert outcomes == {
             "fb-01-log-in": Outcome.VERIFIED,
             "fb-02-other": Outcome.ATTESTED,
         }
-        record = build_record(
-            run.state, journal=convert(described(run.journal), JournalExcerpt), carried=()
-        )
-        assert parse_record(json.dumps(to_builtins(record)).encode()) == record
-        for name, state in run.state.steps.items():
-            assert step_bundle(state, run.values, is_sandbox=False)["text/plain"]
-            check_view(run, name)
+        assert parse_record(record_bytes(state)) == state
+        for step in run.state.steps:
+            assert step_bundle(run.state, run.step(step.id), run.values, is_sandbox=False)[
+                "text/plain"
+            ]
+            check_view(run, step.id)
 
 
 def check_view(run: Run, name: str) -> None:
     """Assert that a panel has its whole structure, whatever the secret is."""
     view = step_view(
-        run.state.steps[name],
-        make_context(values=run.values),
-        recent=run.history.recent(name),
+        run.state.step(name),
+        make_context(procedure=run.procedure, values=run.values),
+        recent=[line for line in run.journal.read_all() if line.head.step == name],
+        exchanges=run.state.exchanges,
         status=PanelStatus(refused=[{"input": "app_id", "problem": "It is."}]),
         lacks=(),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)
     assert set(shown) == set(view)
-    assert (shown["id"], shown["outcome"]) == (name, run.state.steps[name].conclusion.outcome)
+    assert (shown["id"], shown["outcome"]) == (name, run.state.step(name).outcome)
     assert [each["name"] for each in shown["inputs"]] == ["app_id", "user_access_token"]
     assert shown["refused"][0]["input"] == "app_id"
     assert shown["actions"] == view["actions"]

@@ -16,11 +16,12 @@ from runbook_lib.core.model import Finding, FleetRun, Mode, NotRunReason, Outcom
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
 from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.evidence.bundle import Seal, draft_bundle, seal_bundle
+from runbook_lib.evidence.bundle import Seal, draft_bundle
+from runbook_lib.evidence.sealing import seal_run
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.evidence.verify.verify import Verdict
 from tests.support.attestations import skipped
 
 EVIDENCE = Path("evidence")
@@ -86,12 +87,19 @@ def sealed(
         on = timestamp(run.clock())
         run.say([skipped(step.id, at=on) for step in procedure.steps])
     before(run)
-    state = run.finish()
+    run.finish()
     key = key or key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     with draft_bundle(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n')
-        done = seal_bundle(folder, state, run.history_reader, run.redactor, Seal(key, ()))
-    return RunEnd(outcome=str(state.outcome), bundle=str(done.folder))
+        done = seal_run(
+            folder,
+            run.journal,
+            run.run_id,
+            run.redactor,
+            Seal(key, ()),
+            make_report=lambda *_: "<p></p>",
+        )
+    return RunEnd(outcome=str(done.state.outcome), bundle=str(done.folder))
 
 
 def fail(run: Run) -> None:
@@ -99,7 +107,7 @@ def fail(run: Run) -> None:
     step = next(step for step in run.procedure.steps if step.checks)
     finding = Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check=step.checks[0].id)
     seen: Performed = ((CheckResult(finding),), "")
-    prepared = PreparedChecks(run.subject(run.history), lambda: seen)
+    prepared = PreparedChecks(run.known_subject, lambda: seen)
     look = cast("RunningChecks", SimpleNamespace(take=lambda _: (seen, prepared)))
     run.perform(step.id, look)
 

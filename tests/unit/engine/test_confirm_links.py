@@ -41,7 +41,7 @@ def opened(*place: str, **more: Any) -> ConfirmLink:
 
 
 def outcome(run: Run) -> str:
-    return run.state.steps[STEP].conclusion.outcome
+    return run.state.step(STEP).outcome
 
 
 def test_a_link_confirms_its_step_once(run: Run) -> None:
@@ -54,7 +54,7 @@ def test_a_link_confirms_its_step_once(run: Run) -> None:
 
     confirm_by_link(link, "Second operator", "I looked.")
     assert outcome(run) == "attested"
-    assert "Second operator" in run.state.steps[STEP].conclusion.reason
+    assert "Second operator" in run.state.step(STEP).reason
     for again in (lambda: opened(*place), lambda: confirm_by_link(second, "Third", "")):
         with pytest.raises(SettingsError):
             again()
@@ -73,7 +73,7 @@ def test_a_link_can_say_no(run: Run) -> None:
 
     confirm_by_link(link, "Second operator", "Another account.", is_no=True)
     assert outcome(run) == "not_run"
-    assert "(Another account)" in run.state.steps[STEP].conclusion.reason
+    assert "(Another account)" in run.state.step(STEP).reason
     assert not link.path.exists()
 
 
@@ -156,7 +156,8 @@ def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link
 
     assert link.open_run().values["app_id"] == "123456789012345"
     confirmation = confirm_by_link(link, "Second operator", "")
-    (*_, (attestation, _)) = confirmation.run.history.attestations(STEP)
+    attestation = confirmation.run.whole_state.step(STEP).attestation
+    assert attestation is not None
     assert attestation.app_id == "123456789012345"
     assert attestation.link == link.path.stem
     assert attestation.origin == wording("confirm.by-link")

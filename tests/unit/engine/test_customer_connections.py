@@ -73,7 +73,7 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
 
     def once(console: Console, **more: object) -> Survey:
         run = console_run(console, tmp_path, moment.monotonic, **more)
-        run.clock = moment.now
+        run.journal.clock = moment.now
         return ConsoleAccounts(run, sleep=moment.sleep, monotonic=moment.monotonic).survey()
 
     return once
@@ -545,7 +545,7 @@ def test_calls_fail_until_the_next_success(
     for number, event in enumerate(events.split()):
         moment.seconds = number * 3600.0
         run = console_run(console, tmp_path, moment.monotonic, RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
-        run.clock = moment.now
+        run.journal.clock = moment.now
         asked = ConsoleAccounts(run, sleep=lambda _: None, monotonic=moment.monotonic)
         if event in replies:
             CustomerCalls(asked).test_call("a")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
-from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
-from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.due_items import due_items
+from runbook_lib.run.state import StepState, VoidAttestation
 from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step
 
 
 def attestation(**more: str) -> Attestation:
-    return Attestation(
-        kind=AttestationKind.ATTESTED, step="a", by="Ann", at=AT, sentence="It is.", **more
-    )
+    return Attestation(kind=AttestationKind.ATTESTED, by="Ann", at=AT, sentence="It is.", **more)
 
 
 def seen(**facts: str) -> StepState:
@@ -64,7 +60,7 @@ def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -
 def test_a_thing_is_one_item_for_each_day() -> None:
     """Several steps with one thing and day share one item with their names."""
     first, second = (
-        replace(seen(token_ends_on="2027-02-25"), step=step(name, "verified").step)
+        replace(seen(token_ends_on="2027-02-25"), id=name, title=f"Do {name}")
         for name in ("a", "b")
     )
     (due_item,) = due_items(run_of(first, second))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import read_lines
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.engine.tenant_run import Run, open_run
+from runbook_lib.run.journal import Journal
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.bodies import APP_ID, APP_SECRET
 
@@ -72,7 +72,7 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
         for name in STEPS:
             run.perform(name)
         run.close()
-    lines = list(read_lines(run.journal.path))
+    lines = Journal(run.journal.path).read_all()
 
     assert states
     assert not {state.outcome for state in states} & {Outcome.VERIFIED}
@@ -85,4 +85,4 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
         json.loads(line, parse_constant=pytest.fail)
         assert len(line) < 400_000
     assert APP_SECRET not in text
-    assert [line.entry.type for line in lines].count("step.checked") == 2 * len(STEPS)
+    assert [line.head.type for line in lines].count("step.checked") == 2 * len(STEPS)

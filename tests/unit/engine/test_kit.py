@@ -14,15 +14,14 @@ import pytest
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import KIT_NAME, KitRequest, WrittenKit, write_kit
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.evidence.bundle import write_record
-from runbook_lib.evidence.leaks import refuse_leaks
+from runbook_lib.run.events import ValuesGiven
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.wording import refused
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
+from tests.unit.evidence.conftest import new_key, seal_run
 
 MARKETING = find_procedure("facebook_marketing")
 GIVEN = {
@@ -62,7 +61,7 @@ def state(folder: Path, **given: str) -> Any:
     run = open_run(
         MARKETING, {**GIVEN, **given}, mode=Mode.HEADLESS, evidence=str(folder / "evidence")
     )
-    return run.whole_state.steps[REVIEW]
+    return run.whole_state.step(REVIEW)
 
 
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
@@ -162,14 +161,14 @@ def test_the_submitted_kit_is_kept_with_the_step(tmp_path: Path) -> None:
     assert written.step == REVIEW
     assert (tmp_path / KIT_NAME).read_bytes() == adapted
     assert written.file.is_changed
-    assert review.conclusion.outcome is Outcome.WAITING
+    assert review.outcome is Outcome.WAITING
     assert (review.attestation.by, review.attestation.note) == ("Operator", "Second try.")
     assert review.attestation.binding.subject["app_id"] == GIVEN["app_id"]
     (kept,) = review.attestation.attachments
     assert (kept.name, kept.media_type) == (KIT_NAME, "text/markdown")
     folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
     assert [path.read_bytes() for path in folder.iterdir()] == [adapted]
-    assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
+    assert state(tmp_path, permissions="ads_read").outcome is Outcome.NOT_RUN
 
 
 @pytest.mark.parametrize(
@@ -230,15 +229,16 @@ def test_it_joins_an_open_walkthrough_and_fetches_no_credential(tmp_path: Path) 
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
     (tmp_path / "hidden").write_text(APP_SECRET)
-    document = {"name": "app_secret", "reference": f"file:{tmp_path / 'hidden'}"}
-    run.journal.append("credential.saved", document, run_id=run.run_id)
+    saved = ValuesGiven(saved={"app_secret": f"file:{tmp_path / 'hidden'}"})
+    run.journal.append(saved, run=run.run_id)
     run.close()
     adapt(tmp_path)
 
     write(tmp_path, by="Operator")
 
-    assert not [line for line in journal(tmp_path) if line["type"] == "run.joined"]
-    assert {line["run_id"] for line in journal(tmp_path)} == {run.run_id}
+    lines = journal(tmp_path)
+    assert [line["type"] for line in lines] == ["run.started", "values.given", "step.attested"]
+    assert {line["run"] for line in lines} == {run.run_id}
 
 
 def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
@@ -297,21 +297,19 @@ def test_a_practice_tenants_kit_has_no_real_setting(
     assert kit.is_sandbox
 
 
-def test_it_is_in_the_evidence(tmp_path: Path) -> None:
+def test_it_is_in_the_evidence(tmp_path: Path, keys_home: Path) -> None:
     """A bundle has the file under its digest, and the report links it."""
     adapted = adapt(tmp_path)
     write(tmp_path, by="Operator")
     run = open_run(MARKETING, GIVEN, mode=Mode.HEADLESS, evidence="evidence")
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
+    run.start()
+    run.finish()
 
-    record = write_record(bundle, run.whole_state, run.history_reader)
+    sealed = seal_run(run, new_key(keys_home / "evidence.pem"))
 
-    refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
-    kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}
-    assert list(kept.values()) == [adapted]
-    (step,) = [recorded_step for recorded_step in record.steps if recorded_step.attachments]
+    (kept,) = (sealed.folder / "attachments").iterdir()
+    assert kept.read_bytes() == adapted
+    (step,) = [step for step in sealed.state.steps if step.attachments]
     assert (step.id, step.outcome) == (REVIEW, "waiting")
-    report = (bundle / "report.html").read_text()
-    (markdown,) = kept
-    assert f'href="attachments/{markdown}"' in report
+    report = (sealed.folder / "report.html").read_text()
+    assert f'href="attachments/{kept.name}"' in report

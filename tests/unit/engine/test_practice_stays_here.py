@@ -436,7 +436,7 @@ def test_a_whole_practice_run_stays_here(world: Internet) -> None:
 
     record = json.loads(result.stdout)
     assert record["sandbox"] is True
-    codes = {check["code"] for step in record["steps"] for check in step["checks"]}
+    codes = {check["code"] for step in record["steps"] for check in step["findings"]}
     assert OutsidePracticeError.code in codes
     outcomes = {step["id"]: step["outcome"] for step in record["steps"]}
     assert outcomes["fb-13-app-id-and-secret"] == "inconclusive"
@@ -567,7 +567,7 @@ def test_messages_of_practice_reach_the_operator_and_say_so() -> None:
         lines = (line.partition("=") for line in post.settings.splitlines())
         more = {name.removeprefix("RUNBOOK_").lower(): text for name, _, text in lines}
         run = opened("facebook_marketing", **FACEBOOK_HERE, **more)
-        run.clock = utc_now
+        run.journal.clock = utc_now
         assert try_channels(run) == ["mail", "webhook"]
         run.close()
 

@@ -21,10 +21,8 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Step
-from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine import provider_sessions
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
@@ -34,6 +32,7 @@ from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import RecordedExchange
+from runbook_lib.run.journal import Journal
 from tests.support.attestations import declined
 from tests.support.procedures import plain_procedure, step
 from tests.support.wording import wording
@@ -81,8 +80,13 @@ def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> ExchangeWriter:
-    return ExchangeWriter(Journal(tmp_path / "journal.jsonl"), Redactor(), "00000001")
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.jsonl")
+
+
+@pytest.fixture
+def writer(journal: Journal) -> ExchangeWriter:
+    return ExchangeWriter(lambda *new: journal.append(*new))  # noqa: PLW0108  (a test replaces it)
 
 
 def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
@@ -110,9 +114,7 @@ def spending(name: str, spent: list[str], requires: str) -> Step:
 def looked(run: Run) -> dict[str, Outcome]:
     """Return the outcome of each step after one snapshot."""
     snapshot = run.start_snapshot(run.procedure.steps)
-    outcomes = {
-        step.id: run.perform(step.id, snapshot).conclusion.outcome for step in run.procedure.steps
-    }
+    outcomes = {step.id: run.perform(step.id, snapshot).outcome for step in run.procedure.steps}
     snapshot.wait()
     return outcomes
 
@@ -144,11 +146,11 @@ def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -
 
     looked(run)
 
-    entries = run.journal.entries()
-    (number,) = [entry.seq for entry in entries if isinstance(entry.data, Exchange)]
-    checks = [entry for entry in entries if entry.type == "step.checked"]
-    assert [entry.data.findings[0].exchanges for entry in checks] == [(number,), (number,)]
-    assert all(number < entry.seq for entry in checks)
+    entries = run.journal.read_all()
+    (number,) = [entry.head.seq for entry in entries if isinstance(entry.event, Exchange)]
+    checks = [entry for entry in entries if entry.head.type == "step.checked"]
+    assert [entry.event.findings[0].exchanges for entry in checks] == [(number,), (number,)]
+    assert all(number < entry.head.seq for entry in checks)
     assert len(remote.requests) == 1
 
     looked(run)
@@ -165,8 +167,8 @@ def test_a_response_is_on_disk_before_the_next_request(
     recorded: list[int] = []
 
     def count(request: httpx.Request) -> httpx.Response:
-        entries = run.journal.entries()
-        recorded.append(sum(isinstance(entry.data, Exchange) for entry in entries))
+        entries = run.journal.read_all()
+        recorded.append(sum(isinstance(entry.event, Exchange) for entry in entries))
         return responds({})(request)
 
     def get(path: str) -> Request:
@@ -202,7 +204,7 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
     run = make_run(*(step(name, Check(name, check)) for name in "abcdefghij"))
 
     assert set(looked(run).values()) == {Outcome.INCONCLUSIVE}
-    assert {state.conclusion.reason for state in run.state.steps.values()} == {"No token."}
+    assert {state.reason for state in run.state.steps} == {"No token."}
     assert remote.paths == ["/token"]
 
 
@@ -285,9 +287,11 @@ def test_exchanges_of_a_blocked_step_are_recorded(make_run: MakeRun, remote: Fak
     run = make_run(step("a", failing), step("b", Check("b", other), requires=("a",)))
 
     assert looked(run)["b"] is Outcome.SKIPPED
-    urls = {entry.data.url for entry in run.journal.entries() if isinstance(entry.data, Exchange)}
+    urls = {
+        entry.event.url for entry in run.journal.read_all() if isinstance(entry.event, Exchange)
+    }
     assert urls == {URL, "https://api.example/y"}
-    assert run.state.steps["b"].exchanges == {}
+    assert run.state.step("b").exchange_numbers == ()
 
 
 @pytest.mark.parametrize("is_changed", [False, True])
@@ -311,8 +315,8 @@ def test_a_check_is_about_what_was_known_when_the_snapshot_began(
     released.set()
     state = run.perform("a", snapshot)
 
-    assert (state.conclusion.outcome is Outcome.VERIFIED) is not is_changed
-    assert (wording("findings.check-it-again") in state.conclusion.reason) is is_changed
+    assert (state.outcome is Outcome.VERIFIED) is not is_changed
+    assert (wording("findings.check-it-again") in state.reason) is is_changed
 
 
 def test_a_journal_that_cannot_be_written_ends_the_step(
@@ -324,7 +328,7 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
     def full(*_: object, **__: object) -> int:
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr(Journal, "append_lines", full)
+    monkeypatch.setattr(Journal, "append", full)
     with pytest.raises(JournalError):
         looked(run)
 
@@ -332,7 +336,9 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
 EXCHANGE = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
 
 
-def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> None:
+def test_exchanges_are_written_once_by_all_threads(
+    writer: ExchangeWriter, journal: Journal
+) -> None:
     """However many write them at the same time, each exchange has one line, and one number."""
     seen = [RecordedExchange(lambda: EXCHANGE) for _ in range(60)]
     gate = threading.Barrier(12, timeout=60)
@@ -349,7 +355,7 @@ def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> No
     for part, given in zip(parts, numbers, strict=True):
         for recorded_exchange, number in zip(part, given, strict=True):
             assert of_seen.setdefault(recorded_exchange, number) == number
-    assert sorted(of_seen.values()) == [entry.seq for entry in writer._journal.entries()]
+    assert sorted(of_seen.values()) == [line.head.seq for line in journal.read_all()]
 
 
 def test_exchanges_of_a_failed_append_are_written_by_the_next(
@@ -358,17 +364,17 @@ def test_exchanges_of_a_failed_append_are_written_by_the_next(
     """An append that fails takes nothing with it that other threads had brought meanwhile."""
     mine = RecordedExchange(lambda: EXCHANGE)
     others = RecordedExchange(lambda: EXCHANGE)
-    append_lines = Journal.append_lines
+    append = Journal.append
 
     def full(*_: object, **__: object) -> int:
         writer._arrived.append(others)  # as a thread does that waits for its turn
         raise JournalError("The disk is full.")
 
     writer._arrived.append(others)
-    monkeypatch.setattr(Journal, "append_lines", full)
+    monkeypatch.setattr(Journal, "append", full)
     with pytest.raises(JournalError):
         writer.write([mine])
-    monkeypatch.setattr(Journal, "append_lines", append_lines)
+    monkeypatch.setattr(Journal, "append", append)
     writer._arrived.clear()
 
     assert writer.write([others]) == (1,)
@@ -391,8 +397,9 @@ def env_file() -> Iterator[str]:
 def record_of(run: Run) -> list[Any]:
     """Return all that a record says of the steps, but for times, numbers and made-up texts."""
     steps = []
-    for state in run.state.steps.values():
-        exchanges = [to_builtins(exchange) for exchange in state.exchanges.values()]
+    for state in run.state.steps:
+        known = {number: run.state.exchanges[number] for number in state.exchange_numbers}
+        exchanges = [to_builtins(exchange) for exchange in known.values()]
         for exchange in exchanges:
             del exchange["sent_on"], exchange["elapsed"]
             exchange["headers"] = {
@@ -402,9 +409,9 @@ def record_of(run: Run) -> list[Any]:
             }
         findings = [to_builtins(finding) for finding in state.findings]
         for finding in findings:
-            own = [to_builtins(state.exchanges[number])["url"] for number in finding["exchanges"]]
+            own = [to_builtins(known[number])["url"] for number in finding["exchanges"]]
             finding["exchanges"] = own
-        steps.append([state.step.id, state.conclusion.outcome, state.conclusion.reason, findings])
+        steps.append([state.id, state.outcome, state.reason, findings])
         steps.append([_VARIES.sub("#", repr(exchange)) for exchange in exchanges])
     return [_VARIES.sub("#", repr(step)) for step in steps]
 

@@ -8,16 +8,14 @@ from datetime import date
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.run_state import StepState
-from runbook_lib.core.waits import waits_by_step
 from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.engine.customer_rows import FailingCalls
 from runbook_lib.engine.tenant_state import KnownTenant, customer_rows
 from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
+from runbook_lib.run.state import StepState, VoidAttestation
 from tests.support.attestations import AT, attested
-from tests.support.waiting_steps import known, status, step
+from tests.support.waiting_steps import known, status, step, waiting
 from tests.support.wording import wording
 from tests.unit.engine import world
 
@@ -67,13 +65,15 @@ def test_another_step_can_start_while_a_colleague_has_the_next() -> None:
     """While a colleague has the next step, the first one that can be started is to do."""
     half = step("a", "waiting", needs_another=True, since=AT)
     later = step("c", "not_run")
-    after_half = replace(later, step=replace(later.step, after=("a",)))
+    texts = (waiting("a"), waiting("c", after=("a",)))
 
     assert shown(known("acme", half, step("b", "not_run"))) == [
         ("due_now", "b", "you", 0),
         ("waiting", "a", "a second person", 0),
     ]
-    assert shown(known("acme", half, after_half)) == [("waiting", "a", "a second person", 0)]
+    assert shown(known("acme", half, later, steps=texts)) == [
+        ("waiting", "a", "a second person", 0)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,10 @@ def test_a_cause_has_lasted_since_it_was_seen() -> None:
     """A step that also waits for a decision does not make the cause older."""
     unclear = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", code="app-secret-refused")
     refused = structs.replace(unclear, outcome=Outcome.FAILED)
-    waiting = replace(step("a", "waiting", since="2026-10-01T09:00:00Z"), findings=(unclear,))
-    failing = replace(step("b", "failed"), findings=(refused,))
+    waiting = structs.replace(
+        step("a", "waiting", since="2026-10-01T09:00:00Z"), findings=(unclear,)
+    )
+    failing = structs.replace(step("b", "failed"), findings=(refused,))
     tenant = known("acme", waiting, failing, failing_since={"b": "2026-11-23T09:00:00Z"})
 
     (item,) = status(tenant, TODAY).items
@@ -188,7 +190,7 @@ def test_a_step_verified_in_part_is_due() -> None:
 )
 def test_an_attestation_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: str) -> None:
     """A settled step is due later, and due now in its last 7 days; a run's waits leave it out."""
-    settled = replace(step("a", "attested"), ends_on=ends_on)
+    settled = structs.replace(step("a", "attested"), ends_on=ends_on)
     acme = known("acme", settled)
 
     items = status(acme, TODAY).items
@@ -196,17 +198,18 @@ def test_an_attestation_is_asked_for_again_30_days_before_it_ends(ends_on: str, 
     assert [item.advice for item in items] == [
         wording("status.confirmation-ends-on", ends_on=ends_on) for _ in items
     ]
-    assert waits_by_step(acme.state, TODAY) == {}
 
 
 def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
     """It is listed also where another step comes next, with who said it and how long ago."""
-    attestation = attested("b", by="Ann", at="2025-10-20T09:00:00Z")
+    attestation = attested("b", by="Ann", at="2025-10-20T09:00:00Z").statement
     lapsed = VoidAttestation(
         attestation=attestation, why="400 days ago, until 2026-10-20", ended="2026-10-20"
     )
-    old = replace(step("b", "not_run"), void_attestations=(lapsed,))
-    other = replace(step("c", "not_run"), void_attestations=(structs.replace(lapsed, ended=""),))
+    old = structs.replace(step("b", "not_run"), void_attestations=(lapsed,))
+    other = structs.replace(
+        step("c", "not_run"), void_attestations=(structs.replace(lapsed, ended=""),)
+    )
 
     first, second = status(known("acme", step("a", "not_run"), old, other), TODAY).items
 
@@ -219,11 +222,11 @@ def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
 
 def test_a_request_of_an_outside_party_is_due_here() -> None:
     """A step that somebody said is asked for is to be done here, by its due day."""
-    asked = attested("a", due="2026-11-20")
-    waits = replace(step("a", "waiting", since=AT), attestation=asked)
-    (item,) = status(known("acme", waits), date(2026, 11, 22)).items
+    asked = attested("a", due="2026-11-20").statement
+    waits = structs.replace(step("a", "waiting", since=AT, due="2026-11-20"), attestation=asked)
+    (item,) = status(known("acme", waits), TODAY).items
 
-    assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
+    assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 4)
     assert item.due == "2026-11-20"
     assert item.advice == wording("status.was-due-on", due="2026-11-20")
 
@@ -235,7 +238,7 @@ def test_problems_with_one_cause_are_one_item() -> None:
         cause_finding = Finding(
             outcome=outcome, code="app-deactivated", reason=f"{name} is refused.", check="c"
         )
-        return replace(step(name, outcome), findings=(cause_finding,))
+        return structs.replace(step(name, outcome), findings=(cause_finding,))
 
     tenants = [
         status(known(name, seen("a", Outcome.INCONCLUSIVE), seen("b", Outcome.FAILED)), TODAY)
@@ -267,6 +270,7 @@ def test_a_state_is_a_document() -> None:
         "unchecked": None,
         "polled_on": None,
         "sealed_on": None,
+        "unsealed": 0,
         "run_outcome": None,
         "bundle": None,
         "open": [

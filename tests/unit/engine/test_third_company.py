@@ -17,11 +17,11 @@ from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Procedure, Provider
-from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.http_messages import Request
+from runbook_lib.run.state import StepState
 from tests.support.procedures import plain_procedure, plain_step
 from tests.support.wording import refused, wording
 
@@ -126,8 +126,8 @@ def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> N
     run, state = performed(ITS_OWN, listener)
 
     assert run.settings.secrets == {}
-    assert state.conclusion.outcome is Outcome.NOT_RUN
-    assert "Client Secret" in state.conclusion.reason
+    assert state.outcome is Outcome.NOT_RUN
+    assert "Client Secret" in state.reason
     assert (listener.connections, listener.heard) == (0, b"")
 
 
@@ -136,7 +136,7 @@ def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, n
     """With its own variable, the provider's or the connector's, its secret goes to its host."""
     _, state = performed(ITS_OWN, listener, **{name: OTHERS})
 
-    assert state.conclusion.outcome is Outcome.VERIFIED
+    assert state.outcome is Outcome.VERIFIED
     assert OTHERS.encode() in listener.heard
     assert FACEBOOKS.encode() not in listener.heard
 
@@ -169,9 +169,9 @@ def test_a_check_cannot_send_it_another_companys_secret(
     """A check that tries sends no byte; the finding names setting and host, not the value."""
     run, state = performed(connector(*providers, inputs=(item, OTHER_URL)), listener)
 
-    assert state.conclusion.outcome is Outcome.INCONCLUSIVE
-    assert wording("outside-practice.not-contacted") in state.conclusion.reason
-    assert label in state.conclusion.reason
+    assert state.outcome is Outcome.INCONCLUSIVE
+    assert wording("outside-practice.not-contacted") in state.reason
+    assert label in state.reason
     assert (listener.connections, listener.heard) == (0, b"")
     journal = run.journal.path.read_text()
     assert not any(secret in journal for secret in (FACEBOOKS, CYCLRS))

@@ -18,7 +18,6 @@ from msgspec import structs
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.clock import timestamp
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
@@ -34,6 +33,7 @@ from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import customer_changes
 from runbook_lib.engine.watch.poll import open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import WatchedCustomer, WatchState, open_state
+from runbook_lib.run.journal import Journal
 from tests.support.attestations import attested, submitted
 
 MARKETING = find_procedure("facebook_marketing")
@@ -101,7 +101,7 @@ class GivenResults:
     def take(self, step: Step) -> tuple[Performed, PreparedChecks]:
         """Return the results of a step's checks, and the values that they are about."""
         performed: Performed = (self._responses.of(step), "")
-        return performed, PreparedChecks(self._run.subject(self._run.history), lambda: performed)
+        return performed, PreparedChecks(self._run.known_subject, lambda: performed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class World:
                 env_file="runbook.env",
             )  # fmt: skip
             journal = Journal(opened.journal.path, clock=self.now)
-            run = replace(opened, journal=journal, reader=None, clock=self.now)
+            run = replace(opened, journal=journal)
             run.start()
             said = {remark.step for remark in tenant.said}
             done = [
@@ -397,7 +397,7 @@ def build(world: World) -> None:
     world.unusable("elm", UNREADABLE, UNREADABLE_ADVICE)
     world.unusable("gingko", UNREADABLE, UNREADABLE_ADVICE)
     journal = EVIDENCE / "yew" / MARKETING.id / "journal.jsonl"
-    journal.write_text(journal.read_text().replace('"format_version":', '"format_of_tomorrow":'))
+    journal.write_text(journal.read_text().replace('"format":', '"format_of_tomorrow":'))
     named = [f"{tenant.name}:{tenant.connector}" for tenant in TENANTS]
     file = world.write_file([*named, *NAMED, LEFT.name])
     list_tenants(EVIDENCE, file=file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,27 +15,25 @@ import pytest
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attachments import attachment_path, store_attachment
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Exchange, Finding, Outcome, Table
+from runbook_lib.core.model import Exchange, Finding, Mode, Outcome, Table
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
-from runbook_lib.evidence.bundle import Seal, SealedBundle, draft_bundle, seal_bundle
+from runbook_lib.evidence import sealing
+from runbook_lib.evidence.bundle import Seal, SealedBundle, draft_bundle
+from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.signing.statement import Resource
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.run.journal import Journal
 from tests.conftest import NOON
 from tests.support.attestations import attested, skipped
+from tests.unit.evidence.sealed_runs import MATERIALS, RUNS, open_journal, perform, seal
 
 CANARY = "canary/secret+1"
 AT = "2026-11-20T09:00:00Z"
 Change = Callable[[Any], Any]
-MATERIALS = (
-    Resource("notebooks/01.ipynb", "ab" * 32, 12),
-    Resource("requirements.lock", "cd" * 32, 3),
-)
 
 
 def _seen_as(outcome: Outcome) -> Callable[[CheckContext], Finding]:
@@ -112,8 +111,14 @@ def seal_run(run: Run, key: SigningKey, **options: Any) -> SealedBundle:
     """Seal a run, with a file in place of its executed notebook."""
     with draft_bundle(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n', encoding="utf-8")
-        seal_with = Seal(key, MATERIALS, **options)
-        return seal_bundle(folder, run.state, run.history_reader, run.redactor, seal_with)
+        return sealing.seal_run(
+            folder,
+            run.journal,
+            run.run_id,
+            run.redactor,
+            Seal(key, MATERIALS, **options),
+            make_report=lambda state, lines, files: run_report(state, lines, attachments=files),
+        )
 
 
 def ended_run(
@@ -122,12 +127,14 @@ def ended_run(
     *,
     four_eyes: tuple[str, ...] = (),
     has_statements: bool = True,
+    is_finished: bool = True,
     at: datetime = NOON,
 ) -> Run:
     """
     Return a run for the tenant acme that has ended, with one step of each outcome.
 
-    Without `has_statements`, it relies on what people stated in earlier runs.
+    Without `has_statements`, it relies on what people stated in earlier runs; unless `is_finished`,
+    the caller ends it.
     """
     section = Section(id="01", title="One", intro="", steps=STEPS)
     run = Run(
@@ -135,9 +142,8 @@ def ended_run(
         Settings({"four_eyes": four_eyes} if four_eyes else {}, {"app_secret": Secret(CANARY)}),
         Journal(evidence / "acme" / "p" / "journal.jsonl", clock=lambda: at),
         "acme",
-        "headless",
+        Mode.HEADLESS,
         run_id,
-        clock=lambda: at,
     )
     run.start()
     if has_statements:
@@ -145,7 +151,8 @@ def ended_run(
         run.say([skipped("fb-07-skipped", at=AT, note="Not needed.")])
     for step in STEPS[:-1]:
         run.perform(step.id)
-    run.finish()
+    if is_finished:
+        run.finish()
     return run
 
 
@@ -190,6 +197,25 @@ def sealed_evidence(folder: Path, key: SigningKey, runs: int = 2) -> Path:
     return folder / "evidence"
 
 
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return a tenant with three sealed runs of one step, which nobody changes."""
+    home = tmp_path_factory.mktemp("sealed") / "acme" / "p"
+    journal = open_journal(home)
+    for number in RUNS:
+        # A person confirmed in the first.
+        perform(journal, number, said="Done." if number == RUNS[0] else "")
+        seal(journal, number, key)
+    return home
+
+
+@pytest.fixture
+def home(master: Path, tmp_path: Path) -> Path:
+    """Return a copy of that tenant, to alter."""
+    shutil.copytree(master.parents[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "acme" / "p"
+
+
 def attach(run: Run, content: bytes = b"", *, by: str = "Operator", name: str = "shot.png") -> Path:
     """Attach a picture to an attestation of the last step; return where the run keeps it."""
     folder = run.journal.path.parent / "attachments"
@@ -206,26 +232,6 @@ def failing(error: Exception) -> Callable[..., Any]:
         raise error
 
     return fail
-
-
-class CutOff(BaseException):
-    """Stands for the kill of a process: no code runs after it."""
-
-
-def cut_off(run: Run, key: SigningKey) -> Path:
-    """Seal `run`, but be killed between the announcement and the rename; return what it left."""
-    rename = Path.rename
-
-    def killed(self: Path, target: Path) -> Path:
-        if self.name.startswith(".sealed-"):
-            raise CutOff
-        return rename(self, target)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Path, "rename", killed)
-        with pytest.raises(CutOff):
-            seal_run(run, key)
-    return run.journal.path.with_name(f".sealed-{run.run_id}")
 
 
 def errors_of(place: Path, trust: TrustAnchors, *connector: str) -> list[Exception | None]:
@@ -254,21 +260,3 @@ def memory_below(limit: int) -> Iterator[None]:
 def run(tmp_path: Path) -> Run:
     """Return a run that has ended, with one step of each outcome."""
     return ended_run(tmp_path / "evidence")
-
-
-@pytest.fixture(scope="session")
-def attested_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return an evidence folder with three sealed runs, each with statements; made once."""
-    return _three_runs(tmp_path_factory.mktemp("attested") / "evidence", key, attested_in=(1, 2, 3))
-
-
-@pytest.fixture(scope="session")
-def carrying_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return one whose second and third run carry the first one's statements; made once."""
-    return _three_runs(tmp_path_factory.mktemp("carrying") / "evidence", key, attested_in=(1,))
-
-
-def _three_runs(evidence: Path, key: SigningKey, *, attested_in: tuple[int, ...]) -> Path:
-    for number in (1, 2, 3):
-        seal_run(ended_run(evidence, f"0000000{number}", has_statements=number in attested_in), key)
-    return evidence

@@ -1,81 +1,46 @@
-"""A bundle is complete or absent, signed, and has no secret in it."""
+"""What a bundle says about its run, and that no secret is in it."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs, to_builtins
+from msgspec import structs
 
-from runbook_lib.core.journal import Journal, read_lines
-from runbook_lib.core.model import EventType, Outcome, RunOutcome, StepStarted
+from runbook_lib.core.model import Note, Outcome
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
-from runbook_lib.evidence import bundle
-from runbook_lib.evidence.bundle import bundle_name, draft_bundle, verify_instructions, write_record
-from runbook_lib.evidence.record import Record, parse_record
+from runbook_lib.evidence import sealing
+from runbook_lib.evidence.bundle import bundle_name, draft_bundle
+from runbook_lib.evidence.claims import claims_of
+from runbook_lib.evidence.record import JournalExcerpt, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate
-from tests.support.journals import head_of
+from runbook_lib.evidence.signing.statement import ChainLink
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.evidence.verify.verify import verdict_on
+from runbook_lib.run.events import BundleSealed
+from runbook_lib.run.journal import Journal, parse_line
+from runbook_lib.run.state import RunState
+from tests.support.procedures import plain_step
+from tests.support.resigned_statements import payload, resign
+from tests.support.run_states import run_state, step_state
 from tests.support.wording import refused, refused_naming, wording
 from tests.unit.evidence import conftest
-from tests.unit.evidence.conftest import CANARY, MATERIALS, attach, ended_run, seal_run
+from tests.unit.evidence.conftest import AT, CANARY, MATERIALS, attach, ended_run, seal_run
+
+EXCERPT = JournalExcerpt(first=1, lines=1, previous="0" * 64, head="0" * 64)
 
 
-def contents(path: Path) -> dict[str, bytes]:
-    files = (file for file in path.rglob("*") if file.is_file())
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
-
-
-def claims(envelope: Path) -> dict[str, Any]:
-    document = json.loads(envelope.read_text())
-    statement: dict[str, Any] = json.loads(base64.b64decode(document["payload"]))
-    return statement
-
-
-def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -> None:
-    """A sealed bundle has all its files under its final name, and no draft is left."""
-    sealed = seal_run(run, key)
-
-    assert sealed.folder == run.journal.path.parent / "20261124T120000Z-0a1b2c3d"
-    assert set(contents(sealed.folder)) == {
-        "01.ipynb",
-        "SHA256SUMS",
-        "VERIFY.md",
-        "journal.jsonl",
-        "provenance.dsse.json",
-        "record.json",
-        "record.schema.json",
-        "report.html",
-        "statement.dsse.json",
-        "statement.sigstore.json",
-    }
-    assert not list(sealed.folder.parent.glob(".*"))
-    assert (sealed.sequence, sealed.unstamped) == (1, "")
-
-
-def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
-    """The journal records name, number, statement digest and last line of the bundle."""
-    sealed = seal_run(run, key)
-
-    last = run.journal.entries()[-1]
-    statement = hashlib.sha256((sealed.folder / "statement.dsse.json").read_bytes()).hexdigest()
-    assert (last.type, last.run_id) == (EventType.BUNDLE_SEALED, run.run_id)
-    copied = list(read_lines(sealed.folder / "journal.jsonl"))[-1].ref
-    assert to_builtins(last.data) == {
-        "bundle": sealed.folder.name,
-        "sequence": 1,
-        "statement": statement,
-        "journal": {"lines": copied.seq, "head": copied.digest, "end": copied.end},
-        "fleet_run": "",
-    }
+def claims(record: RunState) -> dict[str, Any]:
+    """Return what a statement claims about a run."""
+    link = ChainLink(1)
+    return claims_of(record, excerpt=EXCERPT, link=link, configuration=(), timestamp_authority="")
 
 
 def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey) -> None:
@@ -87,11 +52,11 @@ def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey
     assert path.read_text().startswith("-----BEGIN PUBLIC KEY-----")
 
 
-def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) -> None:
-    """The statements use in-toto's test-result and SLSA's provenance; attested is not passed."""
+def test_the_statement_says_what_was_found(run: Run, key: SigningKey) -> None:
+    """It is in-toto's test-result about every file; attested is not passed."""
     folder = seal_run(run, key, timestamp_authority="http://tsa.example").folder
 
-    found = claims(folder / "statement.dsse.json")
+    found = payload(folder)
     assert found["_type"] == "https://in-toto.io/Statement/v1"
     assert found["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     predicate = found["predicate"]
@@ -99,91 +64,69 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
     assert predicate["passedTests"] == ["fb-01-verified"]
     assert predicate["warnedTests"] == ["fb-02-attested"]
     assert predicate["failedTests"] == ["fb-05-failed"]
+    assert [each["name"] for each in predicate["configuration"]] == [
+        "notebooks/01.ipynb",
+        "requirements.lock",
+    ]
     assert predicate["runbook_run"]["outcomes"]["skipped"] == ["fb-06-impossible", "fb-07-skipped"]
+    assert predicate["runbook_run"]["fleet_run"] is None
     assert predicate["runbook_chain"] == {
         "sequence": 1,
         "previous": None,
         "timestamp_authority": "http://tsa.example",
     }
-    names = {each["name"] for each in found["subject"]}
-    assert names == set(contents(folder)) - {"statement.dsse.json", "statement.sigstore.json"}
-
-    made = claims(folder / "provenance.dsse.json")
-    assert made["predicateType"] == "https://slsa.dev/provenance/v1"
-    definition = made["predicate"]["buildDefinition"]
-    assert [each["name"] for each in definition["resolvedDependencies"]] == [
-        "notebooks/01.ipynb",
-        "requirements.lock",
-    ]
-    assert definition["externalParameters"]["tenant"] == "acme"
-    assert definition["internalParameters"] == {
-        "mode": run.mode,
-        "credentials": ["app_secret"],
-        "procedure": predicate["runbook_run"]["procedure"],
-    }
-    assert predicate["runbook_run"]["fleet_run"] is None
-    details = made["predicate"]["runDetails"]
-    ran = predicate["runbook_run"]
-    assert set(details["builder"]) == {"id", "version"}
-    assert details["metadata"] == {
-        "invocationId": run.run_id,
-        "startedOn": ran["started_on"],
-        "finishedOn": ran["finished_on"],
-    }
+    names = {path.name for path in folder.iterdir()}
+    assert {each["name"] for each in found["subject"]} == names - {"statement.dsse.json"}
 
 
 @pytest.mark.parametrize(
-    ("outcome", "steps", "result"),
+    ("outcomes", "result"),
     [
-        ("complete", ("verified", "verified"), "PASSED"),
-        ("complete", ("verified", "attested"), "WARNED"),
-        ("incomplete", ("verified", "waiting"), "WARNED"),
-        ("incomplete", ("verified", "in_part"), "WARNED"),
-        ("failed", ("verified", "failed"), "FAILED"),
+        (("verified", "verified"), "PASSED"),
+        (("verified", "attested"), "WARNED"),
+        (("verified", "waiting"), "WARNED"),
+        (("verified", "in_part"), "WARNED"),
+        (("verified", "earlier"), "WARNED"),
+        (("verified", "failed"), "FAILED"),
     ],
 )
-def test_the_result_is_one_of_in_totos_three(
-    outcome: str, steps: tuple[str, ...], result: str, run: Run, tmp_path: Path
-) -> None:
-    """PASSED only if a machine verified every step whole; FAILED if the run failed."""
-    record = write_record(tmp_path, run.state, run.history_reader)
-    is_in_part = {"in_part": ("verified", True)}
-    verified = record.steps[0]
-    attested_step = record.steps[1]
-    given = [
-        structs.replace(
-            attested_step if seen == "attested" else verified,
-            id=name,
-            outcome=Outcome(seen),
-            needs_person=needs_person,
+def test_the_result_is_one_of_in_totos_three(outcomes: tuple[str, ...], result: str) -> None:
+    """PASSED only if a machine verified every step whole in this run; FAILED if the run failed."""
+    more: dict[str, dict[str, Any]] = {
+        "in_part": {"needs_person": True},
+        "earlier": {"verified_on": "2026-12-01"},
+    }
+    steps = [
+        step_state(
+            plain_step(name),
+            Outcome.VERIFIED if name in more else Outcome(name),
+            **more.get(name, {}),
         )
-        for name in steps
-        for seen, needs_person in [is_in_part.get(name, (name, False))]
+        for name in outcomes
     ]
-    record = structs.replace(record, outcome=RunOutcome(outcome), steps=tuple(given))
-
-    found = result_predicate(record, link=ChainLink(1), configuration=(), timestamp_authority="")
+    found = claims(run_state(*steps))
 
     assert found["result"] == result
-    assert "in_part" not in found["passedTests"]
-    assert ("in_part" in found["warnedTests"]) is ("in_part" in steps)
+    for name in more:
+        assert name not in found["passedTests"]
+        assert (name in found["warnedTests"]) is (name in outcomes)
 
 
-def test_the_statements_mark_sandbox_and_production(
-    run: Run, key: SigningKey, tmp_path: Path
+@pytest.mark.parametrize("is_sandbox", [True, False])
+def test_the_statement_and_the_instructions_mark_practice(
+    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch, *, is_sandbox: bool
 ) -> None:
-    """The statements and VERIFY.md mark practice."""
-    record = write_record(tmp_path, run.state, run.history_reader)
-    for is_sandbox, place in ((True, "sandbox"), (False, "production")):
-        marked = structs.replace(record, sandbox=is_sandbox)
-        made = provenance_predicate(marked, materials=())
-        found = result_predicate(
-            marked, link=ChainLink(1), configuration=(), timestamp_authority=""
-        )
-        assert made["runDetails"]["builder"]["id"].endswith(f":{place}")
-        assert found["runbook_run"]["sandbox"] is is_sandbox
-        text = verify_instructions(marked, key_id="ab", link=ChainLink(1), timestamp_authority="")
-        assert ("SANDBOX" in text) is is_sandbox
+    """Whoever verifies by hand reads it, too."""
+    fold = sealing.fold
+
+    def folded(*given: Any) -> RunState:
+        return structs.replace(fold(*given), sandbox=is_sandbox)
+
+    monkeypatch.setattr(sealing, "fold", folded)
+    folder = seal_run(run, key).folder
+
+    assert payload(folder)["predicate"]["runbook_run"]["sandbox"] is is_sandbox
+    assert ("SANDBOX" in (folder / "VERIFY.md").read_text()) is is_sandbox
 
 
 def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey) -> None:
@@ -192,7 +135,7 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
     second = seal_run(ended_run(tmp_path, "00000002"), key)
 
     statement = hashlib.sha256((first.folder / "statement.dsse.json").read_bytes()).hexdigest()
-    chain = claims(second.folder / "statement.dsse.json")["predicate"]["runbook_chain"]
+    chain = payload(second.folder)["predicate"]["runbook_chain"]
     assert (second.sequence, chain["sequence"]) == (2, 2)
     assert chain["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
     said = (second.folder / "VERIFY.md").read_text()
@@ -215,9 +158,9 @@ def leak(run: Run, key: SigningKey, where: str) -> LeakError:
 def test_a_secret_leaves_no_bundle(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A secret in a file or a statement's base64 payload, or an attachment, is found and named."""
+    """A secret in a file or a statement's base64 payload is found, and its file is named."""
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
+        patch.setattr(conftest, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
         leak(run, key, "report.html")
 
     with monkeypatch.context() as patch:
@@ -225,7 +168,13 @@ def test_a_secret_leaves_no_bundle(
         patch.setattr(conftest, "MATERIALS", (poisoned,))
         leak(run, key, ".json")
 
+
+def test_a_secret_in_an_attachment_leaves_no_bundle(tmp_path: Path, key: SigningKey) -> None:
+    """The message has the name that a person gave the file."""
+    run = ended_run(tmp_path / "evidence", is_finished=False)
     attach(run, CANARY.encode())
+    run.finish()
+
     where = wording("secret-in-evidence.in-attachment", name="shot.png", step="fb-08-not-run")
     leak(run, key, where)
 
@@ -247,10 +196,10 @@ def test_every_file_is_on_disk_before_the_announcement(
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
     append = Journal.append
 
-    def note(self: Journal, event: str, *args: Any, **options: Any) -> Any:
-        if event == EventType.BUNDLE_SEALED:
+    def note(self: Journal, *events: Any, **options: Any) -> Any:
+        if any(isinstance(event, BundleSealed) for event in events):
             announced.append(set(flushed))
-        return append(self, event, *args, **options)
+        return append(self, *events, **options)
 
     monkeypatch.setattr(Journal, "append", note)
     folder = seal_run(run, key).folder
@@ -320,59 +269,71 @@ def test_a_bundles_name_sorts_by_time(run: Run) -> None:
     assert bundle_name(run.state.started_on, run.run_id) == "20261124T120000Z-0a1b2c3d"
 
 
-def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: Path) -> None:
-    """Record, schema and journal are written, and the record names the journal's last line."""
-    write_record(tmp_path, run.state, run.history_reader)
-
-    record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
-    parse_record((tmp_path / "record.json").read_bytes())
-    assert json.loads((tmp_path / "record.schema.json").read_text())["$id"].startswith("urn:")
-    copied = Journal(tmp_path / "journal.jsonl")
-    assert len(copied.entries()) == record["journal"]["lines"]
-    assert head_of(copied) == record["journal"]["head"]
-    assert (tmp_path / "journal.jsonl").read_bytes() == run.journal.path.read_bytes()
-
-
-def test_attachments_are_in_the_bundle(tmp_path: Path) -> None:
+def test_attachments_are_in_the_bundle(tmp_path: Path, key: SigningKey) -> None:
     """With four_eyes, attachments and attestations of both are there, named by their digests."""
-    run = ended_run(tmp_path / "evidence", four_eyes=("all",))
+    run = ended_run(tmp_path / "evidence", four_eyes=("all",), is_finished=False)
     given = [attach(run, b"one", by="First"), attach(run, b"two", by="Second", name="a.png")]
+    run.finish()
 
-    step = write_record(tmp_path, run.state, run.history_reader).steps[7]
+    folder = seal_run(run, key).folder
+    step = parse_record((folder / "record.json").read_bytes()).step("fb-08-not-run")
 
     assert (step.attested_by, [word.by for word in step.confirmed_by]) == ("Second", ["First"])
     assert {attachment.name for attachment in step.attachments} == {"shot.png", "a.png"}
     digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in given)
     assert sorted(attachment.sha256 for attachment in step.attachments) == digests
-    copied = {path.name: path.read_bytes() for path in (tmp_path / "attachments").iterdir()}
+    copied = {path.name: path.read_bytes() for path in (folder / "attachments").iterdir()}
     assert copied == {path.name: path.read_bytes() for path in given}
+
+
+def test_the_key_forges_no_attachment(tmp_path: Path, key: SigningKey, trust: TrustAnchors) -> None:
+    """A bundle has each attached file under its digest, as the person's line says."""
+    run = ended_run(tmp_path / "evidence", is_finished=False)
+    name = attach(run, b"pixels").name
+    run.finish()
+    folder = seal_run(run, key).folder
+    assert verdict_on(folder, trust).error is None
+
+    (folder / "attachments" / name).write_bytes(b"\x89PNG\r\n\x1a\nothers")
+    resign(folder, key)
+    replaced = verdict_on(folder, trust).error
+    shutil.rmtree(folder / "attachments")
+    resign(folder, key)
+    removed = verdict_on(folder, trust).error
+
+    assert [error and error.file for error in (replaced, removed)] == [f"attachments/{name}"] * 2
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nothers", None], ids=["replaced", "gone"])
 def test_a_file_that_is_not_what_was_attached_is_refused(
-    content: bytes | None, run: Run, tmp_path: Path
+    content: bytes | None, tmp_path: Path, key: SigningKey
 ) -> None:
-    """A changed or missing attachment raises `ContentError`."""
+    """A changed or missing attachment leaves no bundle."""
+    run = ended_run(tmp_path / "evidence", is_finished=False)
     path = attach(run, b"pixels")
+    run.finish()
     path.unlink() if content is None else path.write_bytes(content)
 
     with refused(ContentError, "attachment-changed", name="shot.png"):
-        write_record(tmp_path, run.state, run.history_reader)
+        seal_run(run, key)
 
 
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines that another process appends during the sealing are not copied."""
+    """Lines that another process appends during the sealing are the next bundle's."""
     before = run.journal.path.read_bytes()
-    parse = bundle.parse_record
+    record_bytes = sealing.record_bytes
 
-    def append_meanwhile(content: bytes) -> Record:
-        Journal(run.journal.path).append("step.started", StepStarted(), run_id="ffffffff")
-        return parse(content)
+    def append_meanwhile(record: RunState) -> bytes:
+        Journal(run.journal.path).append(Note(by="Ben", at=AT, note="x"), step="fb-01-verified")
+        return record_bytes(record)
 
-    monkeypatch.setattr(bundle, "parse_record", append_meanwhile)
-    write_record(tmp_path, run.state, run.history_reader)
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "record_bytes", append_meanwhile)
+        first = seal_run(run, key).folder
+    assert (first / "journal.jsonl").read_bytes() == before
 
-    assert (tmp_path / "journal.jsonl").read_bytes() == before
-    assert run.journal.path.read_bytes() != before
+    second = seal_run(ended_run(run.evidence, "ffffffff"), key).folder
+    line, *_ = (second / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    assert parse_line(line, "A line").event.note == "x"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,23 +12,19 @@ import pytest
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.clock import timestamp
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.engine.watch.watch_state import Problem, ProblemKind, open_state
-from runbook_lib.errors import ChainError, ContentError
-from runbook_lib.evidence.record import parse_record, record_text
+from runbook_lib.evidence.record import parse_record, read_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
+from runbook_lib.run.journal import Journal
 from tests.conftest import NOON
-from tests.support.resigned_statements import STATEMENT, payload, resign_everything
-from tests.support.wording import field_missing, wording
-from tests.unit.evidence.conftest import AT, Change, errors_of, lost, new, seal_run
+from tests.support.resigned_statements import payload
+from tests.support.wording import wording
+from tests.unit.evidence.conftest import AT, errors_of, seal_run
 
 LINK = "fb-02-link"
 LOOK = "fb-03-look"
@@ -140,7 +134,6 @@ class Desk:
             "acme",
             Mode(mode),
             run_id,
-            clock=clock,
             **self._key,
         )
 
@@ -168,17 +161,6 @@ class Desk:
         (found,) = (self.evidence / "acme" / "p").glob(f"2*-{run_id}")
         return found
 
-    def resign(self, run_id: str, change: Change) -> None:
-        """Change a record, and sign the bundle again, as only the holder of the key can."""
-        folder = self.bundle(run_id)
-        record = json.loads((folder / "record.json").read_text())
-        change(record)
-        (folder / "record.json").write_text(json.dumps(record))
-        statement = payload(folder / STATEMENT)
-        days = {step["id"]: step["verified_on"] for step in record["steps"] if step["verified_on"]}
-        statement["predicate"]["runbook_run"]["verified_on"] = days
-        resign_everything(folder, self.key, statement)
-
 
 @pytest.fixture
 def desk(tmp_path: Path, key: SigningKey) -> Desk:
@@ -194,11 +176,11 @@ def carried(desk: Desk) -> Desk:
 
 
 def label(run: Run, step: str = LINK) -> str:
-    return label_of(run.state.steps[step].conclusion)
+    return label_of(run.state.step(step))
 
 
 def why(run: Run) -> str:
-    return run.state.steps[LINK].conclusion.reason
+    return run.state.step(LINK).reason
 
 
 def test_the_next_run_spends_nothing(desk: Desk) -> None:
@@ -244,6 +226,21 @@ def test_a_setting_that_is_given_for_the_run_asks_for_its_check(desk: Desk) -> N
     assert label(desk.night(2, THIRD, rechecks=["user"])).startswith("verified on")
 
 
+def test_a_value_that_was_cleared_is_as_last_recorded(desk: Desk, trust: TrustAnchors) -> None:
+    """An emptied field permits no check, and the result for its last value counts to its end."""
+    desk.night(0, FIRST)
+    del desk.values["user"]
+    there = desk.open(1, SECOND, Mode.INTERACTIVE)
+    there.start()
+    there.give("user", "")
+
+    assert label(desk.night(2, THIRD)) == f"verified on {NOON.date()}"
+    due = desk.night(31, "0000000d")
+    assert label(due) == "due"
+    assert wording("reasons.carried-until", days=30) in why(due)
+    assert errors_of(desk.evidence, trust) == [None] * 4
+
+
 def test_a_run_that_may_not_spend_makes_no_such_check(desk: Desk) -> None:
     """Neither what is due nor what is asked for; what can also look looks without permission."""
     desk.values["install"] = True
@@ -262,14 +259,14 @@ def test_in_the_walkthrough_a_check_is_made_whenever_somebody_asks(desk: Desk) -
     desk.night(0, FIRST)
     there = desk.open(2, SECOND, Mode.INTERACTIVE)
     there.start()
-    assert there.state.steps[LINK].conclusion.outcome is Outcome.VERIFIED
+    assert there.state.step(LINK).outcome is Outcome.VERIFIED
 
     there.perform(LINK)
 
     assert desk.remote.made.count("link") == 2
     night = desk.night(3, THIRD)
-    (result,) = night.state.steps[LINK].carried
-    assert (result.result.run_id, result.bundle) == (SECOND, "")
+    (result,) = night.state.step(LINK).earlier.values()
+    assert night.journal.read_all()[result.line - 1].head.run == SECOND
 
 
 @pytest.mark.parametrize("change", ["value", "secret", "needed"])
@@ -310,87 +307,32 @@ def test_a_secret_that_is_refused_ends_it(desk: Desk) -> None:
     assert desk.remote.made.count("link") == 1
 
 
-def problem(desk: Desk, step: str, check: str, **more: Any) -> None:
-    """Let the watch have seen that a check fails, a day after the first run."""
-    on = timestamp(NOON + timedelta(days=1))
-    given = {
-        "id": check, "tenant": "p/acme", "kind": ProblemKind.FAILED, "step": step, "check": check,
-        "title": "It is gone", "since": on, "on": on, **more,
-    }  # fmt: skip
-    with open_state(desk.evidence, NOON) as state, state.transaction():
-        state.problems.write([Problem(**given)])
-
-
-OVER = {"ended_on": timestamp(NOON + timedelta(days=2))}
-BEFORE = {"on": timestamp(NOON - timedelta(days=2)), "since": timestamp(NOON - timedelta(days=2))}
-
-
-@pytest.mark.parametrize(
-    ("step", "check", "more", "ends"),
-    [
-        (LINK, "link", {}, True),
-        (LINK, "link", OVER, True),
-        (LINK, "link", {**BEFORE, "ended_on": timestamp(NOON - timedelta(days=1))}, False),
-        ("fb-01-app", "app", {}, True),
-        (SECRET, "secret", {}, True),
-        (LOOK, "look", {}, False),
-        (LINK, "confirmation", {}, False),
-        (LINK, "link", {"kind": ProblemKind.OUTAGE}, False),
-        (LINK, "link", {"tenant": "p/bloom"}, False),
-    ],
-    ids=str,
-)
-def test_a_failure_that_the_watch_saw_ends_it(
-    desk: Desk, step: str, check: str, more: dict[str, Any], ends: bool
-) -> None:
-    """A problem at the same check, at a step that it requires, or with its secret; no other."""
-    desk.night(0, FIRST)
-    problem(desk, step, check, **more)
-    del desk.values["user"]
-
-    run = desk.night(3, SECOND)
-
-    assert label(run) == ("due" if ends else f"verified on {NOON.date()}")
-    assert (wording("reasons.watch-saw") in why(run)) is ends
-
-
-def test_a_failure_of_the_check_itself_that_the_watch_saw_ends_it(desk: Desk) -> None:
-    """Also of a check that needs no secret."""
-    desk.needs = ("user",)
-    desk.night(0, FIRST)
-    assert label(desk.night(1, SECOND)) == f"verified on {NOON.date()}"
-    problem(desk, LINK, "link")
-    del desk.values["user"]
-
-    assert label(desk.night(3, THIRD)) == "due"
-
-
-def test_a_watch_that_cannot_be_read_lets_nothing_count(desk: Desk) -> None:
-    """Nobody knows what a damaged file has seen."""
-    desk.night(0, FIRST)
-    (desk.evidence / "watch.db").write_bytes(b"no database")
-    del desk.values["user"]
-
-    assert wording("reasons.watch-not-readable", file="watch.db") in why(desk.night(1, SECOND))
-
-
-def test_the_record_names_run_bundle_and_line(carried: Desk, trust: TrustAnchors) -> None:
-    """The record has the earlier result apart; `verify` follows it to the line in that bundle."""
-    record = parse_record(record_text(carried.bundle(SECOND)))
-    step = next(step for step in record.steps if step.id == LINK)
-    (result,) = step.carried
+def test_the_record_names_the_line(carried: Desk, trust: TrustAnchors) -> None:
+    """The record has the earlier result apart; its bundle has the line, and `verify` accepts it."""
+    bundle = carried.bundle(SECOND)
+    step = parse_record(read_record(bundle)).step(LINK)
+    (result,) = step.earlier.values()
     lines = (carried.bundle(FIRST) / "journal.jsonl").read_bytes().splitlines(keepends=True)
 
-    assert (step.checks, step.exchanges, step.checked_on) == ((), (), None)
-    assert (result.run_id, result.bundle) == (FIRST, carried.bundle(FIRST).name)
-    copied = (carried.bundle(SECOND) / "carried.jsonl").read_bytes()
-    assert lines[result.line - 1] in copied
-    claims = payload(carried.bundle(SECOND) / STATEMENT)["predicate"]
+    assert (step.made_findings, step.exchange_numbers, step.checked_on) == ((), (), "")
+    assert lines[result.line - 1] in (bundle / "older.jsonl").read_bytes()
+    claims = payload(bundle)["predicate"]
     assert LINK not in claims["passedTests"]
     assert LINK in claims["warnedTests"]
     assert claims["runbook_run"]["verified_on"] == {LINK: step.verified_on}
     assert errors_of(carried.evidence, trust) == [None] * 3
-    assert errors_of(carried.bundle(SECOND), trust) == [None]
+    assert errors_of(bundle, trust) == [None]
+
+
+def test_an_unsealed_result_is_in_the_bundle_that_counts_it(
+    desk: Desk, trust: TrustAnchors
+) -> None:
+    """The bundle of the next run has the lines of a run that was never sealed."""
+    desk.night(0, FIRST, is_sealed=False)
+    desk.night(1, SECOND)
+
+    assert label(desk.night(2, THIRD)).startswith("verified on")
+    assert errors_of(desk.evidence, trust) == [None] * 3
 
 
 def test_the_report_shows_the_day_and_that_it_is_not_this_runs(carried: Desk) -> None:
@@ -402,127 +344,8 @@ def test_the_report_shows_the_day_and_that_it_is_not_this_runs(carried: Desk) ->
         f"verified on {NOON.date()}",
         "Checked in an earlier run,",
         "and not in this run",
-        f"in bundle {carried.bundle(FIRST).name}",
+        f"(run {FIRST})",
         "1 verified in an earlier run",
     ):
         assert text in page
         assert text not in first
-
-
-def of_result(**fields: Any) -> Change:
-    return new("steps", 1, "carried", 0, **fields)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (of_result(run_id=SECOND), wording("content-altered.differs-from-line")),
-        (of_result(sha256="0" * 64), wording("content-altered.differs-from-line")),
-        (
-            of_result(checked_on="2026-11-25T12:00:00.000Z"),
-            wording("content-altered.differs-from-line"),
-        ),
-        (of_result(code_digest="0" * 64), wording("content-altered.differs-from-line")),
-        (of_result(until="2027-11-24"), wording("content-altered.not-carried-here")),
-        (of_result(recheck_days=400), wording("content-altered.not-carried-here")),
-        (of_result(bundle=""), wording("content-altered.not-of-its-bundle")),
-        (of_result(values={"app": "2", "user": "u"}), wording("content-altered.differs-from-line")),
-        (of_result(line=1), wording("content-altered.bundle-not-here")),
-        (new("steps", 1, "carried", 0, "finding", outcome="failed"), "verified"),
-        (
-            new("steps", 1, "carried", 0, "finding", reason="Other."),
-            wording("content-altered.differs-from-line"),
-        ),
-        (lost("steps", 1, "carried", 0, "bundle"), field_missing("bundle")),
-    ],
-)
-def test_a_record_that_differs_from_the_line_is_refused(
-    carried: Desk, trust: TrustAnchors, change: Change, reason: str
-) -> None:
-    """Even signed again, a record cannot claim another run, line, day or result."""
-
-    def with_day(record: Any) -> None:
-        change(record)
-        days = [result.get("checked_on", "")[:10] for result in record["steps"][1]["carried"]]
-        record["steps"][1]["verified_on"] = min(days)
-
-    carried.resign(SECOND, with_day)
-
-    (error,) = errors_of(carried.bundle(SECOND), trust)
-    assert isinstance(error, ContentError)
-    assert reason in str(error)
-
-
-def test_a_missing_bundle_is_named(carried: Desk, trust: TrustAnchors, tmp_path: Path) -> None:
-    """A bundle alone is accepted with a note; in its chain the missing one is refused."""
-    alone = tmp_path / "elsewhere" / carried.bundle(SECOND).name
-    shutil.copytree(carried.bundle(SECOND), alone)
-
-    (verdict,) = verify_tree(alone, trust)
-    assert verdict.verified is not None
-    (note,) = verdict.verified.notes
-    assert note.startswith(wording("verify.rests-on-line", step=LINK))
-    assert wording("verify.earlier-not-here", bundle=carried.bundle(FIRST).name) in note
-    shutil.rmtree(carried.bundle(FIRST))
-    *_, chain = errors_of(carried.evidence, trust)
-    assert isinstance(chain, ChainError)
-
-
-def test_a_swapped_bundle_is_refused(carried: Desk, trust: TrustAnchors) -> None:
-    """The named bundle must be the earlier one, and show the line; another one there does not."""
-    carried.resign(SECOND, of_result(bundle=carried.bundle(SECOND).name))
-
-    (alone,) = errors_of(carried.bundle(SECOND), trust)
-    (carried.evidence / "acme" / "p" / "journal.jsonl").unlink()
-    *_, chain = errors_of(carried.evidence, trust)
-    assert wording("content-altered.not-an-earlier-one") in str(alone)
-    assert wording("content-altered.not-an-earlier-one") in str(chain)
-
-
-def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: TrustAnchors) -> None:
-    """A record that names another earlier bundle is refused: its journal has no such line."""
-    carried.night(2, THIRD)
-    carried.resign(THIRD, of_result(bundle=carried.bundle(SECOND).name))
-
-    (error,) = errors_of(carried.bundle(THIRD), trust)
-    second = carried.bundle(SECOND).name
-    assert wording("content-altered.earlier-without-line", bundle=second) in str(error)
-
-
-def test_a_bundle_with_an_unknown_key_is_refused(
-    carried: Desk, trust: TrustAnchors, other_key: SigningKey
-) -> None:
-    """If nobody trusts the key of the named bundle, the one that rests on it is refused."""
-    resign_everything(carried.bundle(FIRST), other_key, payload(carried.bundle(FIRST) / STATEMENT))
-
-    (error,) = errors_of(carried.bundle(SECOND), trust)
-    first = carried.bundle(FIRST).name
-    assert wording("content-altered.rests-on-refused", bundle=first) in str(error)
-
-
-def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> None:
-    """A run names the check itself, never a run that only carried it."""
-    carried.night(2, THIRD)
-    record = parse_record(record_text(carried.bundle(THIRD)))
-
-    assert record.steps[1].carried[0].bundle == carried.bundle(FIRST).name
-    assert errors_of(carried.evidence, trust) == [None] * 4
-    missing = next(
-        bundle for bundle in (carried.bundle(FIRST), carried.bundle(THIRD)) if bundle.exists()
-    )
-    (missing / "report.html").write_text("altered")
-    *_, chain = errors_of(carried.evidence, trust)
-    assert wording("verify.rests-on-line", step="Number 2 (0000000b)") in str(chain)
-    assert wording("verify.which-is-refused", bundle=missing.name) in str(chain)
-
-
-def test_an_unsealed_result_is_in_the_bundle_that_carries_it(
-    desk: Desk, trust: TrustAnchors
-) -> None:
-    """A check of a run that was never sealed is in the next bundle's own journal."""
-    desk.night(0, FIRST, is_sealed=False)
-    desk.night(1, SECOND)
-
-    (result,) = parse_record(record_text(desk.bundle(SECOND))).steps[1].carried
-    assert (result.run_id, result.bundle) == (FIRST, "")
-    assert errors_of(desk.evidence, trust) == [None] * 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, strategies
+from msgspec import structs
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART
@@ -119,7 +119,7 @@ def test_each_open_item_is_a_case() -> None:
 
 def test_an_item_due_later_fails_nobody() -> None:
     """A tenant that is in order with something due in weeks passes."""
-    settled = replace(step("a", "attested"), ends_on="2026-12-20")
+    settled = structs.replace(step("a", "attested"), ends_on="2026-12-20")
     (case,) = read(tenant_suite(status(known("acme", settled), TODAY), result()))
 
     assert (case.get("name"), len(case)) == ("in-order", 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,29 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import Journal, line_digest, read_lines, withheld_line
-from runbook_lib.core.json_text import write_json
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import DATA, EventType, Exchange, Finding, Mode, Outcome
+from runbook_lib.core.model import (
+    Attestation,
+    AttestationKind,
+    Exchange,
+    Finding,
+    Mode,
+    ModelStruct,
+    Note,
+    Outcome,
+)
 from runbook_lib.core.procedure import Check, Procedure, Section
 from runbook_lib.core.redaction import MASK, Redactor, Secret
-from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, ExitCode, LeakError
-from runbook_lib.evidence.chain import check_restored
-from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks, remote_texts_in
-from runbook_lib.evidence.rebuild import rebuild_journal
+from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks, remote_texts
+from runbook_lib.evidence.rebuild import rebuild_journal, require_whole_journal
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify import verify_chain
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import TrustAnchors
+from runbook_lib.run.events import StepChecked, ValuesGiven
+from runbook_lib.run.journal import Journal, Line, digest_of, encode_event, parse_line
 from tests.support.attestations import withdrawn
-from tests.support.journals import chained, lines_of, redact
 from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, is_in_order, seal_run
@@ -84,20 +89,17 @@ OF_FINDING: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def exchange_with(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of an exchange's line."""
+def exchange_with(fields: dict[str, Any]) -> Exchange:
+    """Return an exchange with these fields."""
     plain = {"method": "GET", "url": "https://x.example/", "sent_on": AT, "elapsed": 0.1}
-    answer = {"status": 400, "request": None, "headers": {}, "response": None, "error": ""}
-    return {**plain, **answer, **fields}
+    return convert({**plain, "status": 400, **fields}, Exchange)
 
 
-def check_with(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a check's line."""
-    names = ("accepts", "refuses", "quotes", "limits", "changes")
-    lists: dict[str, Any] = {name: [] for name in names}
-    rest = {"warnings": [], "facts": {}, "tables": [], "exchanges": [1]}
+def check_with(fields: dict[str, Any]) -> StepChecked:
+    """Return the end of a check whose finding has these fields."""
     finding = {"outcome": "inconclusive", "code": "a-code", "reason": "No.", "check": "app-exists"}
-    return {"findings": [{**finding, **lists, **rest, **fields}], "binding": BINDING}
+    document = {"findings": [{**finding, "exchanges": [1], **fields}], "binding": {}}
+    return convert(document, StepChecked)
 
 
 def written(
@@ -106,25 +108,14 @@ def written(
     *,
     exchange: dict[str, Any] | None = None,
     check: dict[str, Any] | None = None,
-) -> Path:
+) -> Journal:
     """Write a journal with one check and its exchange, as a run does."""
     journal = Journal(folder / "journal.jsonl")
-    lines = [
-        ("exchange.recorded", exchange_with(exchange or {})),
-        ("step.checked", check_with(check or {})),
-    ]
-    for kind, data in lines:
-        journal.append(kind, masked(convert(data, DATA[kind]), redactor), step="fb-01-a")
-    return journal.path
+    for event in (exchange_with(exchange or {}), check_with(check or {})):
+        journal.append(masked(event, redactor), step="fb-01-a")
+    return journal
 
 
-BINDING = {
-    "connector": "p",
-    "sentence_digest": "0" * 64,
-    "checks": [],
-    "text_digest": "",
-    "subject": {},
-}
 CASES = [
     *({"exchange": place} for place in PLACES.values()),
     *({"check": place} for place in OF_FINDING.values()),
@@ -144,9 +135,10 @@ def test_nothing_that_a_remote_says_stops_the_sealing(
     for number, case in enumerate(CASES):
         folder = tmp_path / str(number)
         folder.mkdir()
-        path = written(redactor, folder, **{part: place(text) for part, place in case.items()})
-        refuse_leaks([path], redactor, RemoteHexStrings(remote_texts_in([path])))
-        assert not (known and secret in path.read_text()), number
+        journal = written(redactor, folder, **{part: place(text) for part, place in case.items()})
+        remote_words = RemoteHexStrings(remote_texts(journal.read_all()))
+        refuse_leaks([journal.path], redactor, remote_words)
+        assert not (known and secret in journal.path.read_text()), number
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -156,13 +148,9 @@ def test_a_strangers_hexadecimal_digits_stay(
     """32 hexadecimal digits of a stranger's are shown, unless the run knows them."""
     parts = {part: place(MD5) for part, place in case.items()}
     for part, fields in parts.items():
-        is_check = part == "check"
-        data = check_with(fields) if is_check else exchange_with(fields)
-        kind = "step.checked" if is_check else "exchange.recorded"
-        marks = {"bases": [], "carried": [], "due_on": ""}
-        more = {"unchecked": "", "automatic": False, **marks} if is_check else {"shape": None}
-        assert redact(kind, data, Redactor()) == {**data, **more}
-    assert MD5 not in written(Redactor([Secret(MD5)]), tmp_path, **parts).read_text()
+        event = check_with(fields) if part == "check" else exchange_with(fields)
+        assert masked(event, Redactor()) == event
+    assert MD5 not in written(Redactor([Secret(MD5)]), tmp_path, **parts).path.read_text()
 
 
 @pytest.mark.parametrize(
@@ -181,25 +169,24 @@ def test_a_strangers_hexadecimal_digits_stay(
 )
 def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[str, Any]) -> None:
     """A value is masked unknown if its field, or the word before, says that it is a secret."""
-    seen = redact("exchange.recorded", exchange_with({"response": answer}), Redactor())
+    seen = encode_event(masked(exchange_with({"response": answer}), Redactor())).decode()
 
-    assert MD5 not in json.dumps(seen)
-    assert MASK in json.dumps(seen)
+    assert MD5 not in seen
+    assert MASK in seen
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"),
+    "event",
     [
-        ("step.commented", {"by": f"by {MD5}", "at": AT, "note": f"it is {MD5}"}),
-        ("step.attested", {"by": "X", "at": AT, "note": f"it is {MD5}", "sentence": "I did."}),
-        ("input.given", {"name": "a", "value": f"it is {MD5}"}),
+        Note(by=f"by {MD5}", at=AT, note=f"it is {MD5}"),
+        Attestation(kind=AttestationKind.ATTESTED, by="X", at=AT, note=f"it is {MD5}"),
+        ValuesGiven(values={"a": f"it is {MD5}"}),
     ],
+    ids=type,
 )
-def test_typed_text_is_judged_as_before(kind: str, data: dict[str, Any]) -> None:
+def test_in_typed_text_hexadecimal_digits_are_masked(event: ModelStruct) -> None:
     """In a person's text 32 hexadecimal digits are masked, known or not."""
-    typed = convert({**data, **({"binding": BINDING} if "sentence" in data else {})}, DATA[kind])
-
-    assert MD5 not in str(masked(typed, Redactor()))
+    assert MD5 not in str(masked(event, Redactor()))
 
 
 def test_a_secret_of_an_earlier_run_is_recognised(tmp_path: Path) -> None:
@@ -241,61 +228,68 @@ def test_an_attestation_is_not_excused_by_a_remotes_text(tmp_path: Path) -> None
     other.write_text(f"print({APP_SECRET!r}) {MD5}")
 
     with pytest.raises(LeakError):
-        refuse_leaks([other], Redactor(), RemoteHexStrings(remote_texts_in([journal])))
+        refuse_leaks([other], Redactor(), RemoteHexStrings(remote_texts(journal.read_all())))
 
 
 # --- a journal that already holds such a line -----------------------------------------------
+
+
+def rewritten(run: Run, change: Callable[[Line], Any]) -> Run:
+    """Return `run`, opened again after these events replaced those of its journal."""
+    last: Line | None = None
+    lines: list[Line] = []
+    for line in run.journal.read_all():
+        data = encode_event(change(line))
+        prev = last.digest if last else line.head.prev
+        last = Line(structs.replace(line.head, sha256=digest_of(data), prev=prev), data)
+        lines.append(last)
+    run.journal.path.write_bytes(b"".join(line.encoded for line in lines))
+    journal = Journal(run.journal.path, clock=run.clock)
+    return Run(run.procedure, run.settings, journal, run.tenant, run.mode, run.run_id)
+
+
+def with_secret(run: Run, numbers: Container[int]) -> Run:
+    """Return `run` with a secret in the responses of these lines."""
+
+    def change(line: Line) -> Any:
+        response = {"message": HIDDEN_CANARY}
+        is_meant = line.head.seq in numbers
+        return structs.replace(line.event, response=response) if is_meant else line.event
+
+    return rewritten(run, change)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Return a run whose journal has a secret in what a remote system said of its first step."""
     run = ended_run(tmp_path / "evidence")
-    alter_check(run.journal.path, "fb-01-verified", HIDDEN_CANARY)
-    return ended_run_again(run)
+    return with_secret(run, run.state.step("fb-01-verified").exchange_numbers)
 
 
-def alter_check(path: Path, step: str, text: str) -> None:
-    """Write `text` into each answer on which a check of `step` rests, and follow the chain."""
-    lines = lines_of(path)
-    for line in lines:
-        if line["type"] == "step.checked" and line["step"] == step:
-            for number in (n for seen in line["data"]["findings"] for n in seen["exchanges"]):
-                lines[number - 1]["data"]["response"] = {"message": text}
-    path.write_bytes(chained(lines))
-
-
-def ended_run_again(run: Run) -> Run:
-    """Return `run`, opened again after its journal was altered, and ended."""
-    opened = Run(
-        run.procedure, run.settings, Journal(run.journal.path, clock=run.clock), run.tenant,
-        run.mode, run.run_id, clock=run.clock,
-    )  # fmt: skip
-    opened.finish()
-    return opened
+def own_lines(bundle: Path) -> list[Line]:
+    """Return the lines in a bundle's journal."""
+    with (bundle / "journal.jsonl").open("rb") as file:
+        return [parse_line(text, "A line") for text in file]
 
 
 def test_a_line_with_a_secret_of_a_remotes_is_withheld(
     run: Run, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """The bundle is sealed without that line, keeps its place, and its step is inconclusive."""
-    step = run.state.steps["fb-01-verified"]
     sealed = seal_run(run, key)
+    step = sealed.state.step("fb-01-verified")
 
-    assert step.conclusion.outcome is Outcome.INCONCLUSIVE
-    assert "withheld" in step.conclusion.reason
+    assert step.outcome is Outcome.INCONCLUSIVE
+    assert "withheld" in step.reason
     files = [path for path in sealed.folder.rglob("*") if path.is_file()]
     assert not [path for path in files if HIDDEN_CANARY.encode() in path.read_bytes()]
-    verdicts = list(verify_tree(run.journal.path.parent, trust))
+    verdicts = list(verify_tree(run.home, trust))
     assert [verdict.error for verdict in verdicts] == [None, None]
     (verified,) = [verdict.verified for verdict in verdicts if verdict.verified]
-    here = [line.ref.seq for line in read_lines(run.journal.path)]
-    copied = [*read_lines(sealed.folder / "journal.jsonl")]
-    assert [line.ref.seq for line in copied if line.entry.withheld] == [*verified.withheld]
-    assert [line.ref for line in copied] == [
-        line.ref for line in read_lines(run.journal.path) if line.ref.seq <= len(copied)
-    ]
-    assert len(here) == len(copied) + 1  # the announcement
+    copied = own_lines(sealed.folder)
+    assert [line.head.seq for line in copied if not line.data] == verified.withheld
+    *here, _announcement = run.journal.read_all()
+    assert [line.head for line in copied] == [line.head for line in here]
 
 
 def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
@@ -303,53 +297,38 @@ def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
 ) -> None:
     """An exchange on which two steps rest takes both of their checks with it."""
     run = ended_run(tmp_path / "evidence")
-    lines = lines_of(run.journal.path)
-    checks = [line for line in lines if line["type"] == "step.checked" and line["data"]["findings"]]
-    named = checks[0]["data"]["findings"][0]["exchanges"]
-    checks[1]["data"]["findings"][0]["exchanges"] = named
-    lines[named[0] - 1]["data"]["response"] = {"m": HIDDEN_CANARY}
-    run.journal.path.write_bytes(chained(lines))
+    numbers = run.state.step("fb-01-verified").exchange_numbers
 
-    again = ended_run_again(run)
-    seal_run(again, key)
+    def change(line: Line) -> Any:
+        if line.head.step != "fb-03-waiting" or not isinstance(line.event, StepChecked):
+            return line.event
+        (finding,) = line.event.findings
+        finding = structs.replace(finding, exchanges=numbers)
+        return structs.replace(line.event, findings=(finding,))
 
-    assert {again.state.steps[check["step"]].conclusion.reason for check in checks[:2]} == {
-        again.state.steps["fb-01-verified"].conclusion.reason
-    }
-    assert is_in_order(run.journal.path.parent, trust)
+    sealed = seal_run(with_secret(rewritten(run, change), numbers), key)
 
-
-@pytest.mark.parametrize("is_read_before", [True, False])
-def test_a_reader_gives_no_line_that_is_withheld(run: Run, *, is_read_before: bool) -> None:
-    """Neither if it has read the line before, nor if it reads it now."""
-    checks = run.history.index.checked.values()
-    reader = HistoryReader(run.journal)
-    if is_read_before:
-        history = reader.read()
-        assert {history.read(check.ref).type for check in checks} == {EventType.STEP_CHECKED}
-    reader.withhold(check.ref for check in checks)
-
-    history = reader.read()
-    kinds = {history.read(check.ref).type for check in checks}
-    assert kinds == {EventType.STEP_WITHHELD}
+    reasons = {sealed.state.step(name).reason for name in ("fb-01-verified", "fb-03-waiting")}
+    assert len(reasons) == 1
+    assert is_in_order(run.home, trust)
 
 
 def test_an_exchange_on_which_nothing_rests_is_withheld_too(
     key: SigningKey, trust: TrustAnchors, tmp_path: Path
 ) -> None:
     """The requests of a check that never ended are copied without a secret."""
-    run = ended_run(tmp_path / "evidence")
-    asked = convert(exchange_with({"response": {"m": HIDDEN_CANARY}}), Exchange)
-    run.journal.append("exchange.recorded", asked, run_id=run.run_id)
+    run = ended_run(tmp_path / "evidence", is_finished=False)
+    run.journal.append(exchange_with({"response": {"m": HIDDEN_CANARY}}), run=run.run_id)
+    run.finish()
 
-    sealed = seal_run(ended_run_again(run), key)
+    sealed = seal_run(run, key)
 
     assert HIDDEN_CANARY.encode() not in (sealed.folder / "journal.jsonl").read_bytes()
-    assert is_in_order(run.journal.path.parent, trust)
+    assert is_in_order(run.home, trust)
 
 
-def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: SigningKey) -> None:
-    """The first line of `verify` says how many lines are withheld; JSON names them."""
+def test_verify_counts_what_is_withheld(run: Run, key: SigningKey) -> None:
+    """A line of `verify` says how many lines are withheld; JSON names them."""
     seal_run(run, key)
     words = ["verify", "--trusted-keys", str(run.evidence / "keys"), str(run.evidence)]
 
@@ -357,7 +336,7 @@ def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: Signing
     as_json = CliRunner().invoke(main, [*words, "--json"])
 
     assert shown.exit_code == ExitCode.COMPLETE, shown.output
-    assert shown.output.splitlines()[0].startswith(wording("verify.lines-withheld", count=2))
+    assert wording("verify.lines-withheld", count=2) in shown.output
     assert "2 lines withheld" in shown.output
     assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 2
 
@@ -366,15 +345,12 @@ def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: TrustAnchor
     """A withheld line stops no later run, also after the journal was lost and rebuilt."""
     seal_run(run, key)
     seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
-    assert is_in_order(run.journal.path.parent, trust)
+    assert is_in_order(run.home, trust)
 
-    size = run.journal.path.stat().st_size
     run.journal.path.unlink()
-    (run.journal.path.parent / "state.json").unlink(missing_ok=True)
-    rebuild_journal(run.journal.path.parent, trust)
-    assert run.journal.path.stat().st_size == size
+    rebuild_journal(run.home, trust)
     seal_run(ended_run(run.evidence, "00000003", has_statements=False), key)
-    assert is_in_order(run.journal.path.parent, trust)
+    assert is_in_order(run.home, trust)
 
 
 def test_a_journal_withholds_nothing_that_its_bundles_show(
@@ -383,85 +359,52 @@ def test_a_journal_withholds_nothing_that_its_bundles_show(
     """A line that somebody withheld in the journal alone is refused."""
     run = ended_run(tmp_path / "evidence")
     seal_run(run, key)
-    lines = run.journal.path.read_bytes().splitlines(keepends=True)
-    hidden = [withheld_line(line) or line for line in lines]
-    assert hidden != lines
-    run.journal.path.write_bytes(b"".join(hidden))
+    withhold(run.journal, StepChecked)
 
-    errors = [verdict.error for verdict in verify_tree(run.journal.path.parent, trust)]
+    errors = [verdict.error for verdict in verify_tree(run.home, trust)]
 
     assert [type(error) for error in errors if error] == [ChainError]
     assert "withholds line" in str(next(error for error in errors if error))
 
 
-def forged(line: dict[str, Any], digest: str) -> None:
-    """Say in a check's line, as a stranger to the key would, that it stands for another line."""
-    line["data"]["withheld"] = line["data"]["sha256"] = digest
-    line["data"]["findings"][0]["facts"] = {"type": "step.withheld"}
+def withhold(journal: Journal, kind: type[ModelStruct]) -> int:
+    """Withhold the last line of this kind in the journal's file; return its number."""
+    lines = list(journal.read_all())
+    number = max(line.head.seq for line in lines if isinstance(line.event, kind))
+    lines[number - 1] = lines[number - 1].withheld
+    journal.path.write_bytes(b"".join(line.encoded for line in lines))
+    return number
 
 
-def test_a_line_that_only_says_that_it_is_withheld_is_not(
-    tmp_path: Path, key: SigningKey, trust: TrustAnchors
+@pytest.mark.parametrize(
+    ("kind", "refusal"),
+    [
+        pytest.param(Attestation, "line-altered", id="a person's withdrawal"),
+        pytest.param(StepChecked, "withholds", id="a check that no bundle withholds"),
+    ],
+)
+def test_no_run_begins_with_a_journal_that_hides_a_line(
+    tmp_path: Path, key: SigningKey, kind: type[ModelStruct], refusal: str
 ) -> None:
-    """A forged line does not get the digest of the one that it replaces."""
-    run = ended_run(tmp_path / "evidence")
-    seal_run(run, key)
-    lines = run.journal.path.read_bytes().splitlines(keepends=True)
-    number = next(n for n, line in enumerate(lines) if b'"type":"step.checked"' in line)
-    fields = json.loads(lines[number])
-    forged(fields, line_digest(lines[number]))
-    lines[number] = write_json(fields).encode() + b"\n"
-    run.journal.path.write_bytes(b"".join(lines))
-
-    with pytest.raises(ChainError):
-        list(read_lines(run.journal.path))
-    assert not is_in_order(run.journal.path.parent, trust)
-
-
-def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
-    tmp_path: Path, key: SigningKey
-) -> None:
-    """Before anything is signed, a line that no bundle withholds is refused by its number."""
-    run = ended_run(tmp_path / "evidence")
+    """Before anything is signed, it is refused by the line's number."""
+    run = ended_run(tmp_path / "evidence", is_finished=False)
     run.say([withdrawn("fb-02-attested", at=AT)])
+    run.finish()
     seal_run(run, key)
-    check_restored(HistoryReader(run.journal))
-    lines = run.journal.path.read_bytes().splitlines(keepends=True)
-    number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
-    fields = json.loads(lines[number])
-    fields["type"] = EventType.STEP_WITHHELD
-    size = len(lines[number])
-    binding = fields["data"]["binding"]
-    fields["data"] = {"sha256": line_digest(lines[number]), "checks": [], "binding": binding}
-    lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"
-    run.journal.path.write_bytes(b"".join(lines))
+    require_whole_journal(run.journal)
+    number = withhold(run.journal, kind)
 
-    with refused(ChainError, "withholds", line=number + 1):
-        check_restored(HistoryReader(run.journal))
-
-
-def test_a_carried_line_excuses_none_that_its_bundle_shows(
-    run: Run, key: SigningKey, trust: TrustAnchors
-) -> None:
-    """A bundle that withholds an older line does not let the journal hide it."""
-    seal_run(run, key)
-    (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
-    number = max(verified.withheld)
-    carrying = replace(verified, excerpt=structs.replace(verified.excerpt, first=number + 1))
-    journal = verify_chain._TenantJournal({}, {}, frozenset({number}))
-
-    with refused(ChainError, "withholds", line=number):
-        verify_chain._check_journal([replace(verified, withheld=()), carrying], journal)
+    with refused(ChainError, refusal, line=number, path=run.journal.path):
+        require_whole_journal(Journal(run.journal.path))
 
 
 def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:
-    """A person's line with a secret is never withheld: the evidence is refused, as before."""
-    run = ended_run(tmp_path / "evidence")
-    lines = lines_of(run.journal.path)
-    for line in lines:
-        if line["type"] == EventType.STEP_ATTESTED:
-            line["data"]["note"] = HIDDEN_CANARY
-    run.journal.path.write_bytes(chained(lines))
+    """A person's line with a secret is never withheld: the evidence is refused."""
+
+    def change(line: Line) -> Any:
+        if isinstance(line.event, Attestation):
+            return structs.replace(line.event, note=HIDDEN_CANARY)
+        return line.event
 
     with pytest.raises(LeakError):
-        seal_run(ended_run_again(run), key)
+        seal_run(rewritten(ended_run(tmp_path / "evidence"), change), key)

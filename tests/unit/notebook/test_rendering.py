@@ -9,18 +9,17 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from msgspec import structs, to_builtins
+from msgspec import convert, structs
 
-from runbook_lib.connectors.known_errors import rank_seen
-from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Exchange, Finding, Outcome, Table
+from runbook_lib.core.model import AttestationKind, Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
-from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, Step, StepKind
-from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.core.step_record import step_record
+from runbook_lib.core.procedure import Link, Paste, Source, Step, StepKind
 from runbook_lib.evidence.reports.step_table import step_table
 from runbook_lib.notebook import rendering
-from tests.support.attestations import attested
+from runbook_lib.run.events import EarlierResult, KnownErrorText
+from runbook_lib.run.state import StepState
+from tests.support.attestations import attestation
+from tests.support.run_states import run_state, step_state
 from tests.support.wording import wording
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
@@ -57,26 +56,31 @@ FINDING = Finding(
     tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "B"))),),
     exchanges=(7,),
 )
-STATE = StepState(
+STATE = step_state(
+    STEP,
     number="8",
-    step=STEP,
-    conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted.", needs_person=True),
+    reason="It is accepted.",
+    needs_person=True,
     findings=(FINDING,),
-    exchanges={7: EXCHANGE},
     checked_on="2026-11-24T12:00:00.000Z",
 )
 VALUES = {"app_id": "77", "service_domain": "acme-h.cyclr.com"}
-RUN_ID = "0a1b2c3d"
 
 
 def bundle(
-    state: StepState = STATE, values: Any = VALUES, *, is_sandbox: bool = False
+    state: StepState = STATE,
+    values: Any = VALUES,
+    *,
+    step: Step = STEP,
+    exchange: Exchange = EXCHANGE,
+    is_sandbox: bool = False,
 ) -> dict[str, Any]:
-    return rendering.step_bundle(state, values, is_sandbox=is_sandbox)
+    run = run_state(state, exchanges={7: exchange})
+    return rendering.step_bundle(run, step, values, is_sandbox=is_sandbox)
 
 
 def end(state: StepState = STATE, *, is_sandbox: bool = False) -> dict[str, Any]:
-    return rendering.end_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=is_sandbox)
+    return rendering.end_bundle(run_state(state), is_sandbox=is_sandbox)
 
 
 def table(
@@ -84,7 +88,7 @@ def table(
 ) -> dict[str, Any]:
     """Return the renderings of a table of one step, headed as `run.steps` heads it."""
     heading = f"{'SANDBOX ' if is_sandbox else ''}{heading}"
-    steps = step_table(RunState(RUN_ID, {STEP.id: state}), heading)
+    steps = step_table(run_state(state), heading)
     return {"text/html": steps._repr_html_(), "text/plain": repr(steps)}
 
 
@@ -129,68 +133,23 @@ def test_a_step_has_three_renderings() -> None:
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
 
-def test_the_json_rendering_is_the_step_document() -> None:
-    """The JSON rendering is the step as in the record, without the exchanges."""
-    document = json.loads(json.dumps(bundle()[rendering.STEP_MIME]))
+def test_the_json_rendering_is_the_steps_state() -> None:
+    """A program reads the whole state of the step from the JSON rendering, as from a record."""
+    said = attestation(AttestationKind.ATTESTED)
+    state = structs.replace(STATE, attestation=said)
+    document = json.loads(json.dumps(bundle(state)[rendering.STEP_MIME]))
 
-    assert document == {
-        "id": "fb-08-redirect-uri",
-        "number": "8",
-        "title": STEP.title,
-        "kind": "ask",
-        "code": "",
-        "outcome": "verified",
-        "reason": FINDING.reason,
-        "needs_person": True,
-        "verified_on": "",
-        "due_on": "",
-        "sentence": STEP.sentence,
-        "answers": [],
-        "checked_on": "2026-11-24T12:00:00.000Z",
-        "attested_by": None,
-        "attestation": None,
-        "confirmed_by": [],
-        "void_attestations": [],
-        "remarks": [],
-        "checks": [
-            {
-                "check": "redirect_uri_is_accepted",
-                "code": "a-code",
-                "outcome": "verified",
-                "reason": FINDING.reason,
-                "accepts": [],
-                "refuses": [],
-                "quotes": [],
-                "limits": list(FINDING.limits),
-                "warnings": list(FINDING.warnings),
-                "changes": ["Installed it."],
-                "facts": {},
-                "tables": [
-                    {
-                        "caption": "Pages",
-                        "columns": ["ID", "Name"],
-                        "rows": [["1", "Acme"], ["2", "B"]],
-                    }
-                ],
-                "exchanges": [7],
-            }
-        ],
-        "carried": [],
-        "comments": [],
-        "assigned": None,
-        "attachments": [],
-        "known_errors": [],
-    }
+    assert convert(document, StepState) == state
+    assert (document["outcome"], document["attestation"]["by"]) == ("verified", "Operator")
 
 
-def test_the_json_rendering_names_the_attestor() -> None:
-    """The JSON rendering of an attested step names the person who attested it."""
-    word = attested(STEP.id)
-    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), attestation=word)
+def test_an_earlier_result_names_its_line() -> None:
+    """A step that rests on a check of an earlier run says in which line of the journal it is."""
+    earlier = {FINDING.check: EarlierResult(line=12, until="2026-12-24")}
+    shown = bundle(structs.replace(STATE, earlier=earlier))
 
-    document = bundle(state)[rendering.STEP_MIME]
-
-    assert (document["attested_by"], document["checked_on"]) == ("Operator", None)
+    assert "line 12 " in shown["text/plain"]
+    assert "line 12 " in Page(shown["text/html"]).text
 
 
 @pytest.mark.parametrize("mime", ["text/html", "text/plain"])
@@ -220,9 +179,7 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
 )
 def test_an_exchange_without_a_status_shows_its_error(exchange: Exchange, said: str) -> None:
     """An exchange without a status shows its error, or that it is done."""
-    state = replace(STATE, exchanges={7: exchange})
-
-    assert said in Page(bundle(state)["text/html"]).text
+    assert said in Page(bundle(exchange=exchange)["text/html"]).text
 
 
 def test_a_table_of_a_finding_is_accessible() -> None:
@@ -256,10 +213,10 @@ def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
 def test_practice_has_no_link_to_its_sandbox() -> None:
     """The sandbox stops with the run, so the executed notebook names its pages without a link."""
     systems = (Link("App dashboard", "{dashboard_url}/apps/{app_id}/", "App ID"),)
-    state = replace(STATE, step=replace(STEP, links=systems))
+    step = replace(STEP, links=systems)
     values = {**VALUES, "dashboard_url": "http://127.0.0.1:1234"}
-    practice = Page(bundle(state, values, is_sandbox=True)["text/html"])
-    real = Page(bundle(state, values)["text/html"])
+    practice = Page(bundle(values=values, step=step, is_sandbox=True)["text/html"])
+    real = Page(bundle(values=values, step=step)["text/html"])
 
     assert not [tag for tag, _ in practice.tags if tag == "a"]
     unlinked = wording("status.no-page-to-open")
@@ -267,15 +224,17 @@ def test_practice_has_no_link_to_its_sandbox() -> None:
     assert [tag for tag, _ in real.tags if tag == "a"] == ["a"]
 
 
-HOSTILE_STATE = StepState(
-    step=replace(
-        STEP,
-        id=HOSTILE,
-        title=HOSTILE,
-        links=(Link(HOSTILE, "https://x.example/{app_id}", "App ID"),),
-        pastes=(Paste(HOSTILE, "{app_id}"),),
-    ),
-    conclusion=Conclusion(outcome=Outcome.FAILED, reason=HOSTILE),
+HOSTILE_STEP = replace(
+    STEP,
+    id=HOSTILE,
+    title=HOSTILE,
+    links=(Link(HOSTILE, "https://x.example/{app_id}", "App ID"),),
+    pastes=(Paste(HOSTILE, "{app_id}"),),
+)
+HOSTILE_STATE = step_state(
+    HOSTILE_STEP,
+    Outcome.FAILED,
+    reason=HOSTILE,
     findings=(
         structs.replace(
             FINDING,
@@ -285,19 +244,36 @@ HOSTILE_STATE = StepState(
             tables=(Table(caption=HOSTILE, columns=(HOSTILE,), rows=((HOSTILE, HOSTILE),)),),
         ),
     ),
-    exchanges={
-        7: structs.replace(
-            EXCHANGE,
-            url=HOSTILE,
-            request=HOSTILE,
-            response={HOSTILE: HOSTILE},
-            headers={"location": HOSTILE},
+    known_errors=(
+        KnownErrorText(
+            shown=HOSTILE,
+            meaning=HOSTILE,
+            causes=(HOSTILE,),
+            advice=HOSTILE,
+            source=HOSTILE,
+            seen="reason",
         ),
-        8: structs.replace(EXCHANGE, status=None, error=HOSTILE),
-    },
+    ),
 )
+HOSTILE_EXCHANGE = structs.replace(
+    EXCHANGE,
+    url=HOSTILE,
+    request=HOSTILE,
+    response={HOSTILE: HOSTILE},
+    headers={"location": HOSTILE},
+)
+
+
+def hostile(exchange: Exchange) -> str:
+    """Return a cell's HTML with this exchange and hostile texts everywhere."""
+    values = {"app_id": HOSTILE}
+    shown: str = bundle(HOSTILE_STATE, values, step=HOSTILE_STEP, exchange=exchange)["text/html"]
+    return shown
+
+
 HOSTILE_PAGES = {
-    "step": bundle(HOSTILE_STATE, {"app_id": HOSTILE})["text/html"],
+    "step": hostile(HOSTILE_EXCHANGE),
+    "unanswered": hostile(structs.replace(EXCHANGE, status=None, error=HOSTILE)),
     "end": end(HOSTILE_STATE)["text/html"],
     "table": table(HOSTILE_STATE, heading=HOSTILE)["text/html"],
     "header": header(HOSTILE, tenant=HOSTILE, run_id=HOSTILE)["text/html"],
@@ -309,11 +285,24 @@ def test_hostile_text_stays_text(name: str) -> None:
     """Text from Facebook, Cyclr or a person never becomes a tag or an attribute."""
     page = Page(HOSTILE_PAGES[name])
 
-    allowed = {"div", "span", "ul", "li", "em", "a", "code", "details", "summary", "pre", "br"}
+    allowed = {
+        "div",
+        "span",
+        "ul",
+        "li",
+        "em",
+        "a",
+        "code",
+        "details",
+        "summary",
+        "pre",
+        "br",
+        "small",
+    }
     of_tables = {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong", "style", "p"}
     assert {tag for tag, _ in page.tags} <= allowed | of_tables
     attributes = {name for _, given in page.tags for name in given}
-    assert attributes <= {"class", "style", "href", "target", "rel", "scope"}
+    assert attributes <= {"class", "style", "href", "target", "rel", "scope", "open"}
     assert name == "end" or "<script>alert('x')</script>" in page.text
     assert page.open == []
 
@@ -341,53 +330,43 @@ def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> Non
     assert "SANDBOX" not in read(make()[mime])
 
 
-KNOWN_ERROR = KnownError(
-    id="blocked",
-    shown=("URL <Blocked>",),
+KNOWN_ERROR = KnownErrorText(
+    shown="URL <Blocked>",
     meaning="It does not lead back.",
-    causes=(Cause(text="It is not listed.", tested_by=("redirect_uri_is_accepted",)),),
+    causes=("Somebody left it out. (Tested by a-check.)",),
     advice="List it.",
     source="https://example.com",
+    seen="reason",
 )
 
 
-@pytest.mark.parametrize("reason", ["Facebook says URL Blocked.", "Something else."])
-def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> None:
-    """A failed step shows its known errors, and opens what was seen; a verified one has none."""
-    texts = (KNOWN_ERROR, replace(KNOWN_ERROR, id="other", shown=("App Not Setup",)))
-    step = replace(STEP, known_errors=texts, rank_seen=rank_seen)
-    failed = StepState(step, Conclusion(outcome=Outcome.FAILED, reason=reason))
+def test_a_failed_step_explains_the_errors_that_it_met() -> None:
+    """The known error stands open in the cell, with what to do and where that is from."""
+    failed = step_state(STEP, Outcome.FAILED, known_errors=(KNOWN_ERROR,))
     shown = bundle(failed)
     page = Page(shown["text/html"])
 
-    assert "URL <Blocked>" in page.text
-    (cause,) = KNOWN_ERROR.causes
-    assert cause.text in page.text
-    assert all(check in page.text for check in cause.tested_by)
-    assert KNOWN_ERROR.advice in page.text
-    assert shown["text/html"].count("<details") == 3
-    is_seen = "Blocked" in reason
-    assert shown["text/html"].count(" open>") == is_seen
-    collapsed = 1 if is_seen else 2
-    assert wording("notebook.other-errors", count=collapsed) in page.text
-    explained = f"{KNOWN_ERROR.shown[0]}: {KNOWN_ERROR.meaning}"
-    assert (explained in shown["text/plain"]) is is_seen
-    verified = bundle(replace(STATE, step=step))
-    assert "List it." not in verified["text/html"] + verified["text/plain"]
+    known = (KNOWN_ERROR.shown, KNOWN_ERROR.meaning, KNOWN_ERROR.advice, KNOWN_ERROR.source)
+    for text in (*known, *KNOWN_ERROR.causes):
+        assert text in page.text
+    assert shown["text/html"].count("<details open>") == 1
+    assert f"{KNOWN_ERROR.shown}: {KNOWN_ERROR.meaning}" in shown["text/plain"]
+    assert KNOWN_ERROR.advice in shown["text/plain"]
+    assert "<details" not in bundle(step_state(STEP, Outcome.FAILED))["text/html"]
 
 
 def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     """Only that step shows the kit, collapsed, for the values of the run."""
     values = {**VALUES, "permissions": ("leads_retrieval",), "app_display_name": "<b>Acme</b>"}
     step = replace(STEP, review_kit="facebook_marketing")
-    shown = bundle(replace(STATE, step=step), values)["text/html"]
+    shown = bundle(values=values, step=step)["text/html"]
     page = Page(shown)
 
     assert wording("notebook.review-kit") in page.text
     assert "<b>Acme</b> reads" in page.text
     assert "GET /{form-id}/leads" in page.text
     assert "grant screen" in page.text
-    assert shown.count("<details") == 1 + len(STATE.exchanges)
+    assert shown.count("<details") == 1 + len(STATE.exchange_numbers)
     assert "<details open" not in shown
     assert "App Review" not in bundle()["text/html"]
 
@@ -398,10 +377,8 @@ def test_the_end_counts_the_steps_and_the_table_has_a_row_for_each() -> None:
 
     assert set(shown) == {"text/html", "text/plain", rendering.END_MIME}
     document = shown[rendering.END_MIME]
-    assert (document["run_id"], document["sandbox"]) == ("0a1b2c3d", True)
-    expected = to_builtins(step_record(STATE))
-    del expected["exchanges"]
-    assert document["steps"] == [expected]
+    assert (document["run"], document["sandbox"]) == ("0a1b2c3d", True)
+    assert convert(document["steps"], list[StepState]) == [STATE]
     for text in (Page(shown["text/html"]).text, shown["text/plain"]):
         assert f"1 {IN_PART}" in text
     steps = table()
@@ -437,8 +414,7 @@ def contrast(colour: str, ground: str) -> float:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
     """Each outcome has its own icon and word, in white with a contrast of at least 4.5 to 1."""
-    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
-    page = Page(bundle(state)["text/html"])
+    page = Page(bundle(step_state(STEP, outcome))["text/html"])
     assert f"{ICONS[outcome]} {LABELS[outcome]}" in page.text
     assert len(set(ICONS.values())) == len(Outcome)
 
@@ -453,14 +429,15 @@ def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
     assert contrast("#ffffff", ground) >= 4.5
 
 
-WHOLE = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
+WHOLE = structs.replace(STATE, needs_person=False)
+CONFIRMED = structs.replace(WHOLE, attestation=attestation(AttestationKind.ATTESTED))
 
 
 @pytest.mark.parametrize(
     ("state", "label", "line"),
     [
         (STATE, f"✔ {IN_PART}", "dashed"),
-        (replace(WHOLE, attestation=attested(STEP.id)), "✔ verified", "solid"),
+        (CONFIRMED, "✔ verified", "solid"),
     ],
 )
 def test_verified_in_part_does_not_look_finished(state: StepState, label: str, line: str) -> None:
@@ -473,7 +450,7 @@ def test_verified_in_part_does_not_look_finished(state: StepState, label: str, l
     assert page.text.startswith(f"{label} {FINDING.reason}")
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
-    saved = rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
+    saved = rendering.saved_bundle(run_state(state), tenant="acme", part=STEP.id)
     (saved_badge,) = re.findall("<span style=.*?</span>", saved["text/html"])
     assert saved_badge.endswith(f"{label}</span>")
     assert saved_badge in shown["text/html"]
@@ -505,8 +482,7 @@ def test_plain_text_cannot_move_the_cursor() -> None:
         changes=(hostile,),
         tables=(Table(caption=hostile, columns=(hostile,), rows=((hostile,),)),),
     )
-    conclusion = Conclusion(outcome=Outcome.FAILED, reason=hostile)
-    state = StepState(STEP, conclusion, findings=(finding,))
+    state = step_state(STEP, Outcome.FAILED, reason=hostile, findings=(finding,))
 
     for shown in (
         bundle(state, {}, is_sandbox=True),

@@ -14,16 +14,15 @@ import pytest
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, SettingsError, StepFailedError, UnknownStepError
-from runbook_lib.evidence import chain
+from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.reports.step_table import StepTable
 from runbook_lib.notebook.rendering import END_MIME, STEP_MIME
 from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode, open_run
+from runbook_lib.run.journal import Journal
 from runbook_lib.walkthrough import controller as walkthrough_module
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
@@ -100,7 +99,7 @@ def journal(folder: Path) -> Journal:
 
 def types(folder: Path) -> list[str]:
     """Return the kinds of lines, without exchanges, which are written as they come."""
-    kinds = [entry.type for entry in journal(folder).entries()]
+    kinds = [line.head.type for line in journal(folder).read_all()]
     return [kind for kind in kinds if kind != "exchange.recorded"]
 
 
@@ -174,7 +173,7 @@ def test_a_parameter_overrides_what_is_detected(
 
     opened(namespace, mode=parameter)
 
-    assert journal(folder).entries()[0].data.mode == mode
+    assert journal(folder).read_all()[0].event.mode == mode
 
 
 def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path) -> None:
@@ -230,10 +229,10 @@ def test_an_older_journal_gets_no_line(
 ) -> None:
     """With a journal that lacks a bundle no run begins, in a walkthrough neither."""
 
-    def refuse(reader: HistoryReader) -> None:
-        raise ChainError(f"{reader.journal.path.name} lacks a bundle.")
+    def refuse(journal: Journal) -> None:
+        raise ChainError(f"{journal.path.name} lacks a bundle.")
 
-    monkeypatch.setattr(chain, "check_restored", refuse)
+    monkeypatch.setattr(rebuild, "require_whole_journal", refuse)
 
     with pytest.raises(ChainError) as caught:
         opened(namespace, mode=mode)
@@ -259,7 +258,7 @@ def test_jupyters_own_variables_are_no_parameters(namespace: Namespace, folder: 
 
     assert run.run.mode == "headless"
     opened(namespace, mode="interactive", my_note="x")
-    assert journal(folder).entries()[-1].data.mode == "interactive"
+    assert journal(folder).read_all()[-1].event.mode == "interactive"
 
 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
@@ -358,11 +357,11 @@ def test_the_form_says_why_an_answer_opens_nothing(
     assert doubted["text"] == wording("notebook.new-tenant", tenant="acme-h.cyclr.com")
     assert not (folder / "evidence").exists()
 
-    def refuse(reader: HistoryReader) -> None:
-        raise ChainError(f"{reader.journal.path.name} lacks a bundle.")
+    def refuse(journal: Journal) -> None:
+        raise ChainError(f"{journal.path.name} lacks a bundle.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(chain, "check_restored", refuse)
+        patched.setattr(rebuild, "require_whole_journal", refuse)
         broken = answer(question, "acme-h.cyclr.com", is_sure=True)
     assert broken["kind"] == "problem"
     assert "lacks a bundle" in broken["text"]
@@ -413,14 +412,14 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
 
     assert step.outcome == "verified"
     assert step.reason in bundle["text/plain"]
-    assert step.checked_on == run.run.state.steps["fb-13-app-id-and-secret"].checked_on
+    assert step.checked_on == run.run.state.step("fb-13-app-id-and-secret").checked_on
     assert repr(step).startswith("✔ 13 ")
     with pytest.raises(AttributeError):
         step.outcome = "failed"
     assert set(bundle) == {"text/html", "text/plain", STEP_MIME}
     assert bundle[STEP_MIME]["outcome"] == "verified"
     assert bundle["text/plain"].startswith("SANDBOX ✔ verified")
-    assert types(folder)[:2] == ["run.started", "step.started"]
+    assert types(folder)[0] == "run.started"
     assert "step.checked" in types(folder)
 
 
@@ -450,7 +449,7 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
 
     steps = bundle[END_MIME]["steps"]
     assert [step["id"] for step in steps] == [step.id for step in PROCEDURE.steps]
-    assert types(folder)[-2:] == ["notebook.finished", "run.finished"]
+    assert types(folder)[-1] == "run.finished"
     end = wording("notebook.not-sealed", command="runbook run --tenant acme")
     assert bundle["text/plain"].endswith(f"\n{end}")
     assert f"<p>{end}</p>" in bundle["text/html"]
@@ -491,7 +490,7 @@ def test_a_failed_step_raises_at_the_notebooks_end(
 def test_a_notebook_that_joined_a_run_does_not_end_it(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
-    """A notebook that joined another process's run records its own end only."""
+    """A notebook that joined another process's run leaves its end to that process."""
     run = opened(namespace, env_file=sandbox_env["wrong-secret"], run_id="0a1b2c3d")
     run.step("fb-13-app-id-and-secret")
 
@@ -500,8 +499,8 @@ def test_a_notebook_that_joined_a_run_does_not_end_it(
     assert run.lock is None
     assert "Not sealed" not in bundle["text/plain"]
     assert run.run.run_id == "0a1b2c3d"
-    assert bundle[END_MIME]["run_id"] == "0a1b2c3d"
-    assert types(folder)[-1] == "notebook.finished"
+    assert bundle[END_MIME]["run"] == "0a1b2c3d"
+    assert "run.finished" not in types(folder)
 
 
 def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None:

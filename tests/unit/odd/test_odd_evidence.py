@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import EventType
-from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.signing.keys import open_key
+from runbook_lib.run.events import RunFinished
+from runbook_lib.run.journal import Journal
 from tests.support.commands import runbook
 from tests.support.odd_files import (
     FILES,
@@ -30,7 +29,7 @@ from tests.support.odd_files import (
     remove,
     time_limit,
 )
-from tests.support.resigned_statements import payload, resign_everything
+from tests.support.resigned_statements import resign
 from tests.support.wording import wording
 from tests.unit.evidence.conftest import new_key, sealed_evidence
 
@@ -79,12 +78,11 @@ FILE_PLACES = (
     HOME / "journal.jsonl",
     HOME / "journal.lock",
     HOME / "sealing.lock",
-    HOME / "state.json",
     HOME / "fingerprint.key",
     HOME / FIRST / "record.json",
     HOME / FIRST / "statement.dsse.json",
     HOME / FIRST / "journal.jsonl",
-    HOME / FIRST / "provenance.dsse.json",
+    HOME / FIRST / "VERIFY.md",
     HOME / FIRST / "added.txt",
     Path("evidence", "keys", "added.pub.pem"),
 )
@@ -190,7 +188,7 @@ def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
     ("kind", "name"),
     once_each(
         [kind for kind in FILES if kind != "link to nowhere"],
-        ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"],
+        ["journal.jsonl", "fingerprint.key", "journal.lock"],
     ),
 )
 def test_an_odd_file_in_a_tenants_folder_is_named(kind: str, name: str, evidence: Path) -> None:
@@ -203,8 +201,8 @@ def test_an_odd_file_in_a_tenants_folder_is_named(kind: str, name: str, evidence
     if message:
         assert name in message
     else:
-        # NOTE: a lock may hold anything, and a damaged index is rebuilt.
-        assert name in ("journal.lock", "state.json") or kind == "empty"
+        # NOTE: a lock may hold anything.
+        assert name == "journal.lock" or kind == "empty"
         assert "link" not in kind
         assert kind not in ("named pipe", "socket", "folder")
 
@@ -212,10 +210,10 @@ def test_an_odd_file_in_a_tenants_folder_is_named(kind: str, name: str, evidence
 def _error_of(home: Path) -> str:
     """Read all files in `home` and append a line; return the error message, if any."""
     try:
-        open_history(home).read()
         read_key(home)
         journal = Journal(home / "journal.jsonl")
-        journal.append(EventType.RUN_FINISHED, {"outcome": "complete"}, run_id="00000001")
+        journal.read_all()
+        journal.append(RunFinished(), run="00000001")
     except RunbookError as error:
         return str(error)
     return ""
@@ -286,7 +284,7 @@ def _steps_of_another_type(text: str) -> str:
 SIGNED = {
     "an unknown outcome of a step": (_unknown_outcome, "steps[2].outcome is not valid"),
     "an unknown outcome of the run": (_unknown_run_outcome, "outcome is not valid"),
-    "NaN": (_not_a_number, "NaN is not JSON"),
+    "NaN": (_not_a_number, wording("content-altered.not-a-json-object")),
     "other types": (_steps_of_another_type, "record.json"),
 }
 
@@ -303,7 +301,7 @@ def test_an_invalid_record_is_rejected_though_its_signature_is_valid(
     assert change(record) != record
     (bundle / "record.json").write_text(change(record))
     key = open_key(str(keys_home / "evidence.pem"), is_sandbox=False)
-    resign_everything(bundle, key, payload(bundle / "statement.dsse.json"))
+    resign(bundle, key)
 
     results = {name: ran(name, words) for name, words in COMMANDS.items()}
 

@@ -20,7 +20,6 @@ from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.credential_form import is_issued_token
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Credential, Redactor, Secret
@@ -30,6 +29,7 @@ from runbook_lib.errors import RemoteError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
+from runbook_lib.run.journal import Journal
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.wording import refused, refused_naming, wording
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.model import Finding, ModelStruct, Outcome, RunOutcome, Value
+from runbook_lib.core.model import Binding, Finding, ModelStruct, Outcome, RunOutcome, Value
 from runbook_lib.run.earlier import EndedResult, PresentCheck, find_earlier
 from runbook_lib.run.events import (
-    Binding,
     CheckDefinition,
     EarlierResult,
     RunFinished,
@@ -21,7 +20,7 @@ from runbook_lib.run.events import (
 )
 from runbook_lib.run.fold import fold
 from runbook_lib.run.state import StepState
-from tests.support.converted_lines import LineWriter
+from tests.support.line_writer import LineWriter
 from tests.support.run_events import STEP, started
 
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
@@ -46,7 +45,15 @@ APP = structs.replace(
     checks=(CheckDefinition(id="app", confirm="", needs_human_only=False),),
     requires=("fb-01-log-in",),
 )
-STEPS = (STEP, APP, SPENDING)
+NEIGHBOUR = structs.replace(
+    STEP,
+    id="fb-13-secret",
+    number="13",
+    checks=(
+        CheckDefinition(id="secret", confirm="", needs_human_only=False, secrets=("app_secret",)),
+    ),
+)
+STEPS = (STEP, APP, SPENDING, NEIGHBOUR)
 CHECK = PresentCheck("spend", SPENDING.id, VALUES, CODE, 30)
 
 
@@ -188,6 +195,19 @@ def test_a_failure_of_a_step_that_it_requires_ends_it(lines: Lines, step: str, c
     assert "has failed since" in reason(lines.earlier())
 
 
+def test_a_failure_that_the_watch_saw_with_one_of_its_secrets_ends_it() -> None:
+    """A line of no run is the watch's; a run's failure, or one without the secret, says nothing."""
+    values = {**VALUES, "app_secret": "1"}
+    lines = Lines()
+    lines.check(values=values, hours=-24)
+    lines.check("failed", step=NEIGHBOUR.id, check="secret", values={})
+    lines.check("failed", step="fb-13-secret", check="other", values={}, run="")
+    assert isinstance(lines.earlier(values=values), EarlierResult)
+
+    lines.check("failed", step=NEIGHBOUR.id, check="secret", values={}, run="")
+    assert "step 13 fail" in reason(lines.earlier(values=values))
+
+
 def test_a_withheld_line_does_not_count(lines: Lines) -> None:
     """Its result is not known; a later one may be another result."""
     lines.check()
@@ -221,8 +241,8 @@ def carried(lines: Lines) -> Lines:
 def is_counted(lines: Lines) -> bool:
     """Return whether the second run counts the earlier result."""
     state = run_state(lines)
-    assert (state.outcome is Outcome.VERIFIED) is bool(state.earlier_lines)
-    return bool(state.earlier_lines)
+    assert (state.outcome is Outcome.VERIFIED) is bool(state.earlier)
+    return bool(state.earlier)
 
 
 def test_a_run_counts_it_and_names_day_and_run(carried: Lines) -> None:
@@ -230,7 +250,7 @@ def test_a_run_counts_it_and_names_day_and_run(carried: Lines) -> None:
     state = run_state(carried)
 
     assert (state.outcome, state.verified_on) == (Outcome.VERIFIED, "2026-12-01")
-    assert state.earlier_lines == {"spend": 1}
+    assert state.earlier == {"spend": EarlierResult(line=1, until="2026-12-31")}
     assert FIRST in state.reason
     assert "2026-12-31" in state.reason
 
@@ -262,7 +282,7 @@ def test_another_result_in_the_run_takes_its_place(carried: Lines) -> None:
     carried.check("failed", run=SECOND)
 
     assert run_state(carried).outcome is Outcome.FAILED
-    assert not run_state(carried).earlier_lines
+    assert not run_state(carried).earlier
 
 
 def test_a_run_that_has_ended_is_judged_by_what_it_knew(carried: Lines) -> None:
@@ -281,7 +301,7 @@ def test_after_its_last_day_it_no_longer_counts(carried: Lines) -> None:
     """A run that goes on after it."""
     state = fold(carried.lines, SECOND, today="2027-01-01").step(SPENDING.id)
 
-    assert (state.outcome, state.earlier_lines) == (Outcome.NOT_RUN, {})
+    assert (state.outcome, state.earlier) == (Outcome.NOT_RUN, {})
     assert "2026-12-31" in state.reason
 
 

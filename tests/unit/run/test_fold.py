@@ -8,13 +8,19 @@ from typing import Any
 import pytest
 from msgspec import convert, structs, to_builtins
 
-from runbook_lib.core.model import AttestationKind, Finding, ModelStruct, Outcome, RunOutcome
+from runbook_lib.core.model import (
+    Attestation,
+    AttestationKind,
+    Binding,
+    Finding,
+    ModelStruct,
+    Note,
+    Outcome,
+    RunOutcome,
+)
 from runbook_lib.errors import ChainError
 from runbook_lib.run.events import (
-    Attestation,
-    Binding,
     EarlierResult,
-    Note,
     RunFinished,
     StepChecked,
     ValuesGiven,
@@ -23,7 +29,7 @@ from runbook_lib.run.events import (
 from runbook_lib.run.fold import fold, lines_of
 from runbook_lib.run.journal import Line
 from runbook_lib.run.state import RunState
-from tests.support.converted_lines import LineWriter
+from tests.support.line_writer import LineWriter
 from tests.support.run_events import AT, BINDING, STEP, exchange, started
 
 FIRST = "aaaaaaaa"
@@ -135,7 +141,7 @@ def test_an_earlier_result_counts_again() -> None:
     state = fold(known, SECOND).step(STEP.id)
 
     assert (state.outcome, state.verified_on) == (Outcome.VERIFIED, AT[:10])
-    assert state.earlier_lines == {"log-in": 3}
+    assert state.earlier == earlier
     assert state.checked_on == ""
     assert FIRST in state.reason
     with pytest.raises(ChainError):
@@ -209,6 +215,29 @@ def test_an_automatic_check_is_no_work() -> None:
 def about(app: str | None) -> Binding:
     """Return the binding to an app; `None` if it was unknown."""
     return structs.replace(BINDING, subject={"app_id": app})
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("app_id", "not_run"), ("token", "verified")])
+def test_a_result_counts_while_the_values_of_its_step_are_the_same(name: str, outcome: str) -> None:
+    """What its check needed besides, such as a new token, reopens nothing."""
+    step = structs.replace(STEP, subject=("app_id",))
+    values: dict[str, Any] = {"app_id": "111", "token": "1"}
+    begun = structs.replace(started(), steps=(step,), values=values)
+    found = structs.replace(checked(), binding=structs.replace(BINDING, subject=values))
+    given = ValuesGiven(values={name: "222"})
+
+    state = fold(lines((FIRST, begun), (FIRST, found), (FIRST, given)), FIRST)
+    assert state.step(STEP.id).outcome == outcome
+
+
+def test_a_due_day_stays_when_a_check_verifies_the_step() -> None:
+    """A person asked for it by a day; the day is shown although nobody must act for the step."""
+    asked = structs.replace(attested(), due="2026-11-20")
+    known = lines((FIRST, started()), (FIRST, asked), (FIRST, checked()))
+    state = fold(known, FIRST, today="2026-11-22").step(STEP.id)
+
+    assert state.is_settled
+    assert (state.due, state.overdue_days, state.waits_for) == ("2026-11-20", 2, None)
 
 
 def test_an_attestation_is_about_the_first_accepted_value() -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import multiprocessing
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 
-from runbook_lib.core.model import Exchange
+from runbook_lib.core.clock import timestamp
+from runbook_lib.core.model import Exchange, Note
 from runbook_lib.errors import ChainError, FormatError, JournalError
-from runbook_lib.run.events import FORMAT, JournalRepaired, Note, RunFinished
+from runbook_lib.run.events import FORMAT, JournalRepaired, RunFinished
 from runbook_lib.run.journal import LONGEST_LINE, Journal, Line
 from tests.support.run_events import AT, exchange, started
+from tests.support.wording import refused, refused_naming
 
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
 
@@ -150,7 +160,7 @@ def test_an_event_that_could_not_be_read_is_not_written(journal: Journal) -> Non
     """A field of another type is refused before anything is on disk."""
     content = journal.path.read_bytes()
     with pytest.raises(JournalError):
-        journal.append(Note(by="Ann", at="yesterday"))
+        journal.append(RunFinished(broken=7))  # type: ignore[arg-type]
     assert journal.path.read_bytes() == content
 
 
@@ -198,3 +208,166 @@ def test_several_processes_write_one_chain(journal: Journal) -> None:
 def test_exchanges_are_the_models(journal: Journal) -> None:
     """An exchange is written as the recorder made it."""
     assert isinstance(journal.read_all()[1].event, Exchange)
+
+
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(answers=st.lists(JSON, min_size=1, max_size=4))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_comes_back_as_it_was_written(tmp_path: Path, answers: list[Any]) -> None:
+    """Any JSON of a remote system is read back unchanged, from one line each."""
+    path = tmp_path / "any.jsonl"
+    path.unlink(missing_ok=True)
+    Journal(path).append(*(structs.replace(exchange(), response=answer) for answer in answers))
+
+    known = Journal(path).read_all()
+    shown = [json.loads(json.dumps(answer).encode("utf-8", "replace")) for answer in answers]
+    assert [line.event.response for line in known] == shown
+    assert path.read_bytes().count(b"\n") == len(answers)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_nan_and_infinity_are_never_written(journal: Journal, number: float) -> None:
+    """JSON lacks them (RFC 8259 §6): null stands for them, and no number of ours is null."""
+    with pytest.raises(JournalError):
+        journal.append(structs.replace(exchange(), elapsed=number))
+    journal.append(structs.replace(exchange(), response={"data": [number]}))
+
+    *before, last = again(journal).read_all()
+    assert (len(before), last.event.response) == (3, {"data": [None]})
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (b'"data":{', b'"data":{"x":NaN,'),
+        (b'"data":{', b'"data":{"x":1e999,'),
+        (b'"seq":1', b'"seq":1,"seq":1'),
+        (b'"run":"', b'"run":"x","run":"'),
+        (b"{", b"hello"),
+        (b'"seq":1', b'"seq": 1'),
+        (b'"seq":1', b'"seq":1.0'),
+    ],
+)
+def test_a_line_has_one_form(journal: Journal, part: bytes, instead: bytes) -> None:
+    """A line that means something else to another reader is refused, and nothing follows it."""
+    content = journal.path.read_bytes()
+    assert part in content
+    altered = content.replace(part, instead, 1)
+    journal.path.write_bytes(altered)
+
+    with pytest.raises(ChainError):
+        again(journal).read_all()
+    with pytest.raises(ChainError):
+        again(journal).append(RunFinished())
+    assert journal.path.read_bytes() == altered
+
+
+def test_a_line_that_is_not_on_disk_is_not_acknowledged(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`append` flushes lines to disk, and removes them again if that fails."""
+    content = journal.path.read_bytes()
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(JournalError):
+            journal.append(RunFinished())
+    assert journal.path.read_bytes() == content
+
+
+def test_a_new_journals_name_is_flushed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of a new journal is flushed, so that the file survives a power cut."""
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.fstat(file).st_ino))
+    path = tmp_path / "acme" / "journal.jsonl"
+    Journal(path).append(started())
+
+    assert flushed == [path.stat().st_ino, path.parent.stat().st_ino]
+
+
+def test_a_folder_that_cannot_be_made_raises(tmp_path: Path) -> None:
+    """If the tenant's folder cannot be made, the error names the journal."""
+    (tmp_path / "tenant").write_text("a file")
+
+    with refused_naming(JournalError, "journal.jsonl cannot be written"):
+        Journal(tmp_path / "tenant" / "journal.jsonl").append(started())
+
+
+def test_a_folder_in_the_journals_place_raises(tmp_path: Path) -> None:
+    """It is a `JournalError`, not an `OSError`."""
+    with pytest.raises(JournalError):
+        Journal(tmp_path).read_all()
+    with pytest.raises(JournalError):
+        Journal(tmp_path).append(started())
+
+
+def test_a_lock_that_is_never_released_raises(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If another process keeps the lock, there is an error after the time limit."""
+    monkeypatch.setattr("runbook_lib.run.journal._LOCK_SECONDS", 0)
+    with (
+        FileLock(journal.path.with_suffix(".lock")),
+        refused(JournalError, "journal-locked", path=journal.path, seconds=0),
+    ):
+        journal.append(RunFinished())
+
+    assert len(again(journal).read_all()) == 3
+
+
+def test_several_threads_read_one_chain(journal: Journal) -> None:
+    """Several threads can read the journal at once."""
+    journal.append(*(RunFinished() for _ in range(300)))
+    reader = again(journal)
+    gate = threading.Barrier(8, timeout=60)
+
+    def read(_: int) -> int:
+        gate.wait()
+        return len(reader.read_all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(read, range(8))) == [303] * 8
+
+
+def test_a_late_line_goes_where_the_journal_was_opened(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that ends after its process has gone to another folder writes nothing there."""
+    monkeypatch.chdir(tmp_path)
+    journal = Journal(Path("evidence/acme/journal.jsonl"))
+    other = tmp_path_factory.mktemp("other")
+    monkeypatch.chdir(other)
+    journal.append(RunFinished())
+
+    assert (tmp_path / "evidence/acme/journal.jsonl").is_file()
+    assert list(other.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (NOW, "2026-12-02T12:00:00.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC), "2026-01-02T03:04:05.678Z"),
+    ],
+)
+def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
+    """Every time in the journal is UTC with milliseconds and Z (RFC 3339)."""
+    assert timestamp(moment) == text

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.model import AttestationKind, Finding, Outcome
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
@@ -77,8 +77,14 @@ class WalkthroughHarness:
 
     @property
     def types(self) -> list[str]:
-        """Return the types of the journal's entries."""
-        return [entry.type for entry in self.run.journal.entries()]
+        """Return the types of the journal's lines."""
+        return [line.head.type for line in self.run.journal.read_all()]
+
+    @property
+    def attestations(self) -> list[Attestation]:
+        """Return the attestations in the journal, oldest first."""
+        lines = self.run.journal.read_all()
+        return [line.event for line in lines if isinstance(line.event, Attestation)]
 
     @property
     def written(self) -> str:

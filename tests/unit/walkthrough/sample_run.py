@@ -13,11 +13,11 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR, INSTALL_CONNECTOR, SERVICE_DOMAIN
 from runbook_lib.connectors.facebook import inputs
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Plan, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
+from runbook_lib.run.journal import Journal
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import PanelContext
 from tests.conftest import NOON
@@ -91,40 +91,44 @@ def waiting_step(*checks: Callable[..., Any]) -> Step:
 HAND_STEP = make_step("hand", copies_secret=inputs.APP_SECRET)
 
 
+def make_procedure(*steps: Step, plan: Plan | None = None) -> Procedure:
+    """Return a procedure of these steps, with the inputs of this module."""
+    return Procedure(
+        id="p",
+        version="1",
+        title="P",
+        sections=(Section(id="one", title="One", intro="", steps=steps),),
+        inputs=INPUTS,
+        plan=plan,
+        providers=(inputs.FACEBOOK, CYCLR),
+    )
+
+
 def make_run(
     folder: Path,
     *steps: Step,
     secrets: Any = None,
-    mode: str = Mode.INTERACTIVE,
+    mode: Mode = Mode.INTERACTIVE,
     run_id: str = "0a1b2c3d",
     plan: Plan | None = None,
     **values: Any,
 ) -> Run:
-    """Return a run with the journal in `folder`."""
-    sections = (Section(id="one", title="One", intro="", steps=steps),)
+    """Return a run with the journal in `folder`, which has not started."""
     return Run(
-        Procedure(
-            id="p",
-            version="1",
-            title="P",
-            sections=sections,
-            inputs=INPUTS,
-            plan=plan,
-            providers=(inputs.FACEBOOK, CYCLR),
-        ),
+        make_procedure(*steps, plan=plan),
         Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),
         Journal(folder / "evidence" / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
         "acme",
         mode,
         run_id,
         env_file=folder / ".env",
-        clock=lambda: NOON,
     )
 
 
-def make_context(**more: Any) -> PanelContext:
-    """Return what all panels of one drawing have in common."""
+def make_context(*steps: Step, plan: Plan | None = None, **more: Any) -> PanelContext:
+    """Return what all panels of one drawing have in common; `steps` are those of the procedure."""
     known: dict[str, Any] = {
+        "procedure": make_procedure(*steps, plan=plan),
         "vendor": inputs.FACEBOOK,
         "today": date(2026, 11, 24),
         "values": {},

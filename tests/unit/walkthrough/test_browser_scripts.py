@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.advice import NextStep
-from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.run.advice import NextStep
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.view_types import FinishView, HeaderView, StepView
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view
+from tests.support.run_states import run_state, step_state
 from tests.unit.walkthrough.sample_run import app_step, make_context, make_step
 
 _SCRIPTS = Path(__file__).parent / "scripts"
@@ -41,15 +40,10 @@ def test_browser_scripts(name: str) -> None:
 
 def _made() -> dict[str, Any]:
     """Return a view of each panel as the kernel makes it."""
-    states = [
-        StepState(step, Conclusion(outcome=outcome, reason="So."))
-        for step, outcome in (
-            (app_step(), Outcome.NOT_RUN),
-            (make_step("b"), Outcome.ATTESTED),
-        )
-    ]
-    run = RunState("0a1b2c3d", {state.step.id: state for state in states})
-    context = make_context(has_confirm_page=True, following=NextStep(states[0], ""))
+    steps = (app_step(), make_step("b"))
+    first = step_state(steps[0], Outcome.NOT_RUN, number="")
+    run = run_state(first, step_state(steps[1], Outcome.ATTESTED, number=""))
+    context = make_context(*steps, has_confirm_page=True, following=NextStep(first, ""))
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
@@ -62,7 +56,7 @@ def _made() -> dict[str, Any]:
         "plan": None,
     }
     views = {
-        "step": step_view(states[0], context, recent=(), status=PanelStatus(), lacks=()),
+        "step": step_view(first, context, recent=(), exchanges={}, status=PanelStatus(), lacks=()),
         "header": header_view(run, context, status=PanelStatus(), **known),
         "finish": finish_view(
             run,

@@ -58,7 +58,9 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(make_harness: Ma
         f"{not_checked}: 5; {wording('walkthrough.not-given', label='App Secret')}",
     ]
     assert [
-        entry.step for entry in harness.run.journal.entries() if entry.type == "step.checked"
+        line.head.step
+        for line in harness.run.journal.read_all()
+        if line.head.type == "step.checked"
     ] == [
         "a",
         "wait",

@@ -15,6 +15,7 @@ from runbook_lib.core.procedure import Screen as OtherScreen
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import JournalError
+from runbook_lib.run.events import ValuesGiven
 from runbook_lib.walkthrough import typed_remarks
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from tests.support.wording import wording
@@ -261,6 +262,7 @@ def test_a_damaged_journal_leaves_no_panel_busy(make_harness: MakeHarness) -> No
         return verified(context)
 
     harness = make_harness(app_step(damages))
+    harness.run.start()
     assert harness.perform("app")["is_error"]
 
 
@@ -385,8 +387,8 @@ def test_only_the_next_step_is_open(make_harness: MakeHarness) -> None:
 def test_the_review_kit_has_values_of_earlier_runs(make_harness: MakeHarness) -> None:
     """The step of the review shows the texts with what an earlier run was given, say headless."""
     harness = make_harness(make_step("a", review_kit="facebook_marketing"))
-    earlier = {"parameters": {"app_display_name": "Acme Sync"}, "fingerprints": {}}
-    harness.run.journal.append("run.joined", earlier, run_id="00000000")
+    earlier = ValuesGiven(values={"app_display_name": "Acme Sync"}, is_kept=False)
+    harness.run.journal.append(earlier, run="00000000")
     harness.walkthrough.panels.draw("a")
 
     assert "Acme Sync" in json.dumps(harness.panels["a"].view["kit"])

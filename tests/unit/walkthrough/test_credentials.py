@@ -90,7 +90,7 @@ def test_a_credential_is_saved_to_the_keyring(
     assert saved_in(move_credential(harness, "keyring")) == "keyring"
     assert list(memory.stored.values()) == [APP_SECRET]
     assert not harness.run.env_file.exists()
-    assert harness.run.history.index.credentials["app_secret"].startswith("keyring:")
+    assert harness.run.history.credentials["app_secret"].startswith("keyring:")
     assert APP_SECRET not in harness.written
 
 
@@ -180,7 +180,7 @@ def test_a_credential_is_removed_everywhere(
     assert saved_in(view) == ""
     assert memory.stored == {}
     assert APP_SECRET not in harness.run.env_file.read_text(encoding="utf-8")
-    assert harness.run.history.index.credentials == {}
+    assert harness.run.history.credentials == {}
     assert "app_secret" not in harness.run.settings.secrets
 
 

@@ -10,23 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook import inputs
-from runbook_lib.core.model import (
-    BundleSealed,
-    EventType,
-    Finding,
-    JournalEnd,
-    Outcome,
-    RunFinished,
-    RunOutcome,
-)
+from runbook_lib.core.model import Finding, Mode, Outcome, RunOutcome
 from runbook_lib.engine.elsewhere import RunEnd
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
+from runbook_lib.run.events import BundleSealed, RunFinished, StepChecked
 from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped
+from tests.support.run_events import BINDING, STEP
 from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, WalkthroughHarness, unreachable
@@ -37,6 +32,13 @@ from tests.unit.walkthrough.sample_run import (
     raising,
     verified,
     waits,
+)
+
+# The sealed run, whose procedure has at most one step: that alone makes its outcome.
+SEALED = "0badcafe"
+FAILED = StepChecked(
+    findings=(Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check="log-in"),),
+    binding=BINDING,
 )
 
 
@@ -59,19 +61,14 @@ def sealed_as(outcome: RunOutcome) -> Any:
         (folder / "attachments").mkdir(parents=True, exist_ok=True)
         (folder / "report.html").write_text("<p>")
         (folder / "attachments" / "a.png").write_bytes(b"p")
-        for event, data in (
-            (EventType.RUN_FINISHED, RunFinished(outcome=outcome)),
-            (
-                EventType.BUNDLE_SEALED,
-                BundleSealed(
-                    bundle=folder.name,
-                    sequence=1,
-                    statement="0" * 64,
-                    journal=JournalEnd(lines=1, head="0" * 64, end=1),
-                ),
-            ),
-        ):
-            run.journal.append(event, data, run_id="0a1b2c3d")
+        steps = () if outcome is RunOutcome.COMPLETE else (STEP,)
+        started = structs.replace(run.beginning(), mode=Mode.WALKTHROUGH, steps=steps)
+        run.journal.append(started, run=SEALED)
+        if outcome is RunOutcome.FAILED:
+            run.journal.append(FAILED, run=SEALED, step=STEP.id)
+        run.journal.append(RunFinished(), run=SEALED)
+        sealed = BundleSealed(bundle=folder.name, sequence=1, statement="0" * 64, last=1)
+        run.journal.append(sealed, run=SEALED)
         return RunEnd(outcome=outcome, bundle=str(folder))
 
     return seal

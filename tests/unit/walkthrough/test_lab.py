@@ -505,7 +505,7 @@ def headless(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 
     def fake(request: RunRequest, _listener: Any) -> Any:
         requests.append(request)
-        steps = {str(number): SimpleNamespace(is_settled=not number) for number in range(3)}
+        steps = [SimpleNamespace(is_settled=not number) for number in range(3)]
         return SimpleNamespace(state=SimpleNamespace(steps=steps))
 
     monkeypatch.setattr(practising, "run_tenant", fake)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.advice import next_step, waits_for
 from runbook_lib.core.model import AttestationKind, Finding, Mode, Outcome
-from runbook_lib.core.step_record import step_record
+from runbook_lib.run.advice import next_step, waits_for
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.run_states import MARKETING, state_of
@@ -74,9 +74,10 @@ def test_a_step_that_only_the_page_checked_is_to_do(
     assert harness.header.view["next"] == {"id": "a", "number": "1", "title": "Do a", "advice": ""}
     assert harness.panels["b"].view["since"] == "later: after 1"
     assert harness.header.view["steps"][1]["who"] == "later: after 1"
-    assert harness.run.state.steps["a"].conclusion.outcome == LOOKS[check][0]
-    (line,) = [entry for entry in harness.run.journal.entries() if entry.type == "step.checked"]
-    assert line.data.automatic
+    assert harness.run.state.step("a").outcome == LOOKS[check][0]
+    lines = harness.run.journal.read_all()
+    (line,) = [line for line in lines if line.head.type == "step.checked"]
+    assert line.event.automatic
 
 
 def test_later_is_advice(make_harness: MakeHarness) -> None:
@@ -126,7 +127,7 @@ def test_a_person_who_works_on_a_step_sees_its_outcome(
     work(harness)
 
     eventually(lambda: shown(harness) == LOOKS[check])
-    assert harness.run.state.steps["b"].is_untouched
+    assert harness.run.state.step("b").is_untouched
 
 
 def left(context: CheckContext) -> Finding:
@@ -164,13 +165,12 @@ def test_a_sentence_that_only_a_person_can_confirm_is_requested(
     # NOTE: a step that was not checked yet is grey as well.
     reason = check(None).reason  # type: ignore[arg-type]
     eventually(lambda: harness.panels["a"].view["reason"] == reason and shown(harness) == display)
-    state = harness.run.state.steps["a"]
+    state = harness.run.state.step("a")
     view = harness.panels["a"].view
-    assert state.conclusion.outcome == check(None).outcome  # type: ignore[arg-type]
-    assert step_record(state).outcome == state.conclusion.outcome
+    assert state.outcome == check(None).outcome  # type: ignore[arg-type]
     if display == GREY:
         assert (view["actions"]["primary"], view["actions"]["other"]) == ("attest", "check")
-        assert waits_for(harness.run.state, harness.run.state.steps["b"]) == (state,)
+        assert waits_for(harness.run.state, harness.step("b")) == (state,)
         assert view["is_next"]
         counts = {part["outcome"] for part in harness.header.view["counts"]}
         assert not {"failed", "inconclusive"} & counts
@@ -186,13 +186,14 @@ def test_a_check_that_leaves_the_rest_says_so(make_harness: MakeHarness) -> None
 
 
 def test_the_page_alone_changes_no_record(make_harness: MakeHarness) -> None:
-    """Record and outcome of a look that nobody asked for are those of the button."""
+    """The state after a look that nobody asked for is the button's, but nobody worked on it."""
     harness = harness_with_check(make_harness, undecided)
-    before = step_record(harness.run.state.steps["a"])
+    before = harness.run.state.step("a")
     harness.run.perform("a")
+    after = harness.run.state.step("a")
 
-    assert step_record(harness.run.state.steps["a"]) == before
-    assert harness.run.state.steps["a"].is_worked_on
+    assert (before.is_worked_on, after.is_worked_on) == (False, True)
+    assert structs.replace(after, is_worked_on=False) == before
 
 
 def test_steps_that_follow_a_step_are_checked_again(make_harness: MakeHarness) -> None:
@@ -257,15 +258,14 @@ def test_following_next_misses_no_step(look: str) -> None:
     while True:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())
         state = state_of(told)
-        following = next_step(state)
-        view = header_view(
-            state, make_context(following=following), status=PanelStatus(), plan=None
-        )["next"]
-        assert (view and view["id"]) == (following and following[0].step.id)
+        following = next_step(state, MARKETING)
+        context = make_context(procedure=MARKETING, following=following)
+        view = header_view(state, context, status=PanelStatus(), plan=None)["next"]
+        assert (view and view["id"]) == (following and following.step.id)
         if following is None:
             break
-        step_id = following[0].step.id
-        assert waits_for(state, following[0]) == (), step_id
+        step_id = following.step.id
+        assert waits_for(state, MARKETING.step(step_id)) == (), step_id
         assert visits[step_id], (step_id, met)
         signs[step_id] = visits[step_id].pop(0)
         met.append(numbers[step_id])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, NoteKind
 from runbook_lib.core.procedure import AnswerOption, StepKind
+from tests.conftest import NOON
 from tests.support.wording import wording
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import (
@@ -39,7 +41,7 @@ def say(
 
 def kept(harness: WalkthroughHarness) -> Attestation:
     """Return the only word that the journal has."""
-    ((word, _),) = harness.run.history.attestations(*harness.panels)
+    (word,) = harness.attestations
     return word
 
 
@@ -62,7 +64,6 @@ def test_a_persons_statement_is_recorded(make_harness: MakeHarness) -> None:
     assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
     assert structs.replace(kept(harness), binding=Binding()) == Attestation(
         kind=AttestationKind.SUBMITTED,
-        step="a",
         by="Operator",
         at="2026-11-24T12:00:00.000Z",
         note="Seen.",
@@ -159,6 +160,45 @@ def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> No
     assert any("Ask them." in each for each in said)
 
 
+def overdue(harness: WalkthroughHarness, days: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what the only panel shows of a delay so many days later."""
+    monkeypatch.setattr(harness.run.journal, "clock", lambda: NOON + timedelta(days=days))
+    harness.walkthrough.panels.draw()
+    (screen,) = harness.panels.values()
+    late: str = screen.view["overdue"]
+    return late
+
+
+def test_an_outside_party_is_late_after_its_usual_days(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The days count from the submission; on the last usual day nobody is late."""
+    harness = make_harness(replace(waiting_step(), usual_days=22))
+    harness.open_cards("wait")
+    say(harness, AttestationKind.SUBMITTED)
+    usually = wording("walkthrough.usually-at-most", days=22)
+
+    assert overdue(harness, 22, monkeypatch) == ""
+    assert overdue(harness, 23, monkeypatch) == (
+        f"{wording('walkthrough.days-overdue', days='1 day')}{usually}"
+    )
+
+
+def test_a_colleague_is_late_after_the_due_day(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day by which a step was handed over counts, not the usual time of an outside party."""
+    harness = make_harness(replace(waiting_step(), usual_days=1))
+    harness.open_cards("wait")
+    say(harness, AttestationKind.SUBMITTED)
+    words = {"by": "A", "to": "A colleague", "due": "2026-12-01"}
+    harness.walkthrough.add_note(harness.step("wait"), NoteKind.ASSIGNED, words)
+    settled(harness.panels["wait"], 2)
+
+    assert overdue(harness, 7, monkeypatch) == ""
+    assert overdue(harness, 9, monkeypatch) == wording("walkthrough.days-overdue", days="2 days")
+
+
 @pytest.mark.parametrize(
     ("kind", "words", "said"),
     [
@@ -218,8 +258,7 @@ def test_another_answer_is_recorded_with_its_days(make_harness: MakeHarness) -> 
         ("waiting", f"Asked for (A on {at}), due 2026-12-24"),
         ("attested", f"A on {at}, counts until 2027-11-24"),
     ]
-    words = [word for word, _ in harness.run.history.attestations("a")]
-    assert [word.sentence for word in words] == [
+    assert [word.sentence for word in harness.attestations] == [
         "It is not asked for.",
         "It is asked for.",
         "I did a.",
@@ -414,5 +453,4 @@ def test_a_refused_value_records_no_word(make_harness: MakeHarness) -> None:
     assert view["is_error"]
     assert [refused["input"] for refused in view["refused"]] == ["app_id"]
     assert view["written"] == 0
-    assert harness.run.history.attestations("app") == []
-    assert EventType.STEP_ATTESTED not in harness.types
+    assert harness.attestations == []

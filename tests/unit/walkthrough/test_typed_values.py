@@ -14,7 +14,6 @@ from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAI
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Link, Paste, Step, StepKind
-from runbook_lib.core.step_record import step_record
 from runbook_lib.errors import ResponseTimeoutError, UnreachableError
 from runbook_lib.walkthrough.input_fields import as_sentence
 from tests.support.attestations import attested
@@ -50,7 +49,7 @@ def test_typed_values_are_recorded(make_harness: MakeHarness) -> None:
     given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
     harness.perform("app", {**given, "app_secret": "", "unknown": "x"})
 
-    assert harness.run.history.index.given == {
+    assert harness.run.history.given == {
         "app_id": APP_ID,
         "permissions": ("public_profile", "ads_read"),
         "install_connector": False,
@@ -223,11 +222,11 @@ def test_the_warning_of_a_value_stays(
     harness.walkthrough.save(harness.step("app"), {name: text}, [name])
     (saved,) = settled(harness.panels["app"])["warnings"]
     (checked,) = harness.perform("app", finished=2)["warnings"]
-    record = step_record(harness.run.state.steps["app"])
+    recorded = harness.run.state.step("app").findings
 
     assert doubt in saved
     assert checked == saved
-    assert [finding.warnings for finding in record.checks] == [(saved,)]
+    assert [finding.warnings for finding in recorded] == [(saved,)]
 
 
 def test_a_problem_comes_with_an_example(make_harness: MakeHarness) -> None:

@@ -10,10 +10,8 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 import pytest
 
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
-from runbook_lib.core.advice import NextStep
-from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Exchange, Finding, Outcome, Table
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.core.model import Exchange, Finding, Note, Outcome, Table
+from runbook_lib.run.advice import NextStep
 from runbook_lib.walkthrough import view_types
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.view_types import (
@@ -38,8 +36,8 @@ from runbook_lib.walkthrough.view_types import (
 )
 from runbook_lib.walkthrough.views import finish_view, header_view, screen_view, step_view
 from runbook_lib.walkthrough.widgets import STATIC
-from tests.support.journals import entry
-from tests.support.run_states import MARKETING
+from tests.support.line_writer import LineWriter
+from tests.support.run_states import MARKETING, run_state, step_state
 from tests.support.sandbox_requests import OPERATOR_VALUES
 from tests.unit.walkthrough.sample_run import make_context
 
@@ -54,7 +52,8 @@ FOUND = Finding(
     tables=(Table(caption="Pages", columns=("ID",), rows=(("1",),)),),
     exchanges=(1,),
 )
-COMMENTED = entry(1, "step.commented", {"by": "A", "at": AT, "note": "Ask them."})
+COMMENTED = LineWriter()
+COMMENTED.write(Note(by="A", at=AT, note="Ask them."), AT, "0a1b2c3d", "fb-01-log-in")
 EXTENDED = {StatusView, OutcomeView, LineView, StepView, HeaderFacts}
 REFUSED: RefusedValue = {"input": "app_id", "problem": "It has letters.", "doubt": "It is short."}
 
@@ -62,35 +61,34 @@ REFUSED: RefusedValue = {"input": "app_id", "problem": "It has letters.", "doubt
 def views() -> Iterator[tuple[dict[str, Any], type]]:
     """Yield the views of each panel of a procedure whose steps have everything, and their types."""
     assert MARKETING.plan is not None
-    conclusion = Conclusion(outcome=Outcome.FAILED, reason="No.")
-    steps = {
-        step.id: StepState(step, conclusion, findings=(FOUND,), exchanges={1: EXCHANGE})
+    gates = {gate.step for gate in MARKETING.plan.gates}
+    steps = [
+        step_state(step, Outcome.WAITING, findings=(FOUND,), waiting_since=AT)
+        if step.id in gates
+        else step_state(step, Outcome.FAILED, findings=(FOUND,))
         for step in MARKETING.steps
-    }
-    gates = tuple(gate.step for gate in MARKETING.plan.gates)
-    waiting = Conclusion(outcome=Outcome.WAITING, reason="Ask again.")
-    for gate in gates:
-        steps[gate] = replace(steps[gate], conclusion=waiting, waiting_since=AT)
-    state = RunState("0a1b2c3d", steps, gates=gates, today="2026-12-01")
-    first, *others = steps.values()
-    chosen_in = {item.name: first.step for item in MARKETING.inputs if item.choices}
+    ]
+    state = run_state(*steps)
+    chosen_in = {item.name: MARKETING.steps[0] for item in MARKETING.inputs if item.choices}
     values = {name: value for name, value in OPERATOR_VALUES.items() if not isinstance(value, dict)}
     values["permissions"] = ("ads_read",)
     context = make_context(
+        procedure=MARKETING,
         vendor=FACEBOOK,
         values=values,
         chosen_in=chosen_in,
-        following=NextStep(first, "Do it."),
+        following=NextStep(steps[0], "Do it."),
     )
     status = PanelStatus(refused=[REFUSED])
-    for panel in (first, *others):
-        shown = step_view(panel, context, recent=(COMMENTED,), status=status, lacks=())
-        screen = panel.step.screen
+    known: dict[str, Any] = {"exchanges": {1: EXCHANGE}, "status": status, "lacks": ()}
+    for panel in steps:
+        shown = step_view(panel, context, recent=COMMENTED.lines, **known)
+        screen = MARKETING.step(panel.id).screen
         drawn = screen and screen_view(screen, values, owner="Facebook")
         yield {**shown, "screen": drawn}, DrawnStep
     at_list = replace(context, chosen_in={})
-    for panel in steps.values():
-        shown = step_view(panel, at_list, recent=(), status=status, lacks=())
+    for panel in steps:
+        shown = step_view(panel, at_list, recent=(), **known)
         yield {**shown, "screen": None}, DrawnStep
     header: dict[str, Any] = {
         "title": "One",
@@ -106,9 +104,8 @@ def views() -> Iterator[tuple[dict[str, Any], type]]:
         dict(header_view(state, context, status=status, plan=MARKETING.plan, **header)),
         HeaderView,
     )
-    done = Conclusion(outcome=Outcome.VERIFIED, reason="So.")
-    complete = {name: replace(step, conclusion=done) for name, step in steps.items()}
-    for end in (state, replace(state, steps=complete)):
+    complete = run_state(*map(step_state, MARKETING.steps))
+    for end in (state, complete):
         yield (
             dict(
                 finish_view(

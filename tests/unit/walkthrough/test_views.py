@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from msgspec import structs
@@ -13,18 +12,13 @@ from msgspec import structs
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.advice import NextStep, blockers_by_step, next_step
-from runbook_lib.core.attestation_rules import VoidAttestation
-from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
-    DATA,
-    Assignment,
     Attachment,
-    Attestation,
     AttestationKind,
+    Binding,
     Exchange,
     Finding,
-    JournalEntry,
+    ModelStruct,
     Outcome,
     Table,
 )
@@ -37,12 +31,15 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
+    Plan,
     Source,
     Step,
     StepKind,
 )
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.run.advice import NextStep, blockers_by_step, next_step
+from runbook_lib.run.events import ChangeIntended, StepChecked
+from runbook_lib.run.state import StepState, VoidAttestation
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import (
     ATTESTATION_ACTIONS,
@@ -52,9 +49,10 @@ from runbook_lib.walkthrough.views import (
     line_view,
     step_view,
 )
-from tests.support import journals
-from tests.support.attestations import attested
+from tests.support.attestations import assigned, attestation, attested, commented
+from tests.support.line_writer import LineWriter
 from tests.support.plans import make_plan
+from tests.support.run_states import run_state, step_state
 from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, spending
@@ -65,6 +63,7 @@ from tests.unit.walkthrough.sample_run import (
     app_step,
     consent_step,
     make_context,
+    make_procedure,
     make_step,
     verified,
     waiting_step,
@@ -86,9 +85,16 @@ EXCHANGE = Exchange(
 PAGES = Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "Umbrella")))
 
 
-def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepState:
-    conclusion = Conclusion(outcome=outcome, reason="So.", by_person=more.pop("by_person", False))
-    return StepState(step, conclusion, number=f"number {step.id}", **more)
+class Drawn(NamedTuple):
+    """A step and its state, as a page draws them."""
+
+    step: Step
+    state: StepState
+
+
+def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> Drawn:
+    """Return the step with this state."""
+    return Drawn(step, step_state(step, outcome, **{"number": f"number {step.id}", **more}))
 
 
 def known_error(text: str) -> KnownError:
@@ -102,49 +108,43 @@ def known_error(text: str) -> KnownError:
     )
 
 
-def view(given: StepState, **more: Any) -> dict[str, Any]:
-    own = {name: more.pop(name) for name in ("recent", "status", "lacks") if name in more}
-    known: dict[str, Any] = {"recent": (), "status": PanelStatus(), "lacks": ()}
-    return step_view(given, make_context(**more), **{**known, **own})
+def view(given: Drawn, **more: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"recent": (), "exchanges": {}, "status": PanelStatus(), "lacks": ()}
+    own = {name: more.pop(name) for name in known if name in more}
+    return dict(step_view(given.state, make_context(given.step, **more), **{**known, **own}))
 
 
 def test_a_line_is_part_of_its_step() -> None:
     """A closed step's panel shows what its card shows at its top: nothing changes as it opens."""
     states = (state(app_step(verified), outcome) for outcome in Outcome)
     for given in states:
-        line = line_view(given, make_context(), status=PanelStatus(message="Checked."), lacks=())
+        context = make_context(given.step)
+        line = line_view(given.state, context, status=PanelStatus(message="Checked."), lacks=())
         card = view(given, status=PanelStatus(message="Checked."))
         assert line == {name: card[name] for name in line} | {"has_card": False}
         assert card["has_card"]
 
 
-def run_state(*states: StepState) -> RunState:
-    return RunState("0a1b2c3d", {each.step.id: each for each in states})
+def header(*given: Drawn, plan: Plan | None = None, **more: Any) -> dict[str, Any]:
+    procedure = make_procedure(*(each.step for each in given), plan=plan)
+    state = run_state(*(each.state for each in given))
+    context = make_context(
+        procedure=procedure,
+        later=blockers_by_step(state, procedure),
+        following=next_step(state, procedure),
+        **more,
+    )
+    facts: dict[str, Any] = {"title": "One", "tenant": "acme", "sandbox": False}
+    return dict(header_view(state, context, status=PanelStatus(), plan=plan, **facts))
 
 
-def header(*states: StepState, **more: Any) -> dict[str, Any]:
-    state = run_state(*states)
-    known: dict[str, Any] = {"status": PanelStatus(), "plan": None, "title": "One"}
-    known |= {"tenant": "acme", "sandbox": False}
-    given = {name: more.pop(name) for name in known if name in more}
-    context = make_context(later=blockers_by_step(state), following=next_step(state), **more)
-    return header_view(state, context, **{**known, **given})
-
-
-def finish(given: RunState, **more: Any) -> dict[str, Any]:
+def finish(*given: Drawn, **more: Any) -> dict[str, Any]:
+    procedure = make_procedure(*(each.step for each in given))
+    state = run_state(*(each.state for each in given))
+    context = make_context(procedure=procedure, following=next_step(state, procedure))
     known: dict[str, Any] = {"status": PanelStatus(), "bundle": "", "sealed": ""}
-    context = make_context(following=next_step(given))
     known = {**known, "ended_on": "", "doubts": (), "plan": None}
-    return finish_view(given, context, **{**known, **more})
-
-
-def entry(event: str, step: str = "a", **data: Any) -> JournalEntry:
-    fields = {field.name for field in structs.fields(DATA[event])}
-    bound = {"connector": "p", "sentence_digest": "0" * 64}
-    usual: dict[str, Any] = {"at": AT, "sentence": "I did.", "binding": bound}
-    usual |= {"by": "Operator", "note": "", "findings": []}
-    data = {**{name: value for name, value in usual.items() if name in fields}, **data}
-    return journals.entry(1, event, data, at=AT, run_id="0a1b2c3d", step=step)
+    return dict(finish_view(state, context, **{**known, **more}))
 
 
 SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
@@ -163,7 +163,7 @@ PERMITTED = replace(
 )
 REVIEW = replace(waiting_step(), links=(PAGE,))
 ASKED_FOR = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-DUE = Attestation(kind=AttestationKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
+DUE = attestation(AttestationKind.ATTESTED, by="A", at=AT, due="2026-12-01")
 KNOWN_APP = {"link_values": {"app_id": "7"}}
 HERE = {"lacks": (inputs.APP_SECRET,)}
 ELSEWHERE = {"lacks": (inputs.USER_ACCESS_TOKEN,)}
@@ -176,11 +176,11 @@ WAITING = state(waiting_step(), Outcome.WAITING)
 REVIEWED = state(REVIEW, Outcome.FAILED, findings=(FAILED,))
 
 
-def half(step: Step, **more: Any) -> StepState:
+def half(step: Step, **more: Any) -> Drawn:
     """Return a step that somebody, or a check, has settled in part."""
     outcome = Outcome.VERIFIED if more.get("needs_person") else Outcome.WAITING
-    conclusion = Conclusion(outcome=outcome, reason="So.", **more)
-    return StepState(step, conclusion, findings=(PROVEN,) if step.checks else ())
+    findings = (PROVEN,) if step.checks else ()
+    return state(step, outcome, **{"findings": findings, **more})
 
 
 NEEDS = (
@@ -190,7 +190,8 @@ NEEDS = (
 TWO_CHECKS = state(replace(waiting_step(), checks=NEEDS), Outcome.WAITING)
 IN_PART_DONE = half(CHECKED, needs_person=True)
 SECOND = half(make_step("a"), needs_another=True)
-LAPSED = (VoidAttestation(attestation=attested("a", at=AT), why="for App ID 1, not 2"),)
+CONFIRMED = attestation(AttestationKind.ATTESTED, at=AT)
+LAPSED = (VoidAttestation(attestation=CONFIRMED, why="for App ID 1, not 2"),)
 WARNED = Finding(
     outcome=Outcome.VERIFIED, code="a-code", reason="", limits=("l1",), warnings=("w1", "w2")
 )
@@ -212,20 +213,16 @@ HANDED = {"name": "app_secret", "label": "App Secret"}
 UNKNOWN = {**HANDED, "unknown": wording("walkthrough.enter-it-there")}
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
-NEXT = {"following": NextStep(PLAIN, "")}
+NEXT = {"following": NextStep(PLAIN.state, "")}
 NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
-SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=attested("a", at=AT))
+SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=CONFIRMED)
 AGAIN = (
     "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
     "confirm it again."
 )
 
 
-def told(outcome: Outcome, reason: str) -> StepState:
-    return StepState(make_step("a"), Conclusion(outcome=outcome, reason=reason))
-
-
-def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
+def row(given: Drawn, more: Any = None, **expected: Any) -> tuple[Any, ...]:
     return given, more or {}, expected
 
 
@@ -247,7 +244,11 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         ),
         # An ISO time in a reason is shown as date and time in minutes, UTC.
         row(
-            told(Outcome.ATTESTED, f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."),
+            state(
+                make_step("a"),
+                Outcome.ATTESTED,
+                reason=f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z.",
+            ),
             reason="Operator on 24 Nov, 12:00: done; submitted on 24 Nov, 09:05.",
         ),
         # Warnings, limits and changes of all findings are shown, in order.
@@ -259,7 +260,8 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         ),
         # So are the tables of all findings.
         row(
-            state(make_step("a"), findings=(LISTED, LISTED), exchanges={1: EXCHANGE}),
+            state(make_step("a"), findings=(LISTED, LISTED)),
+            {"exchanges": {1: EXCHANGE}},
             tables=[LISTED_ACCOUNTS, LISTED_PAGES, LISTED_ACCOUNTS, LISTED_PAGES],
         ),
         # A link without its values says what it needs; a paste is shown only with its values.
@@ -332,7 +334,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         # A closed step says who and when, or what it needs.
         row(SAID, line="Operator, 24 Nov"),
         row(WAITING, line="waits for Facebook"),
-        row(PLAIN, {"later": {PLAIN.step.id: "later: after 1"}}, line="later: after 1"),
+        row(PLAIN, {"later": {"a": "later: after 1"}}, line="later: after 1"),
         row(PLAIN, line=""),
         # What is done, in a person's hands, spends or lacks a value is not looked at unasked.
         row(TO_DO, can_refresh=True),
@@ -351,7 +353,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(PLAIN, kit=None, known_errors=[]),
     ],
 )
-def test_a_panel_shows(given: StepState, more: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_panel_shows(given: Drawn, more: dict[str, Any], expected: dict[str, Any]) -> None:
     """All that is known of a step is in its panel, as plain JSON."""
     shown = view(given, **more)
 
@@ -383,6 +385,10 @@ def test_only_the_place_of_a_credential_is_shown() -> None:
     assert APP_SECRET not in json.dumps(shown)
 
 
+ASKED_ONCE = state(make_step("a"), findings=(structs.replace(UNCLEAR, exchanges=(1,)),))
+ASKED_TWICE = state(make_step("a"), findings=(structs.replace(UNCLEAR, exchanges=(1, 2)),))
+
+
 @pytest.mark.parametrize(
     ("exchange", "status"),
     [
@@ -393,7 +399,7 @@ def test_only_the_place_of_a_credential_is_shown() -> None:
 )
 def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str) -> None:
     """An exchange has one line with status, time and trace id, and its details as JSON."""
-    (shown,) = view(state(make_step("a"), exchanges={1: exchange}))["exchanges"]
+    (shown,) = view(ASKED_ONCE, exchanges={1: exchange})["exchanges"]
 
     assert shown["line"] == "GET https://graph.example/me"
     assert (shown["status"], shown["milliseconds"]) == (status, 42)
@@ -406,80 +412,79 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
     """Empty parts of an exchange are left out, and a long answer is cut."""
     bare = structs.replace(EXCHANGE, request=None, headers={}, response=None)
     long = structs.replace(EXCHANGE, response="x" * 100_000)
-    shown = view(state(make_step("a"), exchanges={1: bare, 2: long}))["exchanges"]
+    shown = view(ASKED_TWICE, exchanges={1: bare, 2: long})["exchanges"]
 
     assert (shown[0]["detail"], shown[0]["trace"]) == ("{}", "")
     assert 1_000 < len(shown[1]["detail"]) < 10_000
 
 
-CHECKED_TWO = [
-    {"check": "one", "outcome": "verified", "code": "a-code", "reason": "Yes."},
-    {"check": "two", "outcome": "failed", "code": "a-code", "reason": "No."},
-]
-SHOT = {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
+CHECKED_TWO = (
+    Finding(check="one", outcome=Outcome.VERIFIED, code="a-code", reason="Yes."),
+    Finding(check="two", outcome=Outcome.FAILED, code="a-code", reason="No."),
+)
+SHOT = Attachment(name="a.png", sha256="0" * 64, size=1, media_type="image/png")
+BY_OPERATOR = wording("walkthrough.confirmed-by", name="Operator")
 
 
-CONFIRMED = wording("walkthrough.confirmed-by", name="Operator")
+def checked(*findings: Finding, unchecked: str = "") -> StepChecked:
+    return StepChecked(findings=findings, binding=Binding(), unchecked=unchecked)
 
 
 @pytest.mark.parametrize(
-    ("event", "data", "said"),
+    ("event", "said"),
     [
-        ("step.checked", {"findings": CHECKED_TWO}, "checked (one: verified, two: failed)"),
-        ("step.checked", {"unchecked": "Not checked: X."}, "checked (Not checked: X.)"),
-        ("step.checked", {"unchecked": ""}, "checked (nothing to check)"),
-        ("step.attested", {}, CONFIRMED),
+        (checked(*CHECKED_TWO), "checked (one: verified, two: failed)"),
+        (checked(unchecked="Not checked: X."), "checked (Not checked: X.)"),
+        (checked(), "checked (nothing to check)"),
+        (CONFIRMED, BY_OPERATOR),
         (
-            "step.attested",
-            {"note": "Seen", "attachments": [SHOT]},
-            f"{CONFIRMED}: Seen [a.png]",
+            structs.replace(CONFIRMED, note="Seen", attachments=(SHOT,)),
+            f"{BY_OPERATOR}: Seen [a.png]",
         ),
-        ("step.submitted", {}, wording("walkthrough.submitted-by", name="Operator")),
         (
-            "step.declined",
-            {"note": "Why"},
+            attestation(AttestationKind.SUBMITTED),
+            wording("walkthrough.submitted-by", name="Operator"),
+        ),
+        (
+            attestation(AttestationKind.DECLINED, note="Why"),
             wording("walkthrough.declined-by", name="Operator", note="Why"),
         ),
         (
-            "step.withdrawn",
-            {"note": "A mistake"},
+            attestation(AttestationKind.WITHDRAWN, note="A mistake"),
             wording("walkthrough.withdrawn-by", note="A mistake", name="Operator"),
         ),
         (
-            "step.skipped",
-            {"note": "Not now"},
+            attestation(AttestationKind.SKIPPED, note="Not now"),
             wording("walkthrough.skipped-by", name="Operator", note="Not now"),
         ),
         (
-            "step.commented",
-            {"note": "Ask again."},
+            commented("a", note="Ask again.").statement,
             wording("walkthrough.commented-by", note="Ask again.", name="Operator"),
         ),
         (
-            "step.assigned",
-            {"to": "Ann", "due": "2026-12-01"},
+            assigned("a", "Ann", due="2026-12-01").statement,
             wording("walkthrough.assigned-until", day="2026-12-01", by="Operator", name="Ann"),
         ),
         (
-            "step.assigned",
-            {"to": "", "due": "", "note": "Ann is away."},
+            assigned("a", "", note="Ann is away.").statement,
             wording("walkthrough.assigned-to-nobody", note="Ann is away.", by="Operator"),
         ),
         (
-            "change.intended",
-            {"change": "Install it."},
+            ChangeIntended(change="Install it."),
             wording("walkthrough.about-to-change", change="Install it."),
         ),
     ],
 )
-def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) -> None:
-    """Each journal entry about a person becomes one sentence, the newest entry first."""
-    first = entry("step.attested", note="first")
-    shown = view(PLAIN, recent=(first, entry(event, **data)))
+def test_history_is_in_plain_words(event: ModelStruct, said: str) -> None:
+    """Each journal line about a person becomes one sentence, the newest first."""
+    journal = LineWriter()
+    for part in (structs.replace(CONFIRMED, note="first"), event):
+        journal.write(part, AT, "0a1b2c3d", "a")
+    shown = view(PLAIN, recent=journal.lines)
 
     assert shown["history"] == [
         {"at": "24 Nov, 12:00", "event": said},
-        {"at": "24 Nov, 12:00", "event": f"{CONFIRMED}: first"},
+        {"at": "24 Nov, 12:00", "event": f"{BY_OPERATOR}: first"},
     ]
 
 
@@ -491,7 +496,7 @@ def test_known_errors_are_shown_those_seen_first() -> None:
         known_errors=(known_error("It fell"), known_error("It broke")),
         rank_seen=rank_seen,
     )
-    given = replace(told(Outcome.FAILED, "Facebook: It broke."), step=step)
+    given = state(step, Outcome.FAILED, reason="Facebook: It broke.")
     first, second = view(given)["known_errors"]
 
     assert (first["title"], first["seen"]) == ("It broke", True)
@@ -504,7 +509,7 @@ def test_the_first_sentence_of_the_advice_stands_beside_the_finding() -> None:
     """One sentence of a known error's advice follows the reason; the details have the rest."""
     error = replace(known_error("It broke"), advice="Undo it. Then wait a day. Ask again.")
     step = make_step("a", verified, known_errors=(error,), rank_seen=rank_seen)
-    shown = view(replace(told(Outcome.FAILED, "Facebook: It broke."), step=step))
+    shown = view(state(step, Outcome.FAILED, reason="Facebook: It broke."))
 
     assert (shown["to_do"], shown["more_to_do"]) == ("Undo it.", "Then wait a day. Ask again.")
 
@@ -550,7 +555,7 @@ def test_approved_is_chosen_and_declined_ticks_no_permission() -> None:
     found = Finding(
         outcome=Outcome.VERIFIED, code="a-code", reason="So.", check="seen", limits=("The level.",)
     )
-    in_part = replace(half(step, needs_person=True), findings=(found,))
+    in_part = half(step, needs_person=True, findings=(found,))
 
     before, after = (view(given)["forms"][0] for given in (state(step, Outcome.WAITING), in_part))
     assert (before["chosen"], after["chosen"]) == ("", "attest")
@@ -572,8 +577,8 @@ def test_approved_is_chosen_and_declined_ticks_no_permission() -> None:
 def test_only_after_a_fault_a_person_may_go_on() -> None:
     """*Check again* and *Continue* stand at what is next; a check in vain has no *Continue*."""
     vain = state(app_step(), Outcome.INCONCLUSIVE)
-    fault = replace(vain, has_fault=True)
-    shown = [view(given, following=NextStep(given, ""))["actions"] for given in (vain, fault)]
+    fault = state(app_step(), Outcome.INCONCLUSIVE, has_fault=True)
+    shown = [view(given, following=NextStep(given.state, ""))["actions"] for given in (vain, fault)]
     elsewhere = view(fault)["actions"]
 
     assert (shown[0]["primary"], shown[0]["other"]) == ("check", "attest")
@@ -609,13 +614,13 @@ def test_a_list_says_what_the_connector_was_seen_to_ask_for() -> None:
 )
 def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""
-    word = attested("a", by="Ann", sentence="I am logged in.")
+    said = attestation(AttestationKind.ATTESTED, by="Ann", sentence="I am logged in.")
     step = make_step("a", answers=answers)
-    shown = view(replace(half(step, by_person=True, needs_another=True), attestation=word))
+    shown = view(half(step, by_person=True, needs_another=True, attestation=said))
     yes, no = shown["forms"][:2]
 
-    (said,) = yes["options"]
-    assert (said["action"], said["sentence"]) == ("attest", "Ann is logged in. I have seen it.")
+    (option,) = yes["options"]
+    assert (option["action"], option["sentence"]) == ("attest", "Ann is logged in. I have seen it.")
     assert (no["options"][0]["action"], no["needs_note"]) == ("withdraw", True)
     assert (
         wording("walkthrough.withdraws-confirmation-of", name="Ann") in no["options"][0]["sentence"]
@@ -704,15 +709,16 @@ def test_the_header_counts() -> None:
 def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) -> None:
     """Next is what failed, is to do, to look at, or to wait for; only what began needs advice."""
     states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
-    found = next_step(run_state(*states))
+    procedure = make_procedure(*(each.step for each in states))
+    found = next_step(run_state(*(each.state for each in states)), procedure)
 
-    assert (found[0].step.id if found else None) == following
+    assert (found.step.id if found else None) == following
     shown = header(*states)["next"]
     assert (shown and shown["id"]) == following
     if shown:
         assert found is not None
-        is_new = found[0].conclusion.outcome is Outcome.NOT_RUN
-        advice = "" if is_new else found[1]
+        is_new = found.step.outcome is Outcome.NOT_RUN
+        advice = "" if is_new else found.advice
         assert (shown["advice"], shown["number"]) == (advice, f"number {following}")
 
 
@@ -724,12 +730,13 @@ def test_a_step_that_needs_a_second_person_says_so() -> None:
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
     """The last panel counts all steps and lists the open ones with number, title and icon."""
-    states = run_state(
+    shown = finish(
         state(make_step("a"), Outcome.VERIFIED),
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
+        status=PanelStatus(message="m"),
+        bundle="/e/acme/x-1",
     )
-    shown = finish(states, status=PanelStatus(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     listed = [(each["id"], each["number"]) for each in shown["open"]]
@@ -740,8 +747,8 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
 
 def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     """Then it says when it was sealed, and what to watch from now on; before, neither."""
-    done = run_state(state(make_step("a"), Outcome.VERIFIED))
-    going = run_state(state(make_step("a"), Outcome.VERIFIED), state(make_step("b")))
+    done = state(make_step("a"), Outcome.VERIFIED)
+    going = (done, state(make_step("b")))
     sealed = {"bundle": "/e/acme/x-1", "sealed": "Sealed today: complete."}
     plan = make_plan(afterwards=("the certificate",))
 
@@ -754,7 +761,7 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     }
     assert finish(done, **sealed)["end"]["watch"] == []
     assert finish(done, plan=plan)["end"] is None
-    assert finish(going, **sealed, plan=plan)["end"] is None
+    assert finish(*going, **sealed, plan=plan)["end"] is None
 
 
 @pytest.mark.parametrize(
@@ -776,8 +783,8 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
 )
 def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -> None:
     """Days count from the first thing on record to the sealed end, with both."""
-    said = attested("a", at=begun)
-    done = run_state(state(make_step("a"), Outcome.VERIFIED, attestation=said))
+    said = structs.replace(CONFIRMED, at=begun)
+    done = state(make_step("a"), Outcome.VERIFIED, attestation=said)
     end = finish(done, bundle="/e/acme/x-1", sealed="Sealed.", ended_on=ended)["end"]
     assert end["took"] == took
 
@@ -795,7 +802,7 @@ def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -
 def test_the_end_shows_every_warning_that_is_left(warnings: tuple[str, ...], verdict: str) -> None:
     """Each with its step; nobody takes the end for a clean one."""
     found = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="So.", warnings=warnings)
-    done = run_state(replace(state(make_step("a"), Outcome.VERIFIED), findings=(found,)))
+    done = state(make_step("a"), Outcome.VERIFIED, findings=(found,))
     end = finish(done, bundle="/e/acme/x-1", sealed="Sealed today: complete.")["end"]
 
     assert end["verdict"] == verdict
@@ -838,14 +845,14 @@ def test_no_view_holds_a_credential(make_harness: MakeHarness) -> None:
     ("given", "who"),
     [(PLAIN, ""), (state(make_step("a"), Outcome.WAITING), "waits for Facebook")],
 )
-def test_the_overview_says_what_waits_for_whom(given: StepState, who: str) -> None:
+def test_the_overview_says_what_waits_for_whom(given: Drawn, who: str) -> None:
     """Each line of the overview names the step and who it waits for."""
     (line,) = header(given)["steps"]
 
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
 
 
-NEXT_ACTIONS: dict[str, tuple[StepState, dict[str, Any], str, str]] = {
+NEXT_ACTIONS: dict[str, tuple[Drawn, dict[str, Any], str, str]] = {
     "no check": (PLAIN, {}, "attest", ""),
     "to do": (TO_DO, {}, "check", "attest"),
     "asks here": (TO_DO, HERE, "check", "attest"),
@@ -902,7 +909,7 @@ NEXT_ACTIONS: dict[str, tuple[StepState, dict[str, Any], str, str]] = {
     ("given", "more", "primary", "other"), NEXT_ACTIONS.values(), ids=NEXT_ACTIONS
 )
 def test_a_panel_offers_one_action_and_one_beside_it(
-    given: StepState, more: dict[str, Any], primary: str, other: str
+    given: Drawn, more: dict[str, Any], primary: str, other: str
 ) -> None:
     """The first is what the person must do, whatever a check can do by itself; none is twice."""
     actions = view(given, **more)["actions"]
@@ -969,7 +976,7 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
 def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     """The menu has each possible action that neither of the two buttons has."""
 
-    def menu(given: StepState, **more: Any) -> list[str]:
+    def menu(given: Drawn, **more: Any) -> list[str]:
         shown: list[str] = view(given, **more)["actions"]["menu"]
         return shown
 
@@ -985,7 +992,7 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     assert menu(state(saved)) == notes
     # Only a word that counts can be withdrawn.
     assert menu(state(make_step("a"), void_attestations=LAPSED)) == notes
-    assert menu(state(make_step("a"), attestation=attested("a"))) == [*notes, "withdraw"]
+    assert menu(state(make_step("a"), attestation=CONFIRMED)) == [*notes, "withdraw"]
 
 
 def test_an_input_says_whether_a_check_needs_it() -> None:
@@ -1009,7 +1016,7 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
 def test_the_side_has_a_line_for_each_group() -> None:
     """It says how much of what was begun is done, and leads to what failed, or is open."""
 
-    def part(name: str, outcome: Outcome, group: str = "") -> StepState:
+    def part(name: str, outcome: Outcome, group: str = "") -> Drawn:
         return state(make_step(name, group=group), outcome)
 
     shown = header(
@@ -1048,47 +1055,49 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     assert second["chosen"] == [{**chosen, "id": "app", "title": "Do app"}]
 
 
-def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
-    """The view names a step's assignee with the due day, and a wait that is longer than usual."""
+def test_a_step_says_how_late_an_outside_party_is() -> None:
+    """The view names a wait that is longer than usual, with what to do, and since when it lasts."""
     act = "Look at Requests, then ask support."
     step = replace(waiting_step(), usual_days=22, overdue=act)
-    said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
-    waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z")
-
-    theirs = replace(waits, assignment=said)
-
+    since = {"waiting_since": "2026-11-01T09:00:00Z"}
     usually = wording("walkthrough.usually-at-most", days=22)
-    for day, overdue in (
-        (23, ""),
-        (24, f"{wording('walkthrough.days-overdue', days='1 day')}{usually}"),
-    ):
-        today = date(2026, 11, day)
-        assert view(waits, today=today)["overdue"] == overdue
-        assert view(waits, today=today)["overdue_act"] == (act if overdue else "")
-        (line,) = header(waits, today=today)["steps"]
+    late = f"{wording('walkthrough.days-overdue', days='1 day')}{usually}"
+
+    for days, overdue in ((0, ""), (1, late)):
+        waits = state(step, Outcome.WAITING, overdue_days=days, **since)
+        assert view(waits)["overdue"] == overdue
+        assert view(waits)["overdue_act"] == (act if overdue else "")
+        (line,) = header(waits)["steps"]
         assert line["who"].startswith(
             wording("walkthrough.waits-for-since", whom="Facebook", day="1 Nov")
         )
         assert line["who"].endswith(overdue)
-    for today, late in (
-        (date(2026, 12, 1), ""),
-        (date(2026, 12, 3), wording("walkthrough.days-overdue", days="2 days")),
-    ):
-        shown = view(theirs, today=today)
-        assert (shown["assigned"], shown["overdue"]) == (
-            wording("walkthrough.assigned-by", name="A colleague", day="2026-12-01"),
-            late,
-        )
+
+
+@pytest.mark.parametrize(
+    ("days", "late"), [(0, ""), (2, wording("walkthrough.days-overdue", days="2 days"))]
+)
+def test_a_step_says_whom_it_is_for(days: int, late: str) -> None:
+    """The view names a step's assignee with the due day, and by how much that has passed."""
+    _, said = assigned("wait", "A colleague", due="2026-12-01")
+    step = replace(waiting_step(), usual_days=22)
+    shown = view(state(step, Outcome.WAITING, assigned=said, due="2026-12-01", overdue_days=days))
+
+    assert (shown["assigned"], shown["overdue"]) == (
+        wording("walkthrough.assigned-by", name="A colleague", day="2026-12-01"),
+        late,
+    )
 
 
 def test_a_requested_step_names_its_due_day() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
     gate = replace(waiting_step(), checks=(), answers=(ASKED_FOR,))
-    waits = state(gate, Outcome.WAITING, attestation=DUE)
+    waits = state(gate, Outcome.WAITING, attestation=DUE, due=DUE.due)
+    late = state(gate, Outcome.WAITING, attestation=DUE, due=DUE.due, overdue_days=2)
 
     assert view(waits)["actions"]["primary"] == "answer"
-    assert view(waits, today=date(2026, 12, 3))["overdue"] == "2 days overdue"
-    (line,) = header(waits, today=date(2026, 12, 1))["steps"]
+    assert view(late)["overdue"] == wording("walkthrough.days-overdue", days="2 days")
+    (line,) = header(waits)["steps"]
     assert line["who"] == "due 2026-12-01 (A)"
 
 
@@ -1096,7 +1105,7 @@ def test_a_step_proven_in_part_does_not_look_finished() -> None:
     """A verified step that a person must look at says so in its mark, and to confirm it is next."""
     asks = make_step("a", verified, kind=StepKind.WAIT, attest_label="I compared it")
     given = state(asks, Outcome.VERIFIED, findings=(PROVEN,))
-    in_part = replace(given, conclusion=replace(given.conclusion, needs_person=True))
+    in_part = half(asks, needs_person=True)
 
     shown = view(in_part)
     assert (shown["in_part"], shown["label"]) == (True, IN_PART)

@@ -151,7 +151,7 @@ def test_a_change_of_a_waiting_step_is_recorded(make_harness: MakeHarness) -> No
 
     view = settled(harness.panels["wait"])
     assert view["outcome"] == "verified"
-    assert harness.types == ["step.started", "step.checked"] * 2
+    assert harness.types == ["step.checked"] * 2
 
 
 def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
@@ -181,13 +181,13 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     harness.run.say([submitted(name) for name in GATES])
     for name in GATES:
-        conclusion = harness.run.perform(name).conclusion
-        assert conclusion.outcome == "waiting", conclusion.reason
+        state = harness.run.perform(name)
+        assert state.outcome == "waiting", state.reason
     asked_at_first = len(remote.requests)
 
     for minute in range(1, 61):
         now = NOON + timedelta(minutes=minute)
-        monkeypatch.setattr(harness.run, "clock", lambda now=now: now)
+        monkeypatch.setattr(harness.run.journal, "clock", lambda now=now: now)
         harness.walkthrough._watch()
         if minute == 15:
             assert {harness.panels[name].view["next_refresh"] for name in GATES} == {"12:30"}
@@ -218,7 +218,7 @@ def test_a_returning_person_sees_the_current_state(
     harness.walkthrough.start()
     eventually(lambda: harness.panels["b"].view["outcome"] == "failed")
 
-    assert harness.types == [*before, "step.started", "step.checked"]
+    assert harness.types == [*before, "step.checked"]
     assert len(looked) == known + 1
     assert harness.panels["c"].view["outcome"] == "not_run"
 
@@ -271,7 +271,7 @@ def test_watching_leaves_half_of_the_calls(
     """Above half of what the app may call in this hour nothing is watched, and the page says so."""
     harness = checked(make_harness, waiting_step(noting(looked, waits)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
-    monkeypatch.setattr(harness.run, "clock", lambda: NOON + timedelta(minutes=15))
+    monkeypatch.setattr(harness.run.journal, "clock", lambda: NOON + timedelta(minutes=15))
 
     harness.walkthrough._watch()
 
@@ -299,6 +299,7 @@ def test_calls_count_until_the_next_hour(
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", responds(NO_SUCH_OBJECT, 400))
 
+    harness.run.start()
     harness.run.perform("fb-10-public-profile")
 
     assert len(remote.requests) == 3
@@ -434,7 +435,7 @@ def test_an_open_step_is_looked_at_at_most_every_30_seconds(
     asked = []
     for step_id, seconds in (("a", 0), ("a", 1), ("b", 2), ("a", 29.9), ("a", 30), ("a", 59)):
         now = NOON + timedelta(seconds=seconds)
-        monkeypatch.setattr(harness.run, "clock", lambda now=now: now)
+        monkeypatch.setattr(harness.run.journal, "clock", lambda now=now: now)
         harness.walkthrough.refresh(harness.step(step_id))
         asked.append(len(looked))
 
@@ -493,7 +494,7 @@ def test_a_look_writes_only_a_clear_change(
 
     assert (harness.types != known) is is_written
     kept = after if is_written or before is None else before
-    assert harness.run.state.steps["a"].findings[0].reason == kept.reason
+    assert harness.run.state.step("a").findings[0].reason == kept.reason
 
 
 def test_a_look_that_cannot_be_done_changes_nothing(

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
-from runbook_lib.core.attestation_rules import person_key
+from runbook_lib.core.people import person_key
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.watch_state import Digest

@@ -182,7 +182,7 @@ class Desk:
     def begin(self, name: str = "acme", *words: Any) -> None:
         """Begin a tenant, unless it has begun, and say what people said."""
         run = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant=name, env_file="watch.env")
-        run.clock = self.now
+        run.journal.clock = self.now
         run.start()
         run.say(words)
         run.close()

@@ -65,7 +65,7 @@ def opened(folder: Path) -> Iterator[Opened]:
         runs.append(
             open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="acme", environ={**environ, **named})
         )
-        runs[-1].clock = lambda: NOON
+        runs[-1].journal.clock = lambda: NOON
         return runs[-1]
 
     yield open_it

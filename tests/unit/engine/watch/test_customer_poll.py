@@ -38,7 +38,7 @@ class Office:
         self.run.mode = Mode.HEADLESS
         self.folder = folder
         self.offset = 0.0
-        self.run.clock = lambda: NOON + timedelta(seconds=self.offset)
+        self.run.journal.clock = lambda: NOON + timedelta(seconds=self.offset)
         self.run.journal.path.parent.mkdir(parents=True, exist_ok=True)
         self.run.journal.path.touch()
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.clock import timestamp, utc_now
-from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.customer_rows import FailingCalls, KnownAccount
 from runbook_lib.engine.tenant_reader import read_tenants
@@ -19,6 +18,7 @@ from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.watch_state import WatchedCustomer
 from runbook_lib.errors import ExitCode
+from runbook_lib.run.journal import Journal
 from tests.support.attestations import assigned
 from tests.support.commands import runbook
 from tests.support.wording import wording
@@ -54,7 +54,7 @@ def perform(
     monkeypatch.setattr(Run, "start_snapshot", lambda run, _: GivenResults(run, Responses(seen)))
     opened = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, env_file="watch.env")
     journal = Journal(opened.journal.path, clock=desk.now)
-    run = replace(opened, journal=journal, reader=None, clock=desk.now)
+    run = replace(opened, journal=journal)
     run.start()
     for step in PROCEDURE.steps:
         if step.checks:
@@ -191,7 +191,7 @@ def test_a_tenant_that_cannot_be_read_or_started_is_told(
     assert desk.code is ExitCode.COMPLETE
 
     kept = desk.journal("beta").read_text()
-    desk.journal("beta").write_text(kept.replace('"format_version":', '"format_of_tomorrow":'))
+    desk.journal("beta").write_text(kept.replace('"format":', '"format_of_tomorrow":'))
     desk.cycle(HOUR, FLEET)
     assert subjects(desk) == [f"beta: {unusable()[0]}"]
     desk.journal("beta").write_text(kept)

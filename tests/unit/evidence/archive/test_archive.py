@@ -23,8 +23,8 @@ from runbook_lib.evidence.archive import archive as module
 from runbook_lib.evidence.archive.archive import fetch_evidence
 from runbook_lib.evidence.archive.stores import Store
 from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.bundles import archive, bundles_below
 from tests.support.wording import refused, wording
 from tests.unit.evidence.conftest import ended_run, errors_of, seal_run, sealed_evidence

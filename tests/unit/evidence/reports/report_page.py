@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.evidence.reports.report import run_report
-from tests.unit.evidence.reports.sample_runs import Document, record
+from tests.unit.evidence.reports.sample_runs import Document, lines_of, record
 
 VOID = {"meta", "link", "br", "img", "input"}
 
@@ -144,7 +144,9 @@ def printed_elsewhere(code: str) -> list[str]:
 
 
 def report_of(
-    *steps: Document, lines: Any = (), attachments: Path | None = None, **more: Any
+    *steps: Document, lines: Any = None, attachments: Path | None = None, **more: Any
 ) -> ReportPage:
-    """Return the report of a run with these steps and journal lines."""
-    return ReportPage(run_report(record(*steps, **more), lines, attachments=attachments))
+    """Return the report of a run with these steps; its lines have their attestations."""
+    run = record(*steps, **more)
+    given = lines_of(run) if lines is None else lines
+    return ReportPage(run_report(run, given, attachments=attachments))

@@ -1,8 +1,8 @@
-"""The log of attestations, from journal lines or from the record."""
+"""The log of attestations, from journal lines."""
 
 from __future__ import annotations
 
-from runbook_lib.core.model import AttestationKind, Outcome
+from runbook_lib.core.model import AttestationKind
 from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
 from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
@@ -11,9 +11,7 @@ from tests.unit.evidence.reports.sample_runs import (
     attestation_json,
     attested,
     checked,
-    entry,
     record,
-    skip,
     skipped,
     step,
 )
@@ -28,7 +26,7 @@ def test_statements_are_in_the_order_of_writing() -> None:
             "fb-01-log-in", note="Done.", seen="new", origin="attestations.toml", written_on=STARTED
         ),
         skipped("fb-01-log-in", note="No.", written_on=CHECKED),
-        entry("step.started", step="fb-01-log-in"),
+        checked("fb-01-log-in", "verified"),
     ]
 
     done, left = attestations_by_step(lines, record(step("fb-01-log-in")))["fb-01-log-in"]
@@ -67,22 +65,6 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
     assert (log[REVIEW][-1].origin, log[REVIEW][-1].written_on) == ("one.toml", STARTED)
 
 
-def test_without_a_journal_the_records_statements_are_used() -> None:
-    """Without journal lines, the statements of the record are used."""
-    run = record(
-        step("fb-01-log-in", "attested", attestation=attestation_json("fb-01-log-in", by="A")),
-        step("fb-02-app", "skipped", attestation=skip("fb-02-app", note="Why.")),
-        step(REVIEW, "waiting", attestation=attestation_json(REVIEW, kind="submitted")),
-        step("fb-04-seen"),
-    )
-
-    log = attestations_by_step([], run)
-    assert [(w.by, w.outcome, w.note) for w in log["fb-01-log-in"]] == [("A", Outcome.ATTESTED, "")]
-    assert [(w.outcome, w.note) for w in log["fb-02-app"]] == [(Outcome.SKIPPED, "Why.")]
-    assert [w.outcome for w in log[REVIEW]] == [Outcome.WAITING]
-    assert log["fb-04-seen"] == []
-
-
 def test_the_list_is_by_the_times_that_people_named() -> None:
     """A statement has the time that its author names, not that of its line; no check is listed."""
     run = record(step("fb-01-log-in", "attested"), step("fb-04-seen"), step(REVIEW, "waiting"))
@@ -94,4 +76,4 @@ def test_the_list_is_by_the_times_that_people_named() -> None:
     ]
 
     log = in_order_of_time(attestations_by_step(lines, run))
-    assert [step_id for step_id, _ in log] == ["fb-01-log-in", REVIEW]
+    assert [said.step for said in log] == ["fb-01-log-in", REVIEW]

@@ -21,7 +21,7 @@ from tests.unit.evidence.reports.sample_runs import (
     attested,
     check,
     checked,
-    entry,
+    lines_of,
     record,
     skip,
     skipped,
@@ -35,7 +35,7 @@ _TEST = "test-01-install"
 
 def complete() -> str:
     """Return the report of a production run in which everything is settled."""
-    said = attestation_json("fb-01-log-in", note="As the owner.", attachments=[attachment()])
+    said = attestation_json("fb-01-log-in", note="As the owner.")
     steps = (
         step("fb-01-log-in", "attested", attestation=said, attachments=[attachment()]),
         step("fb-04-create-app"),
@@ -47,7 +47,6 @@ def complete() -> str:
         ),
     )
     lines = [
-        entry("run.started"),
         attested("fb-01-log-in", note="As the owner."),
         checked("fb-04-create-app", "verified"),
         skipped(_TEST, note="Cyclr does it."),
@@ -60,7 +59,8 @@ def failed() -> str:
     table = {"caption": "Pages", "columns": ["ID", "Name"], "rows": [["1", "Bakery"]]}
     seen = check("failed", "Wrong.", warnings=["Soon."], limits=["Not shown."], tables=[table])
     steps = (*EVERY_OUTCOME, step(_REVIEW, "failed", reason="Wrong.", checks=[seen]))
-    return run_report(record(*steps, outcome="failed", sandbox=True), [])
+    run = record(*steps, outcome="failed", sandbox=True)
+    return run_report(run, lines_of(run))
 
 
 MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed}

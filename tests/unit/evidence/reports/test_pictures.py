@@ -10,7 +10,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.forecast import ExternalDecision, Forecast
 from runbook_lib.core.procedure import Screen, ScreenField, Step
 from runbook_lib.engine.notebooks import notebook_text
 from runbook_lib.evidence.reports.pictures import (
@@ -21,6 +20,7 @@ from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     screen_picture,
 )
+from runbook_lib.run.forecast import ExternalDecision, Forecast
 from tests.support.wording import wording
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -35,7 +35,6 @@ from tests.unit.evidence.reports.sample_runs import (
     attested,
     check,
     checked,
-    entry,
     record,
     step,
 )
@@ -124,8 +123,10 @@ def test_large_pictures_are_only_linked(kept: Path) -> None:
     full = [picture(kept, kibibytes=300, content=name) for name in (b"1", b"2", b"3")]
     rest = picture(kept, kibibytes=124, content=b"rest")
 
-    # A picture that is shown twice counts once.
-    assert len(with_files(*full, full[0], rest, folder=kept).all("img")) == 5
+    # A picture that is shown at two steps counts once.
+    first = step("fb-01-said", "attested", attachments=full)
+    second = step("fb-02-said", "attested", attachments=[full[0], rest])
+    assert len(report_of(first, second, attachments=kept).all("img")) == 5
     page = with_files(*full, picture(kept, kibibytes=124, content=b"", more=1), folder=kept)
     assert len(page.all("img")) == 3
     assert wording("report.too-large") in page.all("figure")[3].text
@@ -156,9 +157,10 @@ def test_other_peoples_text_is_only_text(kind: str) -> None:
 
 def test_right_to_left_text_is_isolated() -> None:
     """Right-to-left text is shown unchanged and does not affect the text around it."""
-    page = ReportPage(run_report(everywhere(HOSTILE["right to left"]), []))
+    text = HOSTILE["right to left"]
+    page = ReportPage(run_report(everywhere(text), lines_with(text)))
 
-    assert HOSTILE["right to left"] in page.one("h1").text
+    assert text in page.one("h1").text
     assert page.one("h1").text in {f"{each.text} COMPLETE" for each in page.all("bdi")}
     assert page.all("blockquote", dir="auto")
 
@@ -180,7 +182,7 @@ def test_only_a_secure_address_becomes_a_link() -> None:
     bad = "javascript:alert(1)"
     page = report_of(
         step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
-        parameters={"good": good, "bad": bad},
+        values={"good": good, "bad": bad},
     )
 
     outside = [each for each in page.all("a") if not each.attributes["href"].startswith("#")]
@@ -190,7 +192,7 @@ def test_only_a_secure_address_becomes_a_link() -> None:
 
 def full() -> str:
     """Return the report of a run with everything in it."""
-    lines = [entry("run.started"), attested(REVIEW, kind="submitted"), checked(REVIEW, "waiting")]
+    lines = [attested(REVIEW, kind="submitted"), checked(REVIEW, "waiting")]
     return run_report(
         record(*EVERY_OUTCOME, step(REVIEW, "waiting"), steps_with("some text")[0]), lines
     )

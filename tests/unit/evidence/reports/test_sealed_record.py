@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.reports.sealed_record import sealed_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from tests.support.resigned_statements import payload, resign_everything
+from tests.support.resigned_statements import resign
 from tests.support.wording import field_invalid, field_missing, refused, refused_naming, wording
 from tests.unit.evidence.conftest import ended_run, seal_run
 
@@ -51,7 +51,7 @@ def test_a_record_that_is_not_the_sealed_one_is_refused(
     spoil: Callable[[Path], Any], bundle: Path
 ) -> None:
     """A changed or missing record or statement raises `ContentError`."""
-    assert sealed_record(bundle).run_id == RUN
+    assert sealed_record(bundle).run == RUN
     spoil(bundle)
 
     with pytest.raises(ContentError) as caught:
@@ -70,9 +70,9 @@ def test_a_bundle_that_is_gone_is_named(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"run_id": 7}, field_invalid("run_id")),
+        ({"run": 7}, field_invalid("run")),
         ({"procedure": {}}, field_missing("procedure.id")),
-        ({"journal": None}, field_invalid("journal")),
+        ({"steps": None}, field_invalid("steps")),
         ({"more": 1}, wording("journal-chain-broken.unknown-field", field="it")),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_signed_record_of_another_form_is_named_by_its_place(
     """A record that does not match its schema is an error with the place, even if it is signed."""
     record = json.loads((bundle / "record.json").read_text())
     (bundle / "record.json").write_text(json.dumps({**record, **change}))
-    resign_everything(bundle, key, payload(bundle / "statement.dsse.json"))
+    resign(bundle, key)
 
     with refused(ContentError, "not-a-valid-record", where=where) as caught:
         sealed_record(bundle)

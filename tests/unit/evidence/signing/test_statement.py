@@ -26,7 +26,6 @@ from runbook_lib.evidence.signing.statement import (
     Resource,
     open_envelope,
     sign_statement,
-    sigstore_bundle,
 )
 from tests.support.wording import refused
 
@@ -179,13 +178,3 @@ def test_no_document_breaks_the_reader(key: SigningKey, document: dict[str, Any]
     """Fields of any type raise an `EvidenceError`."""
     with pytest.raises(EvidenceError):
         open_envelope(json.dumps(document).encode(), {key.key_id: key.public}, TEST_RESULT)
-
-
-def test_the_sigstore_bundle_has_the_same_envelope(key: SigningKey) -> None:
-    """The Sigstore bundle has the same envelope, the key's id as hint, and no log entry."""
-    envelope = sign_statement(key, [FILE], TEST_RESULT, {})
-
-    bundle = json.loads(sigstore_bundle(envelope))
-
-    assert bundle["dsseEnvelope"] == json.loads(envelope)
-    assert bundle["verificationMaterial"] == {"publicKey": {"hint": key.key_id}, "tlogEntries": []}

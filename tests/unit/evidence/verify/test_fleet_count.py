@@ -19,8 +19,8 @@ from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
 from runbook_lib.evidence.verify.fleet_count import FleetCount, FleetVerdict
+from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
 from tests.support.wording import wording
