@@ -288,6 +288,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
 KNOWN_ERROR: Document = {
     "shown": "URL <Blocked>",
     "meaning": "It does not lead back.",
+    "causes": ["Somebody left it out. (Tested by a-check.)"],
     "advice": "List it.",
     "source": "https://example.com",
     "seen": "reason",
@@ -302,6 +303,7 @@ def test_an_open_step_has_the_errors_that_were_met() -> None:
 
     assert wording("report.error-explained") in shown
     assert "Answered (in a response)" in shown
+    assert shown.count(KNOWN_ERROR["causes"][0]) == 2
 
 
 def test_many_exchanges_are_counted() -> None:
