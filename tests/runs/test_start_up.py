@@ -47,6 +47,7 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.engine.customer_rows",
     f"{_OURS}.engine.due_items",
     f"{_OURS}.engine.index_builder",
+    f"{_OURS}.engine.journal_summary",
     f"{_OURS}.engine.practice",
     f"{_OURS}.engine.tenant_",
     f"{_OURS}.engine.watch",

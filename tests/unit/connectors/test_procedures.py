@@ -244,8 +244,9 @@ def test_the_attestations_of_practice_are_valid(
     said = read_attestations(path, procedure, now=now)
 
     assert bool(said) == (scenario != "fresh")
-    assert {word.kind for word in said} <= {AttestationKind.ATTESTED, AttestationKind.SUBMITTED}
-    assert {word.by for word in said} <= {"Sandbox operator"}
+    kinds = {AttestationKind.ATTESTED, AttestationKind.SUBMITTED}
+    assert {remark.statement.kind for remark in said} <= kinds
+    assert {remark.statement.by for remark in said} <= {"Sandbox operator"}
     assert "SANDBOX" in path.read_text(encoding="utf-8") or not said
 
 
@@ -260,15 +261,17 @@ def test_attestations_of_practice_that_end_or_wait_follow_the_day(
     ending = {step.id for step in procedure.steps if step.valid_days}
 
     said = [
-        word
-        for word in read_attestations(path, procedure, now=now)
-        if word.kind is AttestationKind.SUBMITTED or word.step in ending
+        remark
+        for remark in read_attestations(path, procedure, now=now)
+        if remark.statement.kind is AttestationKind.SUBMITTED or remark.step in ending
     ]
 
     is_expected = any(step.valid_days or step.usual_days for step in procedure.steps)
     advice = "date these attestations with $names in practice/attestations.toml (SAID_AGO)"
     assert len(said) > 5 or not is_expected, advice
-    assert all(now - datetime.fromisoformat(word.at) < timedelta(days=90) for word in said)
+    assert all(
+        now - datetime.fromisoformat(remark.statement.at) < timedelta(days=90) for remark in said
+    )
 
 
 @procedures
