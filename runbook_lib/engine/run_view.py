@@ -121,27 +121,28 @@ class RunView:
 
     def _fold(self, run: str) -> RunState:
         has_begun = run in self.history.runs if run else bool(self.history.runs)
-        lines = self._lines_of(run, has_begun=has_begun)
+        # NOTE: another process may add lines meanwhile: the state is one of these lines.
+        known = self.journal.read_all()
+        lines = self._lines_of(run, known, has_begun=has_begun) if run else known
         values = {} if run and has_begun else self.known_subject
-        key = (len(self.journal.read_all()), self._today, values)
+        key = (len(known), self._today, values)
         # NOTE: a step asks several times for the same state.
         if run not in self._folded or self._folded[run][0] != key:
             self._folded[run] = key, self._folded_with(values, run, lines, has_begun=has_begun)
         return self._folded[run][1]
 
-    def _lines_of(self, run: str, *, has_begun: bool) -> Sequence[Line]:
-        """Return the lines that the state of `run` rests on; of each new line only once."""
-        lines = self.journal.read_all()
-        if not run:
-            return lines
+    def _lines_of(self, run: str, lines: Sequence[Line], *, has_begun: bool) -> Sequence[Line]:
+        """Return those of `lines` that the state of `run` rests on; each is looked at once."""
         name, had_begun, end, kept = self._of_run
         if (name, had_begun) != (run, has_begun):
             kept = [*lines_of(lines, run)]
+            end = len(lines)
         else:
-            kept += [
-                line for line in lines[end:] if line.head.run == run or line.head.type in LASTING
-            ]
-        self._of_run = (run, has_begun, len(lines), kept)
+            new = lines[end:]
+            own = [line for line in new if line.head.run == run or line.head.type in LASTING]
+            kept = [*kept, *own]
+            end = max(end, len(lines))
+        self._of_run = (run, has_begun, end, kept)
         return kept
 
     def _folded_with(
