@@ -1,4 +1,4 @@
-"""People: one person's name in different spellings, and a sentence told about somebody else."""
+"""Compare the names of people, and retell a sentence in the third person."""
 
 from __future__ import annotations
 

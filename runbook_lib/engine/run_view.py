@@ -163,7 +163,7 @@ class RunView:
         return self.clock().date().isoformat()
 
     def beginning(self) -> RunStarted:
-        """Return what the first line of this run says, with the values that are known now."""
+        """Return the data of this run's first line, with the values that are known now."""
         history = self.history
         secrets = tuple(item.name for item in self.inputs if item.secret)
         values = known_values(self.procedure, history.given, self.settings)

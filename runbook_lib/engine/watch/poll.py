@@ -310,10 +310,12 @@ class _Poll:
 
     def _record_confirmed(self) -> None:
         """Write the results that changed into the journal; the next run seals them."""
+        if not self._confirmed:
+            return
         values = self.run.known_subject
-        for (step, _), result in self._confirmed.items():
-            with lock_sealing(self.run.home):
-                self.run.require_whole_journal()
+        with lock_sealing(self.run.home):
+            self.run.require_whole_journal()
+            for (step, _), result in self._confirmed.items():
                 self.run.record_results(self.run.step(step), [result], values)
 
     def _problem_text(self, step: StepState, finding: Finding) -> ProblemText:

@@ -45,7 +45,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 def overview(days: int = 0) -> TenantsOverview:
-    """Return what all lists show, so many days later."""
+    """Return the state of all tenants, so many days later."""
     return read_tenants("evidence", NOON + timedelta(days=days))
 
 

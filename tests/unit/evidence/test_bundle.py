@@ -1,4 +1,4 @@
-"""What a bundle says about its run, and that no secret is in it."""
+"""A bundle describes its run, and contains no secret."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def about(app: str | None) -> Binding:
 
 @pytest.mark.parametrize(("name", "outcome"), [("app_id", "not_run"), ("token", "verified")])
 def test_a_result_counts_while_the_values_of_its_step_are_the_same(name: str, outcome: str) -> None:
-    """What its check needed besides, such as a new token, reopens nothing."""
+    """A new value that only its check needs, such as a token, reopens nothing."""
     step = structs.replace(STEP, subject=("app_id",))
     values: dict[str, Any] = {"app_id": "111", "token": "1"}
     begun = structs.replace(started(), steps=(step,), values=values)

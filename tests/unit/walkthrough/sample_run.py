@@ -126,7 +126,7 @@ def make_run(
 
 
 def make_context(*steps: Step, plan: Plan | None = None, **more: Any) -> PanelContext:
-    """Return what all panels of one drawing have in common; `steps` are those of the procedure."""
+    """Return the common context of all panels; `steps` are those of the procedure."""
     known: dict[str, Any] = {
         "procedure": make_procedure(*steps, plan=plan),
         "vendor": inputs.FACEBOOK,

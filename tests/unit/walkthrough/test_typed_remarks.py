@@ -161,7 +161,7 @@ def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> No
 
 
 def overdue(harness: WalkthroughHarness, days: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return what the only panel shows of a delay so many days later."""
+    """Return the delay that the only panel shows so many days later."""
     monkeypatch.setattr(harness.run.journal, "clock", lambda: NOON + timedelta(days=days))
     harness.walkthrough.panels.draw()
     (screen,) = harness.panels.values()

@@ -218,7 +218,7 @@ def announce_again(home: Path) -> None:
 
 ALTERATIONS: dict[str, Change] = {
     "a file more": lambda home: (bundles(home)[1] / "more.txt").write_text("more"),
-    "Sigstore's twin": lambda home: (bundles(home)[1] / "statement.sigstore.json").write_text(""),
+    "an unlisted file": lambda home: (bundles(home)[1] / "statement.sigstore.json").write_text(""),
     "an empty folder more": lambda home: (bundles(home)[1] / "more").mkdir(),
     "the first bundle removed": lambda home: shutil.rmtree(bundles(home)[0]),
     "the second bundle removed": lambda home: shutil.rmtree(bundles(home)[1]),
