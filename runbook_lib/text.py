@@ -7,6 +7,7 @@ direction.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -33,22 +34,6 @@ def one_line(text: str) -> str:
     )
 
 
-def csv_cell(text: str) -> str:
-    """
-    Return `text` as a quoted cell of CSV, on one line, that no spreadsheet takes for a formula.
-
-    Such a text gets an apostrophe, also after blanks and characters that are not seen, and in
-    full width. So does one that begins with a tab or a new line.
-    """
-    begin = next((at for at, sign in enumerate(text) if _is_seen(sign)), len(text))
-    seen = unicodedata.normalize("NFKC", text[begin : begin + 8]).lower()
-    is_formula = seen.startswith(_FORMULA) or not {*"\t\r\n"}.isdisjoint(text[:begin])
-    line = " ".join(text.split())
-    if is_formula:
-        line = f"'{line}"
-    return '"' + line.replace('"', '""') + '"'
-
-
 def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Return `1 step`, `2 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -59,6 +44,12 @@ def list_some(names: Sequence[str], most: int) -> str:
     more = len(names) - most
     shown = ", ".join(names[:most])
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def identify(*parts: str) -> str:
+    """Return an id that is the same for the same parts."""
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def split_first_sentence(text: str) -> tuple[str, str]:

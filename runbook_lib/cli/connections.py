@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runbook_lib.engine.customer_rows import Survey
     from runbook_lib.engine.tenant_run import Run
 
-# The terminal shows the first accounts that need somebody; the CSV has all of them.
+# The terminal shows the first accounts that need somebody; --json has all of them.
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
 _PUT_LINK = (
@@ -39,7 +39,6 @@ _PARTS = 20
 @click.command()
 @FILE
 @SANDBOX
-@click.option("--csv", "csv_file", default="", metavar="FILE", help="Write all accounts as CSV.")
 @click.option(
     "--errors", default="", metavar="FILE", help="Show each account's last failure in this log."
 )
@@ -67,9 +66,9 @@ _PARTS = 20
 @JSON
 @click.pass_context
 def connections(
-    ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
-    letters: str, tested: str, linked: str, user: str, connector: str, tenant: str,
-    as_json: bool, **options: Any,
+    ctx: click.Context, /, *, file: Path | None, scenario: str, errors: str, letters: str,
+    tested: str, linked: str, user: str, connector: str, tenant: str, as_json: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -114,7 +113,7 @@ def connections(
                     say(line)
             is_well = call.get("answered", True)
         else:
-            is_well = _survey(runs, failures, csv_file, letters, as_json=as_json)
+            is_well = _survey(runs, failures, letters, as_json=as_json)
     renew_index(options["evidence"])
     sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
@@ -160,17 +159,14 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     ]
 
 
-def _survey(
-    runs: Sequence[Run], failures: Failures | None, csv_file: str, letters: str, *, as_json: bool
-) -> bool:
+def _survey(runs: Sequence[Run], failures: Failures | None, letters: str, *, as_json: bool) -> bool:
     """
     Read each console once, show the results, and return whether all is in order there.
 
     `letters` is the folder of the letters to write.
     """
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, survey_document
+    from runbook_lib.engine.customer_connections import ConsoleAccounts, survey_document
 
     surveys: list[dict[str, Any]] = []
     polled: list[tuple[Run, Survey]] = []
@@ -199,9 +195,6 @@ def _survey(
         surveys.append(survey_document(survey, run, logged, lacking))
     if letters:
         _write_letters(polled, Path(letters))
-    if csv_file:
-        content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
-        write_parts(Path(csv_file), content)
     if as_json:
         show_json(surveys[0] if len(runs) == 1 else surveys)
     else:
@@ -312,7 +305,7 @@ def _print_survey(shown: Mapping[str, Any]) -> None:
     for account in open_ones[:_MOST_SHOWN]:
         _show_account(account)
     if len(open_ones) > _MOST_SHOWN:
-        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --csv and --json show all.")
+        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --json shows all.")
     if shown["unknown_accounts"]:
         number = pluralize(len(shown["unknown_accounts"]), "account")
         say(f"The log has failures of {number} that this console does not list.")

@@ -16,15 +16,11 @@ import click
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE
 from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.errors import SettingsError
-from runbook_lib.text import list_some, pluralize
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsOverview
     from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
-
-# The number of names that are shown of a cause.
-_MAX_NAMES = 12
-_MAX_REASON_CHARS = 600
 
 
 @click.command()
@@ -51,7 +47,7 @@ def inbox(
     if tenant and not read.statuses:
         raise SettingsError(unknown_tenant(tenant, evidence))
     shown = _of_person(read.statuses, name) if name else read.statuses
-    shown = [status for status in shown if status.items or status.is_unchecked]
+    shown = [status for status in shown if status.items]
     for notice in read.notices:
         say(f"! {notice}", is_error=True)
     if as_json:
@@ -139,8 +135,7 @@ def _show_inbox(
 
 
 def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> None:
-    """Print the tenants' open items by group and cause, then those that cannot be checked."""
-    from runbook_lib.evidence.reports.phrases import bounded
+    """Print the tenants' open items by group and cause."""
     from runbook_lib.evidence.reports.tenant_status import GROUP_LABELS, cause_rows
 
     group = None
@@ -151,17 +146,11 @@ def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> No
             say("")
             say(GROUP_LABELS[group].upper())
         _show_row(row, has_connectors=len(connectors) > 1, is_verbose=is_verbose)
-    for status in shown:
-        if status.is_unchecked:
-            say("")
-            say(f"{icon_of(status)} {name_of(status)}: {status.label}")
-            if status.unchecked:
-                show_paragraph(bounded(status.unchecked, _MAX_REASON_CHARS), indent="    ")
 
 
 def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[TenantStatus]) -> str:
     """Return the number of items that wait for a person, and the number for anybody."""
-    from runbook_lib.engine.tenant_state import YOU
+    from runbook_lib.evidence.reports.tenant_status import YOU
 
     mine = sum(len(status.items) for status in shown)
     free = [item for status in everybody for item in status.items if item.whom == YOU]
@@ -174,31 +163,9 @@ def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[Ten
 def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
     """Print a cause: who has it, what it stops, what to do, who acts, since when, by when."""
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.evidence.reports.phrases import bounded, day, with_times
 
-    item = row.first
-    whose = list_some(row.tenants, _MAX_NAMES)
-    if has_connectors:
-        whose += f" ({', '.join(row.connectors)})"
+    whose = f"{row.whose} ({', '.join(row.connectors)})" if has_connectors else row.whose
     mark = "SANDBOX " if row.is_practice else ""
-    say(f"{ICONS[item.looks_like]} {mark}{whose}: {row.title}")
-    facts = (
-        item.whom,
-        f"since {day(row.since)}" if row.since else "",
-        f"due {day(row.due)}" if row.due else "",
-        f"{pluralize(row.overdue_days, 'day')} overdue" if row.overdue_days else "",
-        f"usually up to {pluralize(item.usual_days, 'day')}" if item.usual_days else "",
-    )
-    lines = [
-        ", ".join(filter(None, facts)),
-        item.stops,
-        item.advice,
-        item.link,
-        f"Then: {row.command}" if row.command and not item.is_about_customers else row.command,
-        row.known_to,
-        f"Customers: {list_some(row.customers, _MAX_NAMES)}" if len(row.customers) > 1 else "",
-        f"Steps: {', '.join(row.steps)}" if row.steps and row.steps != [item.title] else "",
-        bounded(item.reason, _MAX_REASON_CHARS) if is_verbose or item.stops_checks else "",
-    ]
-    for text in filter(None, lines):
-        show_paragraph(with_times(text), indent="    ")
+    say(f"{ICONS[row.first.looks_like]} {mark}{whose}: {row.title}")
+    for line in row.lines(is_verbose=is_verbose):
+        show_paragraph(line, indent="    ")

@@ -63,6 +63,8 @@ _WITHDRAWN = {
     ("connections", "--use"): "`--test ACCOUNT` for each customer",
     ("connections", "--count"): "List Leads By Form in the Cyclr console",
     ("connections", "--form"): "List Leads By Form in the Cyclr console",
+    ("connections", "--csv"): "`--json`",
+    ("watch", "--until"): "`--ack ID --by NAME`, which is quiet until something changes",
 }
 
 

@@ -22,7 +22,7 @@ from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError,
 
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
-    from runbook_lib.engine.watch.digest import DigestEntry
+    from runbook_lib.engine.watch.digest import ToldRow
 
 _EVERY_SECONDS = 300
 
@@ -41,10 +41,9 @@ _EVERY_SECONDS = 300
 @click.option("--notify-test", "is_test", is_flag=True, help="Only send a test message.")
 @click.option(
     "--ack", metavar="ID",
-    help="Only acknowledge a problem: no more reminders. 8 letters of its ID are enough.",
+    help="Only acknowledge what is open: no more reminders, until it changes.",
 )  # fmt: skip
 @click.option("--by", default="", metavar="NAME", help="With --ack: your name.")
-@click.option("--until", default="", metavar="DATE", help="With --ack: remind again after DATE.")
 @click.option("--note", default="", metavar="TEXT", help="With --ack: a note for others.")
 @SANDBOX
 @tenant_options
@@ -53,7 +52,7 @@ _EVERY_SECONDS = 300
 @JSON
 def watch(
     *, file: Path | None, is_once: bool, is_test: bool, seals_changes: bool,
-    seal_every: int | None, ack: str | None, by: str, until: str, note: str, scenario: str,
+    seal_every: int | None, ack: str | None, by: str, note: str, scenario: str,
     connector: str, tenant: str, given: tuple[str, ...], as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
@@ -68,18 +67,18 @@ def watch(
     from runbook_lib.engine.practice import practice_settings
     from runbook_lib.engine.tenant_list import read_tenants_file
     from runbook_lib.engine.watch.channels import try_channels
-    from runbook_lib.engine.watch.cycle import acknowledge
     from runbook_lib.engine.watch.poll import open_watched
+    from runbook_lib.engine.watch.saved_items import acknowledge
 
     values = assignments(given)
     if ack:
         evidence = options["evidence"]
-        tenants = acknowledge(ack, by=by, until=until, note=note, evidence=evidence, now=utc_now())
-        end = f" until {until}" if until else ""
-        say(f"Noted for {', '.join(tenants)}: {by} knows about it. Reminders stop{end}.")
+        tenants = acknowledge(ack, by=by, note=note, evidence=evidence, now=utc_now())
+        names = ", ".join(tenants)
+        say(f"Noted for {names}: {by} knows about it. Reminders stop until it changes.")
         return
-    if by or until or note:
-        raise SettingsError("--by, --until and --note need --ack.")
+    if by or note:
+        raise SettingsError("--by and --note need --ack.")
     if file and (values or scenario):
         raise SettingsError("FILE names tenants and values: leave out --set and --sandbox.")
     if not scenario:
@@ -169,45 +168,39 @@ def _run_cycle(
     from runbook_lib.text import pluralize
 
     shown = 0
+    evidence = options.get("evidence", "")
+    watched = {(tenant.tenant, tenant.procedure.id) for tenant in tenants}
+    alone = () if file else watched
     with open_cycle(tenants, **options) as cycle:
-        for problem in chain(cycle.poll(), cycle.poll_customers()):
-            say(problem, is_error=True)
-        for entry in cycle.shown():
+        for line in chain(cycle.poll(), cycle.poll_customers()):
+            say(line, is_error=True)
+        read = renew_index(evidence, file=file, alone=alone)
+        for line in cycle.settle(read.statuses if read else ()):
+            say(line, is_error=True)
+        for row in cycle.shown():
             if as_json:
-                for document in entry.documents:
-                    show_json(document)
+                show_json(row.document())
             else:
-                show_entry(entry)
+                show_row(row)
             shown += 1
             sys.stdout.flush()
         rest = (cycle.send, cycle.ping, cycle.seal, cycle.forget_old)
-        for line in chain.from_iterable(act() for act in rest):
+        lines = [*chain.from_iterable(act() for act in rest)]
+        for line in lines:
             say(line, is_error=True)
         if is_told:
             names = ", ".join(tenant.tenant for tenant in tenants)
             changes = pluralize(shown, "change") if shown else "nothing changed"
             say(f"Polled {names} in the sandbox: {changes}.")
         code = cycle.code
-    watched = {(tenant.tenant, tenant.procedure.id) for tenant in tenants}
-    read = renew_index(options.get("evidence", ""), file=file, alone=() if file else watched)
-    if read is None:
-        return code
-    own = [status for status in read.statuses if (status.tenant, status.connector) in watched]
-    if any(status.is_failing for status in own):
-        return ExitCode.FAILED
-    # NOTE: a later run saw that the failure is over; the watch has not polled it yet.
-    return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code
+    if lines:
+        renew_index(evidence, file=file, alone=alone)
+    return code
 
 
-def show_entry(entry: DigestEntry) -> None:
-    """Show an entry: its title and its advice."""
-    from runbook_lib.core.outcome import ICONS
-    from runbook_lib.evidence.reports.index_page import LIKE
-    from runbook_lib.evidence.reports.phrases import with_times
-
-    view = entry.views[entry.first.tenant]
-    kind = entry.documents[0]["kind"]
-    mark = "SANDBOX " if view.is_sandbox else ""
-    say(f"{ICONS[LIKE[kind]]} {mark}{entry.whose}: {entry.title} ({entry.label})")
-    for line in entry.lines():
-        show_paragraph(with_times(line), indent="    ")
+def show_row(told: ToldRow) -> None:
+    """Show a row as it is told: its title, and what `inbox` says of it."""
+    head, *lines = told.lines()
+    say(f"SANDBOX {head}" if told.row.is_practice else head)
+    for line in lines:
+        show_paragraph(line, indent="    ")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -60,7 +60,6 @@ from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import RateLimiter
-from runbook_lib.text import csv_cell
 
 # Settings without which the console cannot be asked.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
@@ -590,33 +589,6 @@ def _facts_of(account: Mapping[str, Any], procedure: Procedure) -> list[str]:
         at = f" on {stopped['at']}" if stopped["at"] else ""
         parts.append(STOPPED_CYCLES[CycleStop(stopped["is"])].format(name=name, at=at))
     return [f"{part.rstrip('.')}." for part in parts]
-
-
-def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the CSV of surveys; a field that a spreadsheet would run is text."""
-    names = (
-        "id", "name", "says", "not_signed_in_since", "signed_in_on", "used_on", "polled_on",
-        "error", "missing_since", "fetch_since",
-    )  # fmt: skip
-    calls = ("since", "cause", "advice")
-    failed = ("at", "cause", "remote_message")
-    heads = (
-        *(f"calls_fail_{name}" for name in calls),
-        *(f"failure_{name}" for name in failed),
-    )
-    yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
-    for shown in surveys:
-        for row in shown["accounts"]:
-            failing = row["failing"] or {}
-            failure = row["last_failure"] or {}
-            fields = [shown["tenant"], *(row[name] for name in names)]
-            fields += [failing.get(name, "") for name in calls]
-            fields += [failure.get(name, "") for name in failed]
-            yield _csv_line((*fields, row["cycle_lacks"]))
-
-
-def _csv_line(fields: Iterable[str]) -> str:
-    return ",".join(map(csv_cell, fields)) + "\r\n"
 
 
 def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[InstalledConnector]) -> bool:

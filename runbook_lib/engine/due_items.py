@@ -33,7 +33,7 @@ class DueItem:
     headline: str
     """The title of its row in each list, without the person's name."""
     places: tuple[str, ...]
-    """Number and title of each step that it is about."""
+    """The title of each step that it is about."""
     description: str
     """A sentence about the item and what to do."""
     since: str
@@ -72,7 +72,7 @@ def _due_items_at(step: StepState) -> Iterator[DueItem]:
         DueItem,
         step=step.id,
         headline=open_title(step),
-        places=(f"{step.number} {step.title}",),
+        places=(step.title,),
     )
     if note and note.due:
         yield due_item(

@@ -6,9 +6,9 @@ Every command and page reads tenants here, so that all show the same. No tenant'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +39,6 @@ from runbook_lib.engine.tenant_state import (
 )
 from runbook_lib.engine.watch.watch_state import (
     RECORD_UNREADABLE,
-    Problem,
     WatchedStep,
     WatchedTenant,
     WatchState,
@@ -66,7 +65,9 @@ class TenantsOverview:
     statuses: Sequence[TenantStatus]
     """The state of each, the most urgent first."""
     customers: Sequence[CustomerRow] = ()
-    """The customers of all of them."""
+    """The customers who need something."""
+    well: int = 0
+    """The number of customers who need nothing."""
     notices: Sequence[str] = ()
     """Notices about unreadable files, such as a FILE."""
 
@@ -79,8 +80,8 @@ class WatchedRows:
     """The watch's row of the tenant; `None` if no watch polled it."""
     steps: Sequence[WatchedStep] = ()
     """The results of its checks."""
-    problems: Sequence[Problem] = ()
-    """Its problems, open or ended."""
+    known_to: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Cause and place of an item → the person who acknowledged it."""
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     is_readable: bool = True
@@ -109,6 +110,7 @@ def read_tenants(
     broken = broken_connectors(connectors)
     statuses: list[TenantStatus] = []
     customers: list[CustomerRow] = []
+    well = 0
     notices = [*listed.notices, *(" ".join(describe_error(error)) for error in broken.values())]
     with ExitStack() as stack:
         watch = _Watch(stack, folder)
@@ -129,9 +131,11 @@ def read_tenants(
                     statuses.append(_unreadable(tenant, connector, error))
                 else:
                     statuses.append(status_of(known_tenant, now))
-                    customers += customer_rows(known_tenant, now)
+                    open_rows = [*customer_rows(known_tenant, now)]
+                    well += len(known_tenant.accounts) - len(open_rows)
+                    customers += open_rows
     ordered = sorted_statuses(statuses)
-    return TenantsOverview(ordered, customers, [*notices, *watch.notices])
+    return TenantsOverview(ordered, customers, well, [*notices, *watch.notices])
 
 
 def read_tenant(
@@ -171,13 +175,9 @@ def read_tenant(
         failing_since=_failing_since(summary, rows.steps),
         watched=rows.tenant,
         is_watch_readable=rows.is_readable,
-        unanswered=[
-            (max(row.unanswered_since, summary.answered_on.get(row.check, "")), row.unanswered)
-            for row in rows.steps
-            if row.unanswered_since
-        ],
-        answered_on=max((row.seen_on for row in rows.steps if _is_answered(row)), default=""),
-        problems=rows.problems,
+        polled=rows.steps,
+        answered_on=summary.answered_on,
+        known_to=rows.known_to,
         accounts=rows.accounts,
         values=summary.values,
         run_outcome=summary.outcome,
@@ -187,12 +187,6 @@ def read_tenant(
         unsealed=summary.unsealed,
         file=file,
     )
-
-
-def _is_answered(row: WatchedStep) -> bool:
-    """Return whether a remote system has answered; a row may be about a confirmation, too."""
-    is_unknown = (None, Outcome.INCONCLUSIVE, Outcome.ATTESTED)
-    return (row.current and row.current.outcome) not in is_unknown
 
 
 def _failing_since(summary: JournalSummary, rows: Iterable[WatchedStep]) -> dict[str, str]:
@@ -227,7 +221,11 @@ class _Watch:
             return WatchedRows(
                 tenant=state.tenant(key),
                 steps=state.steps.read(tenant=key),
-                problems=state.problems.read(tenant=key),
+                known_to={
+                    (row.cause, row.place): row.known_to
+                    for row in state.items.read(tenant=key)
+                    if row.acknowledged_by and not row.ended_on
+                },
                 accounts=[row.body for row in state.customers.read(tenant=key)],
             )
         except RunbookError as error:

@@ -7,6 +7,7 @@ item: it names the cause, its effects, the people affected, and the first thing 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,20 +33,22 @@ from runbook_lib.engine.customer_rows import (
     KnownAccount,
 )
 from runbook_lib.engine.due_items import due_items
+from runbook_lib.engine.watch.results import is_broken
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     RECORD_UNREADABLE,
     SETTINGS_UNUSABLE,
-    Problem,
-    ProblemKind,
+    WatchedStep,
     WatchedTenant,
     has_passed,
 )
 from runbook_lib.evidence.reports.phrases import bounded, parse_time
 from runbook_lib.evidence.reports.tenant_status import (
     CALLS_FAIL,
+    NO_PLACE,
     NOT_SIGNED_IN,
     SIGNED_OUT,
+    YOU,
     CustomerRow,
     ItemGroup,
     ItemPlace,
@@ -63,9 +66,13 @@ _NOW_DAYS = 7
 _LATER_DAYS = 30
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
+_NUMBERS = re.compile(r"\d+")
+CUSTOMERS_TITLE = "Customers' connections"
+_RIGHTS_LOST = "Cyclr shows the connector in no account any more"
+_CHECK_RIGHTS = "Check the rights of the API credentials in the Cyclr console."
 _UNCHECKED_AFTER = timedelta(days=1)
 _UNCONFIRMED_AFTER_DAYS = 2
-YOU = "you"
+_OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN)
 _STATES = {SIGNED_OUT: "signed out", NOT_SIGNED_IN: "not signed in", CALLS_FAIL: "calls fail"}
 SECOND_PERSON = "a second person"
 
@@ -88,12 +95,12 @@ class KnownTenant:
     """The watch's row of the tenant; `None` if no watch polled it, or the row cannot be read."""
     is_watch_readable: bool = True
     """Whether the watch's state could be read."""
-    problems: Sequence[Problem] = ()
-    """The problems that a watch has found."""
-    unanswered: Sequence[tuple[str, str]] = ()
-    """The checks to which neither a watch nor a run gets an answer: since when, and why."""
-    answered_on: str = ""
-    """The time of the watch's newest result that decides something."""
+    polled: Sequence[WatchedStep] = ()
+    """The results of the watch's polls."""
+    answered_on: Mapping[str, str] = field(default_factory=dict)
+    """Check → the time at which a run last got an answer to it."""
+    known_to: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Cause and place of an item → the person who acknowledged it, and why."""
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -116,11 +123,7 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
     """Return the state of a tenant."""
     state = known.state
     today = now.date()
-    unusable = _unusable(known)
-    items = [*_merged(_items(known, today, now))]
-    if unusable:
-        items.append(unusable)
-    unchecked_since, unchecked = _unchecked(known, now)
+    items = [_with_acknowledgement(known, item) for item in _merged(_items(known, today, now))]
     polled_on = known.watched.last_polled_on if known.watched else ""
     checked_on = max((step.checked_on for step in state.steps), default="")
     return TenantStatus(
@@ -129,10 +132,7 @@ def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
         connector_title=known.procedure.title,
         is_practice=state.sandbox,
         items=tuple(sorted(items, key=lambda item: item.urgency)),
-        unchecked_since=unchecked_since,
-        unchecked=unchecked,
         polled_on=max(polled_on, checked_on) if known.is_watch_readable else None,
-        days_unconfirmed=_days_unconfirmed(known, now),
         sealed_on=known.sealed_on,
         outcome=known.run_outcome,
         bundle=known.bundle,
@@ -256,7 +256,8 @@ def _refused_item(watched: WatchedTenant) -> OpenItem:
     is_asked = watched.unusable_title not in (SETTINGS_UNUSABLE, RECORD_UNREADABLE)
     return OpenItem(
         group=ItemGroup.DUE_NOW,
-        cause=f"unusable {watched.unusable}",
+        # NOTE: a text with numbers in it, such as a time, would be another cause each time.
+        cause=f"unusable {watched.unusable_title} {_NUMBERS.sub('', watched.unusable)}",
         title=watched.unusable_title,
         stops="" if is_asked else "Nothing about this tenant is checked.",
         advice=watched.unusable_advice,
@@ -267,29 +268,50 @@ def _refused_item(watched: WatchedTenant) -> OpenItem:
     )
 
 
-def _unchecked(known: KnownTenant, now: datetime) -> tuple[str, str]:
-    """
-    Return since when something cannot be checked, and why; nothing within the first day.
+def _unchecked(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
+    """Yield what has had no response for a day, or that nobody has checked for two days."""
+    silent = [
+        (max(row.unanswered_since, known.answered_on.get(row.check, "")), row.unanswered)
+        for row in known.polled
+        if row.unanswered_since
+    ]
+    since, reason = min(silent, default=("", ""))
+    if silent and has_passed(_UNCHECKED_AFTER, since, now):
+        yield OpenItem(
+            group=ItemGroup.UNCHECKED,
+            cause="outage",
+            title="Some checks have had no response for a day",
+            advice="Look at the reason. The watch goes on trying.",
+            since=since,
+            places=(ItemPlace(id="", name="", reason=reason),),
+        )
+    checked_on = _answered_on(known)
+    checked = parse_time(checked_on)
+    if checked and (now - checked).days >= _UNCONFIRMED_AFTER_DAYS:
+        yield OpenItem(
+            group=ItemGroup.UNCHECKED,
+            cause="unconfirmed",
+            title="Nobody has checked it for two days",
+            advice="Run it again, or start a watch.",
+            command=run_command(known),
+            tenant_option=_only(known.tenant) if known.file else "",
+            since=checked_on,
+        )
 
-    The watch decides whether an open problem explains it; then it is no outage.
-    """
-    has_outage = any(p.is_open and p.kind is ProblemKind.OUTAGE for p in known.problems)
-    if not (has_outage and known.unanswered):
-        return "", ""
-    since, reason = min(known.unanswered)
-    return (since, reason) if has_passed(_UNCHECKED_AFTER, since, now) else ("", "")
 
-
-def _days_unconfirmed(known: KnownTenant, now: datetime) -> int:
-    """Return the number of days since a check last got an answer, once there are two; else 0."""
+def _answered_on(known: KnownTenant) -> str:
+    """Return the time of the newest result that decides something; empty without one."""
     answered = [
         step.checked_on
         for step in known.state.steps
         if any(finding.outcome is not Outcome.INCONCLUSIVE for finding in step.findings)
     ]
-    checked = parse_time(max([*answered, known.answered_on], default=""))
-    days = (now - checked).days if checked else 0
-    return days if days >= _UNCONFIRMED_AFTER_DAYS else 0
+    polled = [
+        row.seen_on
+        for row in known.polled
+        if row.current and row.current.outcome is not Outcome.INCONCLUSIVE
+    ]
+    return max([*answered, *polled], default="")
 
 
 def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]:
@@ -306,21 +328,26 @@ def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]
             yield item
     yield from _days(known, today)
     yield from _customers(known, now)
+    yield from _unchecked(known, now)
+    unusable = _unusable(known)
+    if unusable:
+        yield unusable
 
 
 def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     """
     Yield an item for each cause for which a step fails, or cannot be checked.
 
-    A step that nobody has begun fails nothing, unless a watch found a problem there. Only the
-    walkthrough has checked it.
+    A step that nobody has begun fails nothing, unless a watch says so. Only the walkthrough has
+    checked it.
     """
-    is_problem = any(p.is_open and p.step == step.id for p in known.problems)
-    if step.is_untouched and not is_problem:
+    is_watched = any(row.step == step.id and is_broken(row) for row in known.polled)
+    if step.is_untouched and not is_watched:
         return
     findings = [(finding, cause_of(finding)) for finding in step.findings]
     causes = [(finding, meaning) for finding, meaning in findings if meaning]
-    if not causes and step.outcome is not Outcome.FAILED:
+    is_worse = is_watched and not step.is_settled
+    if not (causes or is_worse or step.outcome is Outcome.FAILED):
         return
     item = _item_of(known, step)
     item = replace(
@@ -340,15 +367,16 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             advice=meaning.advice or _advice(known, step),
             places=(replace(item.places[0], reason=finding.reason),),
         )
-    if step.outcome is Outcome.FAILED and not causes:
+    if not causes:
         stops = (
             broken_without(known.procedure, check.id)
             for check in known.procedure.step(step.id).checks
         )
+        title = failed_title(step) if step.outcome is Outcome.FAILED else open_title(step)
         yield replace(
             item,
-            cause=f"{known.procedure.id} {failed_title(step)}",
-            title=failed_title(step),
+            cause=f"{known.procedure.id} {title}",
+            title=title,
             stops=" ".join(filter(None, stops)),
             advice=_advice(known, step),
         )
@@ -357,8 +385,9 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
 def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -> OpenItem:
     """Return the item of a step that waits for somebody, or is the next one to do."""
     item = _item_of(known, step)
-    due = step.due or step.ends_on
-    overdue = step.overdue_days
+    expired = [void.ended for void in step.void_attestations if void.ended and step.has_expired]
+    due = step.due or step.ends_on or max(expired, default="")
+    overdue = step.overdue_days or (-days_until(due, today) if expired else 0)
     title = open_title(step)
     item = replace(
         item,
@@ -405,30 +434,18 @@ def _advice(known: KnownTenant, step: StepState) -> str:
 def _item_of(known: KnownTenant, step: StepState) -> OpenItem:
     """Return the fields that every item of a step has: place, time, person and page."""
     step_id = step.id
-    name = f"{step.number} {step.title}"
     links = (link.url(known.values) for link in known.procedure.step(step.id).links)
-    acknowledged = (_acknowledged(p) for p in known.problems if p.is_open and p.step == step_id)
-    place = ItemPlace(id=step_id, name=name, outcome=step.outcome, reason=step.reason)
+    place = ItemPlace(id=step_id, name=step.title, outcome=step.outcome, reason=step.reason)
     return OpenItem(
         group=ItemGroup.DUE_NOW,
         cause=f"{known.procedure.id} {step_id}",
-        title=name,
+        title=step.title,
         link=next(filter(None, links), ""),
         whom=step.assigned_to or YOU,
         since=step.waiting_since or known.failing_since.get(step_id, ""),
-        known_to=next(filter(None, acknowledged), ""),
         is_next=known.next_id == step_id,
         places=(place,),
     )
-
-
-def _acknowledged(problem: Problem) -> str:
-    """Return the person who acknowledged a problem, until when and why; empty for nobody."""
-    if not problem.acknowledged_by:
-        return ""
-    until = f" until {problem.acknowledged_until}" if problem.acknowledged_until else ""
-    note = f": {problem.note}" if problem.note else ""
-    return f"{problem.acknowledged_by}{until}{note}"
 
 
 def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
@@ -458,14 +475,10 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
 
 def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
     """Yield the customers who are cut off, and the watch's other problems of all customers."""
-    problems = {p.check: p for p in known.problems if p.is_open and p.step == CUSTOMERS_STEP}
     for account in known.accounts:
-        problem = problems.pop(account.id, None)
         name = bounded(account.name or account.id, _MAX_NAME_CHARS)
         named = _named_in_commands(known, account)
         cause = SIGNED_OUT if account.was_signed_out else NOT_SIGNED_IN
-        if problem:
-            cause = problem.cause
         item = OpenItem(
             group=ItemGroup.DUE_NOW,
             cause=cause,
@@ -474,13 +487,12 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             stops="No data reaches their cycles until they sign in again.",
             advice="Send each a letter with a new link.",
             command=letters_command(known),
-            since=account.not_signed_in_since or (problem.since if problem else ""),
-            known_to=_acknowledged(problem) if problem else "",
+            since=account.not_signed_in_since,
             is_about_customers=True,
             places=(ItemPlace(id=account.id, name=name, reason=LABELS[account.standing]),),
         )
         failing = account.failing
-        if cause != CALLS_FAIL and (problem or is_signed_out(account, now)):
+        if is_signed_out(account, now):
             yield item
         elif failing and account.standing is AccountStatus.SIGNED_IN:
             yield replace(
@@ -493,18 +505,19 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
                 since=failing.since,
                 places=(ItemPlace(id=account.id, name=name, reason=failing.cause),),
             )
-    for problem in problems.values():
-        yield OpenItem(
-            group=ItemGroup.DUE_NOW,
-            cause=problem.cause,
-            title=problem.title,
-            is_failing=problem.kind is ProblemKind.FAILED,
-            stops=problem.impact,
-            advice=problem.advice,
-            since=problem.since,
-            known_to=_acknowledged(problem),
-            places=(ItemPlace(id="", name=problem.place, reason=problem.reason),),
-        )
+    for row in known.polled:
+        if row.step == CUSTOMERS_STEP and row.current and is_broken(row):
+            meaning = meaning_of(row.current.code)
+            yield OpenItem(
+                group=ItemGroup.DUE_NOW,
+                cause=f"{CUSTOMERS_STEP} {row.check} {row.current.code}",
+                title=meaning.means.rstrip(".") if meaning else _RIGHTS_LOST,
+                is_failing=True,
+                stops=meaning.stops if meaning else "",
+                advice=meaning.advice if meaning else _CHECK_RIGHTS,
+                since=row.since,
+                places=(ItemPlace(id=row.check, name=CUSTOMERS_TITLE, reason=row.current.reason),),
+            )
 
 
 def _named_in_commands(known: KnownTenant, account: KnownAccount) -> str:
@@ -521,7 +534,7 @@ def _named_in_commands(known: KnownTenant, account: KnownAccount) -> str:
 
 
 def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
-    """Yield every customer of a tenant, as the page lists them."""
+    """Yield each customer of a tenant who needs something, as the page lists them."""
     open_items = {
         place.id: item
         for item in _customers(known, now)
@@ -530,6 +543,8 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
     }
     for account in known.accounts:
         item = open_items.get(account.id)
+        if not item and account.standing not in _OPEN:
+            continue
         state = ACCOUNT_STATES[account.standing]
         outcome = LIKE[account.standing]
         since = ""
@@ -544,8 +559,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
         failing = account.failing.cause if account.failing else ""
         # NOTE: one poll may be wrong; who signed in once gets no letter for it.
         has_letter = item or not account.signed_in_on
-        is_sure = item or account.standing is AccountStatus.SIGNED_IN
-        day = fetch_since(account, known.procedure, now) if is_sure else ""
+        day = fetch_since(account, known.procedure, now) if item else ""
         yield CustomerRow(
             tenant=known.tenant,
             account=account.id,
@@ -598,7 +612,6 @@ def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:
             first,
             stops=first.stops or before.stops or item.stops,
             since=min(filter(None, (before.since, item.since)), default=""),
-            known_to=before.known_to or item.known_to,
             is_next=before.is_next or item.is_next,
             places=(*before.places, *(p for p in item.places if p not in before.places)),
         )
@@ -607,6 +620,13 @@ def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:
             joined = replace(joined, title=title)
         merged[key] = joined
     yield from merged.values()
+
+
+def _with_acknowledgement(known: KnownTenant, item: OpenItem) -> OpenItem:
+    """Return an item with the person who acknowledged it, at each of its places."""
+    places = item.places or (NO_PLACE,)
+    names = {known.known_to.get((item.cause, place.id), "") for place in places}
+    return replace(item, known_to=names.pop()) if len(names) == 1 else item
 
 
 def _contradicts(item: OpenItem) -> bool:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART, SETTLED
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
-from runbook_lib.evidence.reports.tenant_status import ItemGroup, OpenItem, Standing, TenantStatus
+from runbook_lib.evidence.reports.tenant_status import ItemGroup, OpenItem, TenantStatus
 
 # The characters that XML 1.0 cannot contain, not even escaped (§2.2).
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -85,8 +85,6 @@ def tenant_suite(status: TenantStatus, result: TenantResult) -> JUnitSuite:
         for item in status.items
         if item.group is not ItemGroup.DUE_LATER and (is_sealed or item.reason != result.reason)
     ]
-    if status.standing is Standing.UNCHECKED:
-        cases.append(JUnitCase(status.label, "skipped", status.unchecked))
     if not is_sealed:
         cases.append(sealing_case(result.status, result.reason))
     return JUnitSuite(

@@ -100,8 +100,8 @@ def _is_overtaken(state: RunState, step: StepState, procedure: Procedure) -> boo
 
 
 def open_title(step: StepState) -> str:
-    """Return the title of an open step: number, title, and the reason why it is open again."""
-    name = f"{step.number} {step.title}"
+    """Return the title of an open step, and the reason why it is open again."""
+    name = step.title
     if step.ends_on:
         return f"{name}: its confirmation ends"
     if step.needs_another:
@@ -115,7 +115,7 @@ def open_title(step: StepState) -> str:
 def failed_title(step: StepState) -> str:
     """Return the title of a failed step without a known cause."""
     source = "declined" if step.by_person else "contradicted by a check"
-    return f"{step.number} {step.title}: {source}"
+    return f"{step.title}: {source}"
 
 
 def what_to_do(step: StepState, texts: Step) -> str:

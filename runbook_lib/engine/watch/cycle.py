@@ -12,15 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.clock import timestamp, utc_now
@@ -28,31 +25,19 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.elsewhere import seal_elsewhere
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
-from runbook_lib.engine.watch.digest import (
-    DigestEntry,
-    ProblemPhase,
-    digest_entries,
-    due_problems,
-)
+from runbook_lib.engine.watch.digest import ReceiverList, ToldRow, told_rows
 from runbook_lib.engine.watch.poll import (
-    PollResult,
     key_of,
     open_watched,
     poll_tenant,
 )
-from runbook_lib.engine.watch.problems import UNUSABLE_CHECK, judge_unusable, open_problems
-from runbook_lib.engine.watch.send import (
-    AddressBook,
-    Sender,
-    deliveries_by_problem,
-)
+from runbook_lib.engine.watch.saved_items import settle
+from runbook_lib.engine.watch.send import AddressBook, Sender, deliveries_of
 from runbook_lib.engine.watch.watch_state import (
     RECORD_UNREADABLE,
     SETTINGS_UNUSABLE,
-    STATE_NAME,
     Delivery,
-    Problem,
-    ProblemKind,
+    SavedItem,
     WatchReceiver,
     WatchState,
     WatchStateError,
@@ -70,6 +55,7 @@ from runbook_lib.errors import (
     UnknownTenantError,
     describe_error,
 )
+from runbook_lib.evidence.reports.tenant_status import TenantStatus
 from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.text import one_line
@@ -78,8 +64,6 @@ from runbook_lib.text import one_line
 _CUSTOMER_SECONDS = 180.0
 # A run takes dozens of the app's calls: one that cannot be sealed is not repeated at each poll.
 _SEALED_AGAIN = timedelta(hours=1)
-_DAY = timedelta(days=1)
-_MIN_ID_LETTERS = 8
 
 
 @contextmanager
@@ -123,7 +107,7 @@ def open_cycle(
 @dataclass(slots=True)
 class WatchCycle:
     """
-    One cycle: `poll`, `poll_customers`, `shown`, `send`, then the rest.
+    One cycle: `poll`, `poll_customers`, `settle`, `shown`, `send`, then the rest.
 
     Each yields a line for what could not be done.
     """
@@ -147,9 +131,15 @@ class WatchCycle:
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
     """The exit codes of the tenants so far."""
     _book: AddressBook = field(default_factory=AddressBook)
-    """The receivers and their problems."""
+    """The receivers of each tenant."""
+    _statuses: list[TenantStatus] = field(default_factory=list)
+    """The state of each tenant, as every list shows it."""
+    _saved: list[SavedItem] = field(default_factory=list)
+    """The begin and end of their items, and changes."""
     _with_customers: list[str] = field(default_factory=list)
     """The tenants whose customers are due."""
+    _polled: list[str] = field(default_factory=list)
+    """The tenants that were polled."""
     _unusable: set[str] = field(default_factory=set)
     """The tenants that cannot be polled."""
     _pings: dict[str, str] = field(default_factory=dict)
@@ -185,13 +175,10 @@ class WatchCycle:
         row = state.tenant(key)
         title = SETTINGS_UNUSABLE if isinstance(error, SettingsError) else RECORD_UNREADABLE
         row.set_unusable(*describe_error(error), timestamp(now), title)
-        known = open_problems(state.problems.read(tenant=key)).get(("", UNUSABLE_CHECK))
-        problem = judge_unusable(row, known, now)
         with state.transaction():
             state.tenants.write([row])
-            state.problems.write([problem] if problem else [])
         with suppress(RunbookError), self._run(key) as run:
-            self._note_receivers(run)
+            self._book.add(run, key, (), now)
 
     def poll_customers(self) -> Iterator[str]:
         """Poll customers, for minutes at most, those first that wait longest; yield as `poll`."""
@@ -206,46 +193,54 @@ class WatchCycle:
             if left > 0:
                 yield from self._for_each([key], partial(self._poll_customers, seconds=left))
 
-    def shown(self) -> Iterator[DigestEntry]:
-        """
-        Yield an entry for each cause that began or ended and was not printed yet.
+    def settle(self, statuses: Iterable[TenantStatus]) -> Iterator[str]:
+        """Save what began and ended, by the tenants' state after the polls; yield as `poll`."""
+        self._statuses = [status for status in statuses if status.key in self.tenants]
+        yield from self._tried(self._settle)
 
-        Entries count as printed once the iterator ends: after a kill they are printed again.
+    def _settle(self) -> Iterable[str]:
+        if self.state is None:
+            return ()
+        now = self._now()
+        with self.state.transaction():
+            for status in self._statuses:
+                settle(self.state, status, now)
+        if any(status.is_failing for status in self._statuses):
+            self._codes.add(ExitCode.FAILED)
+        keys = [status.key for status in self._statuses]
+        self._saved = [row for key in keys for row in self.state.items.read(tenant=key)]
+        return ()
+
+    def shown(self) -> Iterator[ToldRow]:
+        """
+        Yield each row that is new, changed or over, and was not printed yet.
+
+        Rows count as printed once the iterator ends: after a kill they are printed again.
         """
         if self.state is None:
             return
-        now = self._now()
-        state = self._state
-        terminal = WatchReceiver("", "", "", first_on=timestamp(now))
-        deliveries = deliveries_by_problem(state, "")
-        problems = self._problems()
-        to_report = due_problems(terminal, problems, deliveries, now)
-        shown = [
-            entry
-            for phase in (ProblemPhase.NEW, ProblemPhase.ENDED)
-            for entry in digest_entries(phase, to_report.get(phase, ()), self._book.views)
-        ]
+        state = self.state
+        on = timestamp(self._now())
+        deliveries = deliveries_of(state, "")
+        terminal = WatchReceiver("", "", "", first_on=on, accepted_on=on if deliveries else "")
+        own = ReceiverList({status.key: status for status in self._statuses}, self._saved)
+        shown = [row for row in told_rows(terminal, own, deliveries, self._now()) if row.is_news]
         yield from shown
-        rows = [
-            Delivery(
-                problem.id, "", timestamp(now), entry=entry.id,
-                is_end_reported=entry.phase is ProblemPhase.ENDED,
-            )
-            for entry in shown
-            for problem in entry.problems
-        ]  # fmt: skip
+        rows = [Delivery(ident, "", on, news) for row in shown for ident, news in row.told.items()]
         if rows:
-            # NOTE: an entry that cannot be saved is printed again, with the same id.
+            # NOTE: a row that cannot be saved is printed again.
             with suppress(RunbookError), state.transaction():
                 state.deliveries.write(rows)
 
     def send(self) -> Iterator[str]:
         """Send the digests that are due; yield a line for each that was not accepted."""
-        if self.state is None or not self._book.views:
+        if self.state is None or not self._statuses:
             return
         fleet = None if self.is_alone else self.tenants
-        sender = Sender(self.state, self._book, self._run, self._now, fleet)
-        for line in self._tried(partial(sender.send_due, self.folder)):
+        sender = Sender(
+            self.state, self._book, self._run, self._now, folder=self.folder, fleet=fleet
+        )
+        for line in self._tried(partial(sender.send_due, self._statuses, self._saved)):
             self._codes.add(ExitCode.INCOMPLETE)
             yield line
         if sender.has_refusals:
@@ -258,11 +253,11 @@ class WatchCycle:
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant that is due; yield the bundle."""
         if self.seals_changes or self.seal_every:
-            usable = [key for key in self._book.views if key not in self._unusable]
+            usable = [key for key in self._polled if key not in self._unusable]
             yield from self._for_each(usable, self._seal)
 
     def forget_old(self) -> Iterator[str]:
-        """Delete problems that ended long ago; yield why that failed."""
+        """Delete items that ended long ago; yield why that failed."""
         yield from self._tried(self._forget)
 
     def _forget(self) -> Iterable[str]:
@@ -280,9 +275,6 @@ class WatchCycle:
     def _now(self) -> datetime:
         clock: Callable[[], datetime] = self.options.get("clock", utc_now)
         return clock()
-
-    def _problems(self) -> list[Problem]:
-        return [p for key in self._book.views for p in self._state.problems.read(tenant=key)]
 
     def _tried(self, act: Callable[[], Iterable[str]], whose: str = "") -> list[str]:
         """Yield the lines of `act`; if it breaks, yield one for that and stop."""
@@ -332,24 +324,17 @@ class WatchCycle:
         if url := str(run.values.get("healthcheck", "")):
             self._pings.setdefault(url, key)
         result = poll_tenant(run, self._state)
-        self._note(run, result)
+        self._codes.add(result.code)
+        self._polled.append(key)
+        self._book.add(run, key, result.people, self._now())
         if is_due(run, self._state):
             self._with_customers.append(key)
         if result.held:
             yield f"{run.tenant}: {result.held}"
 
     def _poll_customers(self, run: Run, *, seconds: float) -> Iterator[str]:
-        self._note(run, poll_customers(run, self._state, seconds))
+        self._codes.add(poll_customers(run, self._state, seconds).code)
         yield from ()
-
-    def _note(self, run: Run, result: PollResult) -> None:
-        self._codes.add(result.code)
-        self._note_receivers(run)
-
-    def _note_receivers(self, run: Run) -> None:
-        key = key_of(run)
-        people = {problem.person for problem in self._state.problems.read(tenant=key)} - {""}
-        self._book.add(run, key, sorted(people), self._now())
 
     def _seal(self, run: Run) -> Iterator[str]:
         """Run and seal a tenant; if that fails it is tried again an hour later."""
@@ -379,79 +364,6 @@ class WatchCycle:
                         after.changed_on = ""
                 state.tenants.write([after])
         yield f"Sealed: {bundle}"
-
-
-def acknowledge(
-    ident: str, *, by: str, until: str, note: str, evidence: str, now: datetime
-) -> list[str]:
-    """
-    Save that a person knows of a problem, or of all in an entry or digest; return their tenants.
-
-    The first eight letters of an id are enough. Raises `SettingsError` and writes nothing for an
-    unknown id, an unusable text, or a problem that somebody else has acknowledged.
-    """
-    try:
-        by = visible(by)
-        note = visible(note)
-        if until and date.fromisoformat(until).isoformat() != until:
-            raise ValueError("not a day, such as 2026-12-24")
-    except ValueError as error:
-        raise SettingsError(f"--by, --until or --note cannot be used: {error}.") from None
-    if not by:
-        raise SettingsError("--ack needs --by NAME, the person who knows.")
-    if until and until < now.date().isoformat():
-        raise SettingsError(f"--until {until} is in the past.", next_step="Give a day to come.")
-    folder = evidence_folder(evidence)
-    if not (folder / STATE_NAME).exists():
-        raise SettingsError(f"There is no {folder / STATE_NAME}: no watch has run yet.")
-    with open_state(folder, now) as state, state.transaction():
-        problems = _named(state, ident)
-        if not problems:
-            advice = "Take the ID from a message, from watch --json or from the terminal."
-            raise SettingsError(f"No failing problem has the ID {ident[:80]}.", next_step=advice)
-        others = {p.acknowledged_by for p in problems if p.is_acknowledged(now)} - {by}
-        if others:
-            names = ", ".join(sorted(others))
-            raise SettingsError(
-                f"{names} has acknowledged it already.",
-                next_step=f"Ask {names}, or use --by with that name.",
-            )
-        state.problems.write(
-            structs.replace(
-                problem,
-                acknowledged_by=by,
-                acknowledged_on=timestamp(now),
-                acknowledged_until=until,
-                note=note,
-            )
-            for problem in problems
-        )
-    return sorted({problem.tenant.partition("/")[2] for problem in problems})
-
-
-def _named(state: WatchState, ident: str) -> list[Problem]:
-    """Return the open problems that a whole id, or its first letters, names."""
-    ident = ident.lower()
-    if len(ident) < _MIN_ID_LETTERS:
-        return []
-    ids = {
-        delivery.problem
-        for delivery in state.deliveries.read()
-        if delivery.entry.startswith(ident) or delivery.digest.startswith(ident)
-    }
-    for digest in state.digests.read():
-        ids |= {
-            problem
-            for problem, entry in digest.reported.items()
-            if entry.startswith(ident) or digest.id.startswith(ident)
-        }
-    return [
-        problem
-        for problem in state.problems.read()
-        if (problem.id in ids or problem.id.startswith(ident))
-        and problem.is_open
-        and problem.kind is ProblemKind.FAILED
-    ]
 
 
 def _ping(run: Run) -> Iterator[str]:

@@ -6,9 +6,9 @@ A confirmed change of a result becomes a line of the journal, which the next run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -22,52 +22,43 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.engine.check_runner import CheckResult
-from runbook_lib.engine.due_items import due_items, is_day
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
 from runbook_lib.engine.watch.channels import addresses
-from runbook_lib.engine.watch.problems import (
-    OUTAGE_CHECK,
-    UNUSABLE_CHECK,
+from runbook_lib.engine.watch.results import (
     CheckPoll,
-    PollVerdict,
-    ProblemText,
+    confirm_result,
+    describe,
     explained_by,
     is_alike,
-    join_causes,
-    judge_outage,
-    judge_poll,
-    judge_unusable,
-    open_problems,
+    is_better,
+    is_broken,
+    is_cause,
+    is_failing,
+    moved_values,
 )
 from runbook_lib.engine.watch.watch_state import (
-    CUSTOMERS_STEP,
+    CHANGED,
     PolledCheck,
-    Problem,
-    ProblemKind,
+    SavedItem,
     WatchedStep,
     WatchState,
     has_passed,
-    identify,
     polled_alone,
 )
 from runbook_lib.errors import ExitCode, UnknownTenantError
 from runbook_lib.evidence.bundle import lock_sealing
-from runbook_lib.run.advice import failed_title, open_title, what_to_do
+from runbook_lib.evidence.reports.tenant_status import YOU, ItemGroup, ItemPlace, OpenItem
 from runbook_lib.run.events import StepChecked
 from runbook_lib.run.journal import Line
 from runbook_lib.run.state import RunState, StepState
-from runbook_lib.text import pluralize
+from runbook_lib.text import identify
 
 # Intervals between two polls of steps that wait or fail, and of finished steps.
 _WAITING = timedelta(minutes=15)
 _FINISHED = timedelta(days=1)
 # Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
 _MOST_USED_PERCENT = 50
-# So many days before a day on which something ends it is reported.
-_DAYS_BEFORE = (30, 7, 1)
-# The check of a row about a person's confirmation.
-_CONFIRMATION = "confirmation"
 _FIRST_RUN = "To begin it, run `runbook run` once (with --sandbox to practise), then watch again."
 
 _Key = tuple[str, str]
@@ -81,6 +72,8 @@ class PollResult:
     code: ExitCode
     held: str = ""
     """The reason why no step was checked; empty if the poll checked."""
+    people: tuple[str, ...] = ()
+    """The people who have a step."""
 
 
 def key_of(run: Run) -> str:
@@ -118,18 +111,6 @@ def open_watched(
     return run
 
 
-def exit_code(steps: Iterable[WatchedStep], problems: Iterable[Problem]) -> ExitCode:
-    """
-    Return 1 while anything fails, 3 if a result is missing, else 0; acknowledged problems count
-    too.
-    """
-    is_failing = any(problem.is_open and problem.kind is ProblemKind.FAILED for problem in problems)
-    if is_failing:
-        return ExitCode.FAILED
-    is_unanswered = any(step.unanswered_since for step in steps)
-    return ExitCode.INCOMPLETE if is_unanswered else ExitCode.COMPLETE
-
-
 def poll_tenant(run: Run, state: WatchState) -> PollResult:
     """
     Run the checks that are due at the tenant of `run`; save results and problems.
@@ -153,18 +134,15 @@ class _Poll:
         self.rows: dict[_Key, WatchedStep] = {
             (row.step, row.check): row for row in state.steps.read(tenant=self.key)
         }
-        known = state.problems.read(tenant=self.key)
-        self.problems = [problem for problem in known if problem.step != CUSTOMERS_STEP]
-        self._open = open_problems(self.problems)
-        self._changed: dict[str, Problem] = {}
         self.run_state: RunState = run.whole_state
         self._checked = {
             line.head.step: line.head.at
             for line in run.journal.read_all()
             if _is_check_of_a_run(line)
         }
-        self.verdicts: list[PollVerdict] = []
         self.is_unsettled = False
+        self._moved: set[tuple[str, str]] = set()
+        self._changes: list[tuple[frozenset[tuple[str, str]], SavedItem]] = []
         self._refusals: set[str] = set()
         self._of_a_cause: list[tuple[Step, CheckResult]] = []
         self._confirmed: dict[_Key, CheckResult] = {}
@@ -185,38 +163,25 @@ class _Poll:
             self._check(others)
             due += others
         self._judge_refused()
-        self._read_confirmations()
-        join_causes(self.verdicts, self.problems, self.now)
-        for verdict in self.verdicts:
-            self._apply(verdict)
-        self._report_outage()
+        self._restart_explained()
         self._record_confirmed()
         if due:
             self.tenant.last_polled_on = self.on
         self.tenant.set_unusable("", "", self.on)
-        known = self._open.get(("", UNUSABLE_CHECK))
-        self._apply(PollVerdict(judge_unusable(self.tenant, known, self.now)))
         with self.state.transaction():
             self.state.tenants.write([self.tenant])
             self.state.steps.write(self.rows.values())
-            self.state.problems.write([*self._changed.values(), *self._due_days()])
-        code = exit_code(self.rows.values(), self.state.problems.read(tenant=self.key))
-        if held and code is ExitCode.COMPLETE:
-            code = ExitCode.INCOMPLETE
-        return PollResult(len(due), code, held)
-
-    def _apply(self, verdict: PollVerdict) -> None:
-        for problem in (verdict.ended, verdict.began):
-            if problem:
-                self.problems = [known for known in self.problems if known.id != problem.id]
-                self.problems.append(problem)
-                self._changed[problem.id] = problem
+            self.state.items.write(self._news())
+        is_answered = not (held or any(row.unanswered_since for row in self.rows.values()))
+        code = ExitCode.COMPLETE if is_answered else ExitCode.INCOMPLETE
+        people = {step.assigned_to for step in self.run_state.steps} - {""}
+        return PollResult(len(due), code, held, tuple(sorted(people)))
 
     def _is_due(self, step: Step) -> bool:
         if not step.checks:
             return False
         rows = [row for row in self.rows.values() if row.step == step.id]
-        is_open = any(row.unanswered_since or (row.step, row.check) in self._open for row in rows)
+        is_open = any(row.unanswered_since or is_broken(row) for row in rows)
         is_settled = self.run_state.step(step.id).is_settled
         interval = _FINISHED if is_settled and not is_open else _WAITING
         is_in_doubt = any(row.unconfirmed for row in rows)
@@ -240,7 +205,7 @@ class _Poll:
             for finding in step.findings:
                 key = (step.id, finding.check)
                 row = self.rows.get(key)
-                is_over = key in self._open and finding.outcome is Outcome.VERIFIED
+                is_over = row and is_broken(row) and finding.outcome is Outcome.VERIFIED
                 is_newer = row is None or row.seen_on < self._checked.get(step.id, "")
                 if is_newer and (is_over or is_failing(finding)):
                     texts = self.run.step(step.id)
@@ -278,25 +243,87 @@ class _Poll:
             is_silent=result.is_unanswered
             or shows_fault(finding, exchanges, run.procedure.providers),
             is_definite=is_definite or is_refusal,
-            is_failing=is_failing(finding),
             is_expected=is_expected,
         )
-        known = self._open.get((step.id, name))
         was_silent = bool(row.unanswered_since)
         was_in_doubt = bool(row.unconfirmed)
+        was_broken = is_broken(row)
         before = row.current
-        verdict = judge_poll(row, poll, known, self._problem_text(step_state, finding), self.now)
-        self.verdicts.append(verdict)
+        replaced = confirm_result(row, poll, self.now)
         is_other = before is not None and not is_alike(before, poll.seen)
         # NOTE: a step that nobody has checked yet is not done by a look of the watch.
-        counts = is_other or poll.is_failing or step.id in self._checked
+        counts = is_other or is_failing(finding) or step.id in self._checked
         if row.current is poll.seen and counts and _is_news(poll.seen, step_state, name):
             self._confirmed[step.id, name] = result._replace(finding=finding)
         is_now_undecided = bool(row.unanswered_since) and not (was_silent or poll.is_silent)
         is_now_in_doubt = bool(row.unconfirmed) and not was_in_doubt
-        self.is_unsettled |= verdict.is_worse or is_now_undecided or is_now_in_doubt
-        if before and row.current and before.outcome is not row.current.outcome:
+        is_now_broken = is_broken(row) and not was_broken
+        self.is_unsettled |= is_now_undecided or is_now_in_doubt or is_now_broken
+        if replaced:
+            self.is_unsettled = True
+            is_failure = was_broken or is_broken(row)
+            self._note_change(step_state, finding, replaced, is_failure=is_failure)
+
+    def _note_change(
+        self, step: StepState, finding: Finding, replaced: PolledCheck, *, is_failure: bool
+    ) -> None:
+        """Keep a change; one that fails nothing and ends no failure is news by itself."""
+        current = polled_check(finding)
+        if current.outcome is not replaced.outcome:
             self.tenant.changed_on = self.on
+        moved = moved_values(current, replaced)
+        if is_failure:
+            self._moved |= moved
+        elif moved or current.outcome is not replaced.outcome:
+            item = self._change_of(step, finding, current, replaced)
+            row = SavedItem(
+                id=identify(self.key, step.id, finding.check, self.on),
+                tenant=self.key,
+                cause=item.cause,
+                place=step.id,
+                began_on=self.on,
+                item=item,
+                news=CHANGED,
+                ended_on=self.on,
+            )
+            values = moved if current.outcome is replaced.outcome else frozenset()
+            self._changes.append((values, row))
+
+    def _news(self) -> Iterator[SavedItem]:
+        """Yield the changes; what moved with a failure, or with another change, is no news."""
+        for moved, row in sorted(self._changes, key=lambda change: -len(change[0])):
+            if not moved or not moved <= self._moved:
+                yield row
+            self._moved |= moved
+
+    def _change_of(
+        self, step: StepState, finding: Finding, current: PolledCheck, replaced: PolledCheck
+    ) -> OpenItem:
+        """Return a change that fails nothing, with the next step after good news."""
+        procedure = self.run.procedure
+        meaning = meaning_of(finding.code) if current.code != replaced.code else None
+        title = meaning.means.rstrip(".") if meaning else step.title
+        if is_better(current, replaced):
+            title = good_news(finding) or title
+        following = next((other for other in procedure.steps if step.id in other.after), None)
+        is_done = following and finding.outcome is Outcome.VERIFIED
+        words = f"Before: {describe(replaced, current)}. Now: {describe(current, replaced)}."
+        reason = " ".join((words, finding.reason, *finding.warnings))
+        place = ItemPlace(
+            id=step.id,
+            name=step.title,
+            outcome=finding.outcome,
+            reason=reason,
+        )
+        return OpenItem(
+            group=ItemGroup.WAITING,
+            cause=f"changed {title} {words}",
+            title=title,
+            advice=f"Next: {following.title}." if following and is_done else "",
+            whom=step.assigned_to or YOU,
+            since=self.on,
+            places=(place,),
+        )
 
     def _baseline(self, step: str, check: str) -> tuple[PolledCheck | None, str]:
         """Return the last result in the journal, also of other values, and when it was."""
@@ -318,114 +345,18 @@ class _Poll:
             for (step, _), result in self._confirmed.items():
                 self.run.record_results(self.run.step(step), [result], values)
 
-    def _problem_text(self, step: StepState, finding: Finding) -> ProblemText:
-        procedure = self.run.procedure
-        seen = structs.replace(
-            step,
-            findings=(finding,),
-            outcome=finding.outcome,
-            reason=finding.reason,
-            code=finding.code,
-            by_person=False,
-            needs_person=False,
-            needs_another=False,
-        )
-        meaning = meaning_of(finding.code) if is_failing(finding) else None
-        broken = [provider.behaviour.impact_of(finding.check) for provider in procedure.providers]
-        warnings = () if is_failing(finding) else finding.warnings
-        following = next((other for other in procedure.steps if step.id in other.after), None)
-        after = ""
-        if following and finding.outcome is Outcome.VERIFIED:
-            after = f"Next: {procedure.numbers[following.id]} {following.title}."
-        return ProblemText(
-            title=failed_title(seen) if finding.outcome is Outcome.FAILED else open_title(step),
-            place=f"{step.number} {step.title}",
-            reason=" ".join((finding.reason, *warnings)),
-            impact=" ".join(filter(None, broken)),
-            advice=(meaning and meaning.advice) or what_to_do(seen, self.run.step(step.id)),
-            news=good_news(finding),
-            next=after,
-            person=step.assigned_to,
-        )
-
-    def _read_confirmations(self) -> None:
-        """Judge the confirmations that have expired, and those that were given again."""
-        for step in self.run_state.steps:
-            key = (step.id, _CONFIRMATION)
-            if not (step.ends_on or step.has_expired or key in self.rows):
-                continue
-            row = self.rows.setdefault(key, WatchedStep(self.key, *key))
-            outcome = Outcome.ATTESTED
-            reason = step.reason
-            if step.has_expired:
-                outcome = Outcome.NOT_RUN
-                reason = step.redo_reason
-            poll = CheckPoll(
-                seen=PolledCheck(outcome, reason),
-                is_definite=True,
-                is_failing=step.has_expired,
-            )
-            known = self._open.get(key)
-            text = ProblemText(
-                title=open_title(step),
-                place=f"{step.number} {step.title}",
-                reason=reason,
-                advice=what_to_do(step, self.run.step(step.id)),
-                person=step.assigned_to,
-            )
-            self.verdicts.append(judge_poll(row, poll, known, text, self.now))
-
-    def _report_outage(self) -> None:
-        procedure = self.run.procedure
+    def _restart_explained(self) -> None:
+        """Let the time without a response begin again where a failure explains it."""
+        steps = self.run.procedure.steps
         needs: dict[_Key, Sequence[str]] = {
-            (step.id, check.id): check.needs for step in procedure.steps for check in step.checks
+            (step.id, check.id): check.needs for step in steps for check in step.checks
         }
-        required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
-        explained = explained_by(self.problems, needs, required)
-        known = self._open.get(("", OUTAGE_CHECK))
-        verdict_problem = judge_outage(self.key, self.rows.values(), known, explained, self.now)
-        if verdict_problem:
-            self._apply(PollVerdict(began=verdict_problem))
-
-    def _due_days(self) -> Iterator[Problem]:
-        """Yield a problem 30, 7 and 1 days before something ends; a poll knows the newest days."""
-        today = self.now.date()
-        run = self.run
-        reported = {problem.id for problem in self.problems}
-        for due_item in due_items(self.run_state):
-            seen = [
-                row.current.facts.get(f"{due_item.kind}_ends_on")
-                for row in self.rows.values()
-                if row.current and row.step == due_item.step
-            ]
-            day = next((fact for fact in seen if fact and is_day(fact)), due_item.day)
-            left = (date.fromisoformat(day) - today).days
-            reached = [days for days in _DAYS_BEFORE if 0 <= left <= days]
-            ident = identify(
-                self.key, due_item.step, due_item.kind, day, str(min(reached, default=0))
-            )
-            if not reached or ident in reported:
-                continue
-            step = self.run_state.step(due_item.step)
-            renewals = [
-                provider.behaviour.renewal_of(due_item.kind) for provider in run.procedure.providers
-            ]
-            yield Problem(
-                id=ident,
-                tenant=self.key,
-                kind=ProblemKind.DUE,
-                step=due_item.step,
-                check=due_item.kind,
-                title=due_item.headline,
-                since=due_item.since,
-                on=self.on,
-                cause=f"due {due_item.headline} {day}",
-                reason=f"In {pluralize(left, 'day')}: {due_item.text}.",
-                advice=next(filter(None, renewals), due_item.description),
-                place=f"{step.number} {step.title}",
-                person=due_item.person or step.assigned_to,
-                due=day,
-            )
+        required = {step.id: required_steps(self.run.procedure, step.id) for step in steps}
+        failing = [key for key, row in self.rows.items() if is_broken(row)]
+        for key in explained_by(failing, needs, required):
+            row = self.rows.get(key)
+            if row and row.unanswered_since:
+                row.unanswered_since = self.on
 
 
 def _after_verified(finding: Finding, before: PolledCheck | None) -> Finding:
@@ -502,15 +433,3 @@ def good_news(finding: Finding) -> str:
         return ""
     number = sum(actual == expected for _, expected, actual in rows)
     return meaning.news.format(number=number, total=len(rows))
-
-
-def is_failing(finding: Finding) -> bool:
-    """Return whether a check failed, or was refused for a known cause."""
-    return finding.outcome is Outcome.FAILED or is_cause(finding)
-
-
-def is_cause(finding: Finding) -> bool:
-    """Return whether a check failed, or cannot tell, because of a cause that others share."""
-    meaning = meaning_of(finding.code)
-    is_bad = finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
-    return is_bad and meaning is not None and meaning.is_cause

@@ -7,9 +7,9 @@ after a kill, keeps its id and text. Nothing is sent that could not be saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,18 +18,20 @@ from runbook_lib.core.files import hold_lock
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.digest import WatchedView, accepted_deliveries, compose_digest
+from runbook_lib.engine.watch.digest import ReceiverList, compose_digest
 from runbook_lib.engine.watch.watch_state import (
     LOCK_TIMEOUT_SECONDS,
     Delivery,
     Digest,
-    Problem,
+    SavedItem,
     WatchReceiver,
     WatchState,
     has_passed,
-    identify,
 )
 from runbook_lib.errors import BusyError, describe_error
+from runbook_lib.evidence.reports.index_page import INDEX_PAGE
+from runbook_lib.evidence.reports.tenant_status import TenantStatus
+from runbook_lib.text import identify
 
 # Waits before a digest is sent again: doubled after each try, up to a day.
 _FIRST_WAIT = timedelta(minutes=5)
@@ -39,48 +41,51 @@ _MAX_DOUBLINGS = 16
 
 @dataclass(slots=True)
 class Addressee:
-    """A receiver in this cycle: its tenants, and their problems that are for it."""
+    """A receiver in this cycle, with its own list."""
 
     row: WatchReceiver
-    views: dict[str, WatchedView] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    person: str = ""
+    own: ReceiverList = field(default_factory=ReceiverList)
 
 
 class AddressBook:
-    """The receivers and their problems, by the settings of the tenants of this cycle."""
+    """The receivers of each tenant of this cycle, by person and channel."""
 
     def __init__(self) -> None:
         self._people: dict[str, dict[str, Mapping[str, WatchReceiver]]] = {}
-        self.views: dict[str, WatchedView] = {}
 
-    def add(self, run: Run, key: str, people: Sequence[str], now: datetime) -> None:
-        """Note to whom the tenant's problems go: to each of these people, or else its address."""
+    def add(self, run: Run, key: str, people: Iterable[str], now: datetime) -> None:
+        """Note to whom the tenant's items go: to each of these people, or else its address."""
         on = timestamp(now)
         self._people[key] = {person: receivers_of(run, person, on) for person in {"", *people}}
-        self.views[key] = WatchedView(run.tenant, run.procedure.id, run.is_sandbox)
 
-    def knows(self, key: str) -> bool:
-        """Return whether the tenant is in this cycle."""
-        return key in self.views
+    def __contains__(self, key: str) -> bool:
+        return key in self._people
 
-    def receivers(self, key: str, person: str = "") -> Mapping[str, WatchReceiver]:
-        """Return the receivers of a tenant's problems that this person has, by channel."""
-        known = self._people[key]
-        return known.get(person, known[""])
-
-    def addressees(self, problems: Sequence[Problem]) -> dict[str, Addressee]:
-        """Return each receiver with its own tenants and problems, in the order of tenants."""
+    def addressees(
+        self, statuses: Iterable[TenantStatus], saved: Iterable[SavedItem]
+    ) -> dict[str, Addressee]:
+        """Return each receiver with its own tenants and items."""
         by_receiver: dict[str, Addressee] = {}
-        for key, view in self.views.items():
-            for row in self.receivers(key).values():
-                by_receiver.setdefault(row.receiver, Addressee(row)).views[key] = view
-        for problem in problems:
-            if not self.knows(problem.tenant):
-                continue
-            for row in self.receivers(problem.tenant, problem.person).values():
-                addressee = by_receiver.setdefault(row.receiver, Addressee(row))
-                addressee.views[problem.tenant] = self.views[problem.tenant]
-                addressee.problems.append(problem)
+        known = {status.key: status for status in statuses if status.key in self}
+
+        def lists_of(key: str, whom: str) -> Iterator[ReceiverList]:
+            person = whom if whom in self._people[key] else ""
+            for row in self._people[key][person].values():
+                addressee = by_receiver.setdefault(row.receiver, Addressee(row, person))
+                bare = replace(known[key], items=())
+                addressee.own.statuses.setdefault(key, bare)
+                yield addressee.own
+
+        for key, status in known.items():
+            for item in status.items:
+                for own in lists_of(key, item.whom):
+                    mine = own.statuses[key]
+                    own.statuses[key] = replace(mine, items=(*mine.items, item))
+        for row in saved:
+            if row.tenant in known:
+                for own in lists_of(row.tenant, row.item.whom):
+                    own.saved.append(row)
         return by_receiver
 
 
@@ -107,6 +112,8 @@ class Sender:
         book: AddressBook,
         open_run: Callable[[str], AbstractContextManager[Run]],
         clock: Callable[[], datetime],
+        *,
+        folder: Path,
         fleet: Collection[str] | None = None,
     ) -> None:
         """Use these parts; `fleet` are all watched tenants, `None` if other watches have others."""
@@ -114,11 +121,12 @@ class Sender:
         self.book = book
         self._open_run = open_run
         self._clock = clock
+        self._folder = folder
         self._fleet = fleet
         self._silent: set[str] = set()
         self.has_refusals = False
 
-    def send_due(self, folder: Path) -> Iterator[str]:
+    def send_due(self, statuses: Iterable[TenantStatus], saved: list[SavedItem]) -> Iterator[str]:
         """
         Send the digests that are due; yield each that was not accepted, and why.
 
@@ -127,50 +135,37 @@ class Sender:
         busy = BusyError(
             "Another watch is sending.", next_step="The next cycle sends what is left."
         )
-        with hold_lock(folder / "watch-send.lock", seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
-            problems = [
-                problem
-                for key in self.book.views
-                for problem in self.state.problems.read(tenant=key)
-            ]
-            addressees = self.book.addressees(problems)
-            self._withdraw(addressees)
+        lock = self._folder / "watch-send.lock"
+        with hold_lock(lock, seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
+            addressees = self.book.addressees(statuses, saved)
+            with self.state.transaction():
+                ids = {row.id for row in saved}
+                self.state.digests.delete(
+                    digest
+                    for digest in self.state.digests.read()
+                    if self._names_others(digest, addressees.get(digest.receiver), ids)
+                )
             for addressee in addressees.values():
                 row = self._receiver(addressee)
                 yield from self._serve(addressee, row)
                 self.has_refusals |= bool(row.refusal)
 
-    def _withdraw(self, addressees: Mapping[str, Addressee]) -> None:
+    def _names_others(
+        self, digest: Digest, addressee: Addressee | None, ids: Collection[str]
+    ) -> bool:
         """
-        Delete the digests that name a tenant which has left their receiver.
+        Return whether a digest names a tenant or an item that is not its receiver's any more.
 
         A tenant that this cycle does not know keeps its receiver: it was not polled, or another
         watch polls it. Digests that name no tenant of this cycle belong to another watch.
         """
-        left = [
-            digest
-            for digest in self.state.digests.read()
-            if any(map(self.book.knows, digest.tenants))
-            and any(
-                self._has_left(key, digest, addressees.get(digest.receiver))
-                for key in digest.tenants
-            )
-        ]
-        if left:
-            with self.state.transaction():
-                self.state.digests.delete(left)
-
-    def _has_left(self, key: str, digest: Digest, addressee: Addressee | None) -> bool:
-        """Return whether a tenant, or one of its problems in the digest, is another receiver's."""
-        if not self.book.knows(key):
-            return self._fleet is not None and key not in self._fleet
-        if addressee is None or key not in addressee.views:
-            return True
-        known = {problem.id for problem in addressee.problems}
-        own = {problem.id for problem in self.state.problems.read(tenant=key)}.intersection(
-            (*digest.reported, *digest.ended)
-        )
-        return not own <= known
+        if not any(key in self.book for key in digest.tenants):
+            return False
+        own = addressee.own if addressee else ReceiverList()
+        has_left = self._fleet is not None and not {*digest.tenants} <= {*self._fleet}
+        is_others = any(key in self.book and key not in own.statuses for key in digest.tenants)
+        own_ids = {row.id for row in own.saved}
+        return has_left or is_others or not digest.told.keys() & ids <= own_ids
 
     def _serve(self, addressee: Addressee, row: WatchReceiver) -> Iterator[str]:
         """Send one receiver its digest, if one is due."""
@@ -178,7 +173,7 @@ class Sender:
         with self.state.transaction():
             digest = None
             pending = None
-            if not row.gone_on and row.server not in self._silent and _is_due(row, now):
+            if row.server not in self._silent and _is_due(row, now):
                 earlier = self.state.digests.read(receiver=row.receiver)
                 self.state.digests.delete(old for old in earlier if not old.is_uncertain)
                 pending = self._pending(row)
@@ -196,7 +191,7 @@ class Sender:
                 self._accept(digest, row)
             else:
                 self._note_refusal(row, refused)
-            if refused is None or refused.is_gone:
+            if refused is None:
                 self.state.digests.delete([digest])
             elif not (pending or refused.may_be_there):
                 digest.is_uncertain = False
@@ -210,28 +205,21 @@ class Sender:
         digests = [
             digest
             for digest in self.state.digests.read(receiver=row.receiver)
-            if any(map(self.book.knows, digest.tenants))
+            if any(key in self.book for key in digest.tenants)
         ]
         return min(digests, key=lambda digest: (digest.created_on, digest.id), default=None)
 
     def _compose(self, addressee: Addressee, row: WatchReceiver, now: datetime) -> Digest | None:
-        """Return a new digest of what no other digest of the receiver says; `None` for nothing."""
-        waiting = {
-            ident
-            for digest in self.state.digests.read(receiver=row.receiver)
-            for ident in (*digest.reported, *digest.ended)
-        }
+        """Return a new digest; `None` for nothing."""
+        notices = [notice for notice in self.state.notices.read() if notice.on > row.accepted_on]
         return compose_digest(
             row,
-            [problem for problem in addressee.problems if problem.id not in waiting],
-            addressee.views,
-            deliveries_by_problem(self.state, row.receiver),
+            addressee.own,
+            deliveries_of(self.state, row.receiver),
             now,
-            notices=[
-                notice
-                for notice in self.state.notices.read()
-                if not row.introduced_on or notice.on > row.introduced_on
-            ],
+            page=(self._folder.absolute() / INDEX_PAGE).as_uri(),
+            person=addressee.person,
+            notices=notices,
         )
 
     def _receiver(self, addressee: Addressee) -> WatchReceiver:
@@ -241,7 +229,7 @@ class Sender:
     def _send(self, digest: Digest, row: WatchReceiver) -> NotSentError | None:
         """Send a digest with the settings of one of its tenants; return why it was refused."""
         try:
-            with self._open_run(next(filter(self.book.knows, digest.tenants))) as run:
+            with self._open_run(next(key for key in digest.tenants if key in self.book)) as run:
                 send(run, CHANNELS[row.channel], digest)
         except NotSentError as error:
             return error
@@ -250,31 +238,25 @@ class Sender:
         return None
 
     def _accept(self, digest: Digest, row: WatchReceiver) -> None:
-        """Note the receiver's deliveries; others at its server need not wait any longer."""
-        now = self._clock()
-        state = self.state
-        deliveries = deliveries_by_problem(state, row.receiver)
-        state.deliveries.write(accepted_deliveries(digest, deliveries, now))
-        row.introduced_on = timestamp(now)
+        """Note what the receiver was told."""
+        on = timestamp(self._clock())
+        self.state.deliveries.write(
+            Delivery(ident, digest.receiver, on, news) for ident, news in digest.told.items()
+        )
+        row.accepted_on = on
         row.refusal = ""
         row.tries = 0
-        woken = [other for other in state.receivers.read(server=row.server) if not other.is_final]
-        for other in woken:
-            other.tried_on = ""
-        state.receivers.write(woken)
 
     def _note_refusal(self, row: WatchReceiver, refused: NotSentError) -> None:
         row.is_final = refused.is_final
         row.refusal = str(refused)
-        if refused.is_gone:
-            row.gone_on = timestamp(self._clock())
-        if refused.is_silent or refused.is_gone:
+        if refused.is_silent:
             self._silent.add(row.server)
 
 
-def deliveries_by_problem(state: WatchState, receiver: str) -> dict[str, Delivery]:
-    """Return a receiver's deliveries, by the id of the problem; the terminal has an empty name."""
-    return {delivery.problem: delivery for delivery in state.deliveries.read(receiver=receiver)}
+def deliveries_of(state: WatchState, receiver: str) -> dict[str, Delivery]:
+    """Return what a receiver was told, by the id of the item; the terminal has an empty name."""
+    return {row.item: row for row in state.deliveries.read(receiver=receiver)}
 
 
 def _is_due(row: WatchReceiver, now: datetime) -> bool:

@@ -11,14 +11,12 @@ do not have (https://www.sqlite.org/wal.html).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote
@@ -31,6 +29,7 @@ from runbook_lib.core.files import hold_lock, kind_of
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
+from runbook_lib.evidence.reports.tenant_status import OpenItem
 
 STATE_NAME = "watch.db"
 # Problems of a tenant itself: nothing can be asked, or its last run has no good end.
@@ -38,9 +37,12 @@ SETTINGS_UNUSABLE = "Its settings cannot be used"
 RECORD_UNREADABLE = "Its record cannot be read"
 NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
-# The step of problems with customers.
+# The step of the results about customers.
 CUSTOMERS_STEP = "customers"
-FORMAT_VERSION = 7
+# What is told of a change that fails nothing, and of an item that has ended.
+CHANGED = "changed"
+OVER = "over"
+FORMAT_VERSION = 8
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 
@@ -51,27 +53,6 @@ _APPLICATION_ID = 0x52425741
 _KEPT_DAYS = 90
 _Row = TypeVar("_Row", bound=Struct)
 _Time = Annotated[datetime, Meta(tz=True)]
-
-
-class ProblemKind(StrEnum):
-    """The kinds of problems; only the first two last, and can end."""
-
-    FAILED = "failed"
-    """A check or a customer's connection fails."""
-
-    OUTAGE = "outage"
-    """A check has had no result for a day."""
-
-    CHANGED = "changed"
-    """A value changed; reported once."""
-
-    DUE = "due"
-    """Something is due or ends soon; reported once."""
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it is open until it ends; the others are told once."""
-        return self in (ProblemKind.FAILED, ProblemKind.OUTAGE)
 
 
 class WatchedTenant(Struct):
@@ -151,96 +132,62 @@ class WatchedStep(Struct):
     """A different result of the last poll; it counts once it is seen again."""
     unconfirmed_since: str = ""
     """The time at which that result was first seen; empty without one."""
+    before: Outcome | None = None
+    """The outcome before it failed or got worse; `None` if it did not, or did from the start."""
     unanswered_since: str = ""
     """The time since which no result decides anything; empty if one does (ISO 8601)."""
     unanswered: str = ""
     """The reason why no result decides anything."""
 
 
-class Problem(Struct):
-    """A change of a tenant that people must know of."""
+class SavedItem(Struct):
+    """An open item at one place of a tenant: its begin and end, which only a watch decides."""
 
     id: str
-    """The same for the same problem, from a digest of its parts."""
+    """A digest of its parts."""
     tenant: str
     """The connector and the tenant's name, such as `my_connector/acme`."""
-    kind: ProblemKind
-    """The kind of the problem."""
-    step: str
-    """The step's id."""
-    check: str
-    """The check's id; empty for a problem of a whole step."""
-    title: str
-    """The problem in one line; a known cause is named."""
-    since: str
-    """The time at which it was first seen."""
-    on: str
-    """The time at which it began to count."""
-    cause: str = ""
-    """Problems with an equal cause are one entry of a digest."""
-    code: str = ""
-    """The code of the finding."""
-    was: str = ""
-    """The result before, in words."""
-    now: str = ""
-    """The result since, in words."""
-    reason: str = ""
-    """The reason of the finding."""
-    impact: str = ""
-    """The effects for customers; empty if they are unknown."""
-    advice: str = ""
-    """The advice for a person, with its command or link."""
-    place: str = ""
-    """Number and title of the step, or the customer's name and account."""
-    person: str = ""
-    """The person who has the step; empty for the tenant's own address."""
-    due: str = ""
-    """The day by which it must be done; empty for no day."""
-    before: Outcome | None = None
-    """The outcome at which the problem is over."""
-    moved: list[tuple[str, str]] = []
-    """The old and the new text of each value that differed when it began, or when it ended."""
+    cause: str
+    """Items of an equal cause are one row."""
+    place: str
+    """The step's id, or the customer's account; empty for the tenant itself."""
+    began_on: str
+    """The time at which a watch first saw it (ISO 8601)."""
+    item: OpenItem
+    """The item as it began, at this place alone."""
+    news: str = ""
+    """What is told of it (`OpenItem.news_on`); of a change that fails nothing `changed`."""
     ended_on: str = ""
-    """The time at which it ended; empty while it is open (ISO 8601)."""
+    """The time at which it ended; empty while it is open."""
     end_reason: str = ""
     """The reason why it ended."""
-    is_superseded: bool = False
-    """Another problem of the same check has replaced it, so its end is no news."""
     acknowledged_by: str = ""
     """The person who knows of it; empty for nobody."""
-    acknowledged_on: str = ""
-    """The time of that acknowledgement."""
-    acknowledged_until: str = ""
-    """The last day without reminders; empty for good."""
     note: str = ""
     """The note of that person."""
 
     @property
-    def is_open(self) -> bool:
-        """Whether it lasts."""
-        return self.kind.lasts and not self.ended_on
+    def is_change(self) -> bool:
+        """Whether it is a change that fails nothing, and is told once."""
+        return self.news == CHANGED
 
-    def is_acknowledged(self, now: datetime) -> bool:
-        """Return whether somebody has acknowledged it, so that nobody is reminded today."""
-        until = self.acknowledged_until
-        return bool(self.acknowledged_by) and (not until or now.date().isoformat() <= until)
+    @property
+    def known_to(self) -> str:
+        """The person who acknowledged it, and why; empty for nobody."""
+        return ": ".join(filter(None, (self.acknowledged_by, self.note)))
 
 
 class Delivery(Struct):
-    """A problem as it was reported to one receiver; the terminal is the receiver with no name."""
+    """An item as it was told to one receiver; the terminal is the receiver with no name."""
 
-    problem: str
-    """The problem's id."""
+    item: str
+    """The item's id."""
     receiver: str
     """The receiver; empty for the terminal."""
-    reported_on: str
+    told_on: str
     """The time at which the receiver accepted the digest."""
-    digest: str = ""
-    """The digest that reported it first; its end goes into the same thread."""
-    entry: str = ""
-    """The entry of that digest, by which a person may acknowledge it."""
-    is_end_reported: bool = False
-    """Whether the end of the problem was reported too."""
+    news: str = ""
+    """What was told of it."""
 
 
 class WatchReceiver(Struct):
@@ -254,10 +201,8 @@ class WatchReceiver(Struct):
     """A digest of the server's address."""
     first_on: str
     """The time since which it is set; it gets no older news."""
-    introduced_on: str = ""
-    """The time at which it accepted its first digest."""
-    gone_on: str = ""
-    """The time at which its server said that it takes no more messages (HTTP 410)."""
+    accepted_on: str = ""
+    """The time at which it last accepted a digest."""
     refusal: str = ""
     """The reason why it did not accept the last digest; empty if it did."""
     tries: int = 0
@@ -282,17 +227,13 @@ class Digest(Struct):
     created_on: str
     """The time at which it was frozen (ISO 8601)."""
     tenants: list[str] = []
-    """The tenants that it names; if one leaves the receiver, the digest is withdrawn."""
+    """The tenants that it names."""
     document: dict[str, Any] = {}
     """The same for programs."""
-    thread: list[str] = []
-    """Ids of the digests that reported the problems that ended."""
     person: str = ""
     """The person who has the steps; empty for the tenant's own address."""
-    reported: dict[str, str] = {}
-    """Problem id → the entry that reports it as new or still failing."""
-    ended: list[str] = []
-    """Ids of the problems whose end it reports."""
+    told: dict[str, str] = {}
+    """Item id → what it tells of it."""
     is_uncertain: bool = True
     """Whether the server may have taken it, so that its id and text stay."""
 
@@ -390,9 +331,9 @@ class WatchState:
         self.path = path
         self.tenants = StateTable(connection, path, WatchedTenant, "tenant")
         self.steps = StateTable(connection, path, WatchedStep, "tenant", "step", "check")
-        self.problems = StateTable(connection, path, Problem, "id", "tenant", "step")
-        self.deliveries = StateTable(connection, path, Delivery, "problem", "receiver")
-        self.receivers = StateTable(connection, path, WatchReceiver, "receiver", "server")
+        self.items = StateTable(connection, path, SavedItem, "tenant", "cause", "place", "id")
+        self.deliveries = StateTable(connection, path, Delivery, "receiver", "item")
+        self.receivers = StateTable(connection, path, WatchReceiver, "receiver")
         self.digests = StateTable(connection, path, Digest, "id", "receiver")
         self.customers = StateTable(connection, path, WatchedCustomer, "tenant", "account")
         self.surveys = StateTable(connection, path, CustomerSurvey, "tenant")
@@ -404,9 +345,8 @@ class WatchState:
 
     @property
     def definitions(self) -> list[str]:
-        """The statements that create its tables and their index."""
-        index = 'CREATE INDEX of_tenant ON problem ("tenant")'
-        return [*(table.definition for table in self.tables), index]
+        """The statements that create its tables."""
+        return [table.definition for table in self.tables]
 
     @property
     def saved_definitions(self) -> set[str]:
@@ -439,13 +379,9 @@ class WatchState:
     def forget_old(self, now: datetime) -> None:
         """Delete what ended, or was told once, so long ago that no receiver waits for it."""
         limit = timestamp(now - timedelta(days=_KEPT_DAYS))
-        self.problems.delete(
-            problem
-            for problem in self.problems.read()
-            if not problem.is_open and (problem.ended_on or problem.on) < limit
-        )
+        self.items.delete(row for row in self.items.read() if "" < row.ended_on < limit)
         self._connection.execute(
-            "DELETE FROM delivery WHERE problem NOT IN (SELECT id FROM problem)"
+            "DELETE FROM delivery WHERE item NOT IN (SELECT id FROM saveditem)"
         )
         self._connection.execute('DELETE FROM notice WHERE "on" < ?', (limit,))
 
@@ -472,12 +408,6 @@ def has_passed(interval: timedelta, since: str, now: datetime) -> bool:
     A time that is later than now was kept by a wrong clock: then it has passed. So has never.
     """
     return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
-
-
-def identify(*parts: str) -> str:
-    """Return an id that is the same for the same parts."""
-    text = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def polled_alone(folder: Path) -> AbstractContextManager[None]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -29,8 +28,6 @@ from runbook_lib.evidence.reports.tenant_status import (
     CauseRow,
     CustomerRow,
     ItemGroup,
-    LastRun,
-    OpenItem,
     Standing,
     TenantStatus,
     cause_rows,
@@ -38,15 +35,6 @@ from runbook_lib.evidence.reports.tenant_status import (
     what_now,
 )
 
-# A kind of change has the colour and the icon of the outcome that is most like it.
-LIKE = {
-    "failed": Outcome.FAILED,
-    "recovered": Outcome.VERIFIED,
-    "changed": Outcome.WAITING,
-    "outage": Outcome.INCONCLUSIVE,
-    "outage_over": Outcome.VERIFIED,
-    "due": Outcome.WAITING,
-}
 INDEX_PAGE = "index.html"
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WAITING, Outcome.NOT_RUN)
@@ -85,28 +73,25 @@ class CauseGroup:
 def index_page(
     statuses: Iterable[TenantStatus],
     customers: Iterable[CustomerRow],
-    changes: Iterable[Mapping[str, Any]],
-    last_run: LastRun | None,
     on: str,
     *,
+    well: int = 0,
     undelivered: Sequence[Mapping[str, Any]] = (),
     notices: Sequence[str] = (),
 ) -> Iterator[str]:
     """
     Return the page as it is at `on`, in parts: of thousands of tenants it has MiB.
 
-    `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
-    `undelivered` names the tenants of each receiver that did not accept a message, and the reason.
-    The `notices` come first.
+    `customers` are those who need something, and `well` is the number of the others. `undelivered`
+    names the tenants of each receiver that did not accept a message, and the reason. The `notices`
+    come first.
     """
     tenants = sorted_statuses(statuses)
     accounts = sorted(customers, key=_customer_urgency)
-    newest = sorted(changes, key=itemgetter("on"), reverse=True)
     causes = cause_rows(tenants)
     kinds = {
         *(tenant.is_practice for tenant in tenants),
         *(account.is_practice for account in accounts),
-        *(bool(change["sandbox"]) for change in newest),
     }
     is_practice = kinds == {True}
     script = (TEMPLATES / "index.js").read_text(encoding="utf-8")
@@ -124,9 +109,8 @@ def index_page(
             tenants=tenants,
             number=len({tenant.tenant for tenant in tenants}),
             customers=accounts,
+            well=well,
             has_letters=any(account.letter for account in accounts),
-            changes=newest,
-            last_run=last_run,
             undelivered=undelivered,
             notices=notices,
             sandbox=is_practice,
@@ -137,15 +121,10 @@ def index_page(
             people=_counts(_people(row) for row in causes),
             tenant_states=_counts(map(_tenant_words, tenants)),
             customer_states=_counts(map(_customer_words, accounts)),
-            change_labels=_counts([str(change["label"])] for change in newest),
             words_of={"tenant": _tenant_words, "customer": _customer_words, "cause": _people},
             looks=LOOKS_LIKE,
-            like=LIKE,
-            alike=_alike,
             connectors_of=_connectors,
             report=_report,
-            has_details=_has_details,
-            dates_differ=_dates_differ,
             days=partial(_days, on=on),
             script=script,
             # By this digest the page's Content Security Policy permits the script.
@@ -199,29 +178,9 @@ def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
     )
 
 
-def _alike(row: CauseRow) -> list[CauseRow]:
-    """Return the parts of a cause: tenants with the same text on the page are one part."""
-    parts: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
-    for tenant, item in row.items:
-        places = tuple((place.name, place.outcome) for place in item.places)
-        shared_texts = (item.title, item.reason, item.command, item.link, item.known_to)
-        parts[places, *shared_texts].append((tenant, item))
-    return [CauseRow(pairs) for pairs in parts.values()]
-
-
 def _connectors(row: CauseRow) -> list[str]:
     """Return the titles of the connectors that have it."""
     return list(dict.fromkeys(tenant.connector_title for tenant, _ in row.items))
-
-
-def _has_details(row: CauseRow) -> bool:
-    """Return whether there is more to a cause than its row shows."""
-    return len(row.items) > 1 or any(item.reason or item.places for _, item in row.items)
-
-
-def _dates_differ(row: CauseRow) -> bool:
-    """Return whether it began, or is due, at another time for one tenant than for another."""
-    return len({(item.since[:10], item.due, item.overdue_days) for _, item in row.items}) > 1
 
 
 def _days(text: str, *, on: str) -> int | None:

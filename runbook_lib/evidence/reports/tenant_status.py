@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Any
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.evidence.reports.phrases import bounded, day, listed
-from runbook_lib.text import pluralize
+from runbook_lib.evidence.reports.phrases import bounded, day, listed, with_times
+from runbook_lib.text import identify, list_some, pluralize
 
 SIGNED_OUT = "customers signed out"
 NOT_SIGNED_IN = "customers not signed in"
@@ -27,11 +27,20 @@ CUSTOMER_CAUSES = {
     NOT_SIGNED_IN: ("{} is not signed in", "{:,} customers are not signed in"),
     CALLS_FAIL: ("Calls of {} fail", "Calls of {:,} customers fail"),
 }
+YOU = "you"
 _NO_DAY = "9999-12-31"
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
 # The number of tenants that one command names.
 _MAX_OPTIONS = 12
+# A day is told when it is so near.
+_TOLD_DAYS = (1, 7, 30)
+# The number of tenants, customers or steps that a row names, and of places for programs.
+_MAX_NAMES = 12
+_MAX_STEPS = 3
+_MAX_PLACES = 100
+_MAX_REASON_CHARS = 600
+ID_LETTERS = 8
 
 
 class Standing(StrEnum):
@@ -41,10 +50,7 @@ class Standing(StrEnum):
     """Something fails or is due, and you must act."""
 
     UNCHECKED = "cannot_be_checked"
-    """No remote system has responded for more than a day."""
-
-    UNCONFIRMED = "unconfirmed"
-    """Nothing is due, but nobody has checked it for two days."""
+    """Nothing is due, but a check has had no response for a day, or nobody checked for two."""
 
     WAITING = "waiting"
     """Others must act."""
@@ -56,7 +62,6 @@ class Standing(StrEnum):
 STANDING_LABELS: dict[Standing, str] = {
     Standing.NEEDS_YOU: "needs you",
     Standing.UNCHECKED: "cannot be checked",
-    Standing.UNCONFIRMED: "not checked for two days",
     Standing.WAITING: "waiting",
     Standing.IN_ORDER: "in order",
 }
@@ -66,7 +71,6 @@ STANDING_LABELS: dict[Standing, str] = {
 LOOKS_LIKE: dict[Standing, Outcome] = {
     Standing.NEEDS_YOU: Outcome.WAITING,
     Standing.UNCHECKED: Outcome.INCONCLUSIVE,
-    Standing.UNCONFIRMED: Outcome.INCONCLUSIVE,
     Standing.WAITING: Outcome.WAITING,
     Standing.IN_ORDER: Outcome.VERIFIED,
 }
@@ -81,13 +85,24 @@ class ItemGroup(StrEnum):
     DUE_LATER = "due_later"
     """You must act on a later day."""
 
+    UNCHECKED = "cannot_be_checked"
+    """Nobody knows: a check has had no response for a day, or nobody has checked for two."""
+
     WAITING = "waiting"
     """Others act: the party that decides, or a colleague."""
 
 
+_LOOKS = {
+    ItemGroup.DUE_NOW: Outcome.NOT_RUN,
+    ItemGroup.DUE_LATER: Outcome.NOT_RUN,
+    ItemGroup.UNCHECKED: Outcome.INCONCLUSIVE,
+    ItemGroup.WAITING: Outcome.WAITING,
+}
+
 GROUP_LABELS: dict[ItemGroup, str] = {
     ItemGroup.DUE_NOW: "Due now",
     ItemGroup.DUE_LATER: "Due later",
+    ItemGroup.UNCHECKED: "Cannot be checked",
     ItemGroup.WAITING: "Waiting for others",
 }
 
@@ -100,13 +115,28 @@ class ItemPlace:
     """The step's id, or the customer's account."""
 
     name: str
-    """Number and title of the step, or the customer's name."""
+    """The title of the step, or the customer's name."""
 
     outcome: Outcome | None = None
     """The step's outcome; `None` for a customer."""
 
     reason: str = ""
     """The message of the check, or of the remote system."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the place for programs."""
+        return {"id": self.id, "name": self.name, "outcome": self.outcome, "reason": self.reason}
+
+
+# The state by the most urgent group; a day that is far away needs nobody yet.
+_STANDINGS = (
+    (ItemGroup.DUE_NOW, Standing.NEEDS_YOU),
+    (ItemGroup.UNCHECKED, Standing.UNCHECKED),
+    (ItemGroup.WAITING, Standing.WAITING),
+)
+_GOOD = Standing.IN_ORDER
+# The place of what is about the tenant itself.
+NO_PLACE = ItemPlace(id="", name="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +170,7 @@ class OpenItem:
     link: str = ""
     """The page where a person does it; empty without one."""
 
-    whom: str = "you"
+    whom: str = YOU
     """The one who must act: `you`, a person's name, or the party that decides."""
 
     since: str = ""
@@ -156,7 +186,7 @@ class OpenItem:
     """The number of days that others usually take; 0 if unknown."""
 
     known_to: str = ""
-    """The person who acknowledged it, and until when; empty for nobody."""
+    """The person who acknowledged it, and why; empty for nobody."""
 
     is_next: bool = False
     """Whether it comes next in the procedure."""
@@ -178,9 +208,18 @@ class OpenItem:
     @property
     def looks_like(self) -> Outcome:
         """The outcome whose icon and colour it has."""
+        return Outcome.FAILED if self.is_failing else _LOOKS[self.group]
+
+    def news_on(self, today: date) -> str:
+        """Return what is told of it today; empty if it is only next, or waits."""
         if self.is_failing:
-            return Outcome.FAILED
-        return Outcome.WAITING if self.group is ItemGroup.WAITING else Outcome.NOT_RUN
+            return "failing"
+        if self.group is ItemGroup.UNCHECKED:
+            return "cannot be checked"
+        if self.overdue_days:
+            return "overdue"
+        left = days_until(self.due, today) if self.due else _TOLD_DAYS[-1] + 1
+        return next((f"{days} days" for days in _TOLD_DAYS if left <= days), "")
 
     @property
     def urgency(self) -> tuple[object, ...]:
@@ -216,10 +255,7 @@ class OpenItem:
             "usual_days": self.usual_days or None,
             "known_to": self.known_to or None,
             "customers": self.is_about_customers,
-            "places": [
-                {"id": p.id, "name": p.name, "outcome": p.outcome, "reason": p.reason}
-                for p in self.places
-            ],
+            "places": [place.document() for place in self.places],
         }
 
 
@@ -242,17 +278,8 @@ class TenantStatus:
     items: tuple[OpenItem, ...] = ()
     """The open items, the most urgent first."""
 
-    unchecked_since: str = ""
-    """The start of an outage of all remote systems of more than a day; else empty."""
-
-    unchecked: str = ""
-    """The reason why it cannot be checked."""
-
     polled_on: str | None = ""
     """The time of the last check; empty for never, `None` if that cannot be read."""
-
-    days_unconfirmed: int = 0
-    """The number of days since a check last got an answer, from two days on; else 0."""
 
     sealed_on: str = ""
     """The time at which the newest sealed run began."""
@@ -276,16 +303,15 @@ class TenantStatus:
     """The number of steps."""
 
     @property
+    def key(self) -> str:
+        """The connector and the tenant's name, such as `my_connector/acme`."""
+        return f"{self.connector}/{self.tenant}"
+
+    @property
     def standing(self) -> Standing:
         """The state, by the most urgent group of its items."""
         groups = {item.group for item in self.items}
-        if ItemGroup.DUE_NOW in groups:
-            return Standing.NEEDS_YOU
-        if self.unchecked_since:
-            return Standing.UNCHECKED
-        if ItemGroup.WAITING in groups:
-            return Standing.WAITING
-        return Standing.UNCONFIRMED if self.days_unconfirmed else Standing.IN_ORDER
+        return next((standing for group, standing in _STANDINGS if group in groups), _GOOD)
 
     @property
     def looks_like(self) -> Outcome:
@@ -293,11 +319,6 @@ class TenantStatus:
         if self.standing is Standing.NEEDS_YOU:
             return Outcome.FAILED if self.is_failing else Outcome.NOT_RUN
         return LOOKS_LIKE[self.standing]
-
-    @property
-    def is_unchecked(self) -> bool:
-        """Whether it cannot be checked, or nobody has checked it for two days."""
-        return bool(self.unchecked_since) or self.standing is Standing.UNCONFIRMED
 
     @property
     def is_failing(self) -> bool:
@@ -310,9 +331,8 @@ class TenantStatus:
         if self.standing is Standing.NEEDS_YOU:
             return f"{label} ({'failing' if self.is_failing else 'due'})"
         if self.standing is Standing.UNCHECKED:
-            return f"{label} since {day(self.unchecked_since)}"
-        if self.standing is Standing.UNCONFIRMED:
-            return f"last checked {self.days_unconfirmed:,} days ago"
+            since = min(i.since for i in self.items if i.group is ItemGroup.UNCHECKED)
+            return f"not checked since {day(since)}"
         if self.standing is Standing.WAITING:
             whom = dict.fromkeys(i.whom for i in self.items if i.group is ItemGroup.WAITING)
             return f"{label} for {listed([*whom])}"
@@ -345,8 +365,6 @@ class TenantStatus:
             "failing": self.is_failing,
             "done": self.done,
             "steps": self.total,
-            "unchecked_since": self.unchecked_since or None,
-            "unchecked": self.unchecked or None,
             "polled_on": self.polled_on or None,
             "sealed_on": self.sealed_on or None,
             "run_outcome": self.outcome,
@@ -366,6 +384,17 @@ class CauseRow:
     def first(self) -> OpenItem:
         """The most urgent item, which names the cause."""
         return self.items[0][1]
+
+    @property
+    def id(self) -> str:
+        """The id by which people acknowledge it."""
+        return row_id(self.first.cause, is_practice=self.is_practice)
+
+    @property
+    def whose(self) -> str:
+        """The tenant, or how many there are."""
+        tenants = self.tenants
+        return tenants[0] if len(tenants) == 1 else pluralize(len(tenants), "tenant")
 
     @property
     def title(self) -> str:
@@ -393,7 +422,7 @@ class CauseRow:
 
     @property
     def steps(self) -> list[str]:
-        """Number and title of each step that has it."""
+        """The title of each step that has it."""
         about = (item for _, item in self.items if not item.is_about_customers)
         return list(dict.fromkeys(p.name for item in about for p in item.places if p.name))
 
@@ -430,6 +459,59 @@ class CauseRow:
     @property
     def is_practice(self) -> bool:
         return self.items[0][0].is_practice
+
+    def lines(self, *, is_verbose: bool = False) -> list[str]:
+        """Return the lines below its title, the same in a terminal and a message; times are UTC."""
+        first = self.first
+        facts = (
+            first.whom,
+            f"since {day(self.since)}" if self.since else "",
+            f"due {day(self.due)}" if self.due else "",
+            f"{pluralize(self.overdue_days, 'day')} overdue" if self.overdue_days else "",
+            f"usually up to {pluralize(first.usual_days, 'day')}" if first.usual_days else "",
+        )
+        is_unknown = first.stops_checks or first.group is ItemGroup.UNCHECKED
+        then = "" if first.is_about_customers else "Then: "
+        steps = "" if self.steps == [first.title] else list_some(self.steps, _MAX_STEPS)
+        lines = [
+            ", ".join(filter(None, facts)),
+            first.stops,
+            first.advice,
+            first.link,
+            f"{then}{self.command}" if self.command else "",
+            f"Known to {self.known_to}" if self.known_to else "",
+            _names("Tenants", self.tenants),
+            _names("Customers", self.customers),
+            f"Steps: {steps}" if steps else "",
+            bounded(first.reason, _MAX_REASON_CHARS) if is_verbose or is_unknown else "",
+        ]
+        return [with_times(line) for line in lines if line]
+
+    def document(self) -> dict[str, Any]:
+        """Return the row for programs: the item that names the cause, and who has it."""
+        places = [
+            {"tenant": status.tenant, "connector": status.connector, **place.document()}
+            for status, item in self.items
+            for place in item.places
+        ]
+        return {
+            **self.first.document(),
+            "id": self.id,
+            "sandbox": self.is_practice,
+            "title": self.title,
+            "tenants": self.tenants,
+            "places": places[:_MAX_PLACES],
+            "more_places": max(len(places) - _MAX_PLACES, 0),
+        }
+
+
+def _names(what: str, names: Sequence[str]) -> str:
+    return f"{what}: {list_some(names, _MAX_NAMES)}" if len(names) > 1 else ""
+
+
+def row_id(cause: str, *, is_practice: bool) -> str:
+    """Return the id of the row of a cause; practice and real tenants never share a row."""
+    return identify(str(is_practice), cause)[:ID_LETTERS]
 
 
 def customers_title(cause: str, name: str = "", *, number: int = 1) -> str:
@@ -483,10 +565,7 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
     elif ordered:
         sentences.append("There is nothing to do now.")
     if unchecked := numbers[Standing.UNCHECKED]:
-        sentences.append(f"{pluralize(unchecked, 'tenant')} cannot be checked.")
-    if unconfirmed := numbers[Standing.UNCONFIRMED]:
-        many = pluralize(unconfirmed, "tenant")
-        sentences.append(f"Nobody has checked {many} for two days: run again, or start a watch.")
+        sentences.append(f"Nobody knows about {pluralize(unchecked, 'tenant')}: see why.")
     if waiting := numbers[Standing.WAITING]:
         sentences.append(f"{pluralize(waiting, 'tenant')} can only wait.")
     return " ".join(sentences)
@@ -537,26 +616,6 @@ class CustomerRow:
 
     is_practice: bool = False
     """Whether it is practice."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
-    """The newest run of a fleet."""
-
-    fleet_id: str
-    """The id of the run."""
-
-    file: str
-    """The name of its file of tenants."""
-
-    started_on: str
-    """The time of its start."""
-
-    counts: tuple[tuple[str, int], ...]
-    """Result → number of tenants, such as (`complete`, 58)."""
-
-    problems: tuple[tuple[str, str], ...] = ()
-    """Tenants without evidence of it, each with the reason."""
 
 
 def days_until(day_text: str, today: date) -> int:

@@ -13,8 +13,8 @@ class NotSentError(RunbookError):
     """
     A message was not accepted.
 
-    With `is_final` trying again soon does not help, and with `is_gone` never at this address. With
-    `is_silent` the server did not answer, and with `may_be_there` it may have taken the message.
+    With `is_final` trying again soon does not help. With `is_silent` the server did not answer, and
+    with `may_be_there` it may have taken the message.
     """
 
     code = "message-not-sent"
@@ -27,13 +27,11 @@ class NotSentError(RunbookError):
         is_final: bool = False,
         is_silent: bool = False,
         may_be_there: bool = False,
-        is_gone: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_final = is_final
         self.is_silent = is_silent
         self.may_be_there = may_be_there
-        self.is_gone = is_gone
 
 
 class Channel(Protocol):

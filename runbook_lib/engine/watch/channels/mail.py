@@ -82,9 +82,6 @@ def mail_of(run: Run, digest: Digest) -> EmailMessage:
     mail["Date"] = format_datetime(run.clock())
     mail["Message-ID"] = f"<{digest.id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    if digest.thread:
-        mail["In-Reply-To"] = f"<{digest.thread[-1]}@{domain}>"
-        mail["References"] = " ".join(f"<{name}@{domain}>" for name in digest.thread)
     mail.set_content(f"{digest.text}\n")
     return mail
 

@@ -11,7 +11,6 @@ from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.text import escaped_json
 
-_GONE = 410
 # After these refusals another attempt may succeed soon.
 _PASSING = (408, 425, 429)
 
@@ -37,7 +36,6 @@ class WebhookChannel(Channel):
             **digest.document,
             "id": digest.id,
             "subject": digest.subject,
-            "thread": digest.thread,
             "on": digest.created_on,
         }
         body = {"type": f"watch.{data['kind']}", "timestamp": digest.created_on, "data": data}
@@ -57,12 +55,7 @@ class WebhookChannel(Channel):
             raise _unanswered(error) from None
         if not 200 <= status < 300:
             is_final = 400 <= status < 500 and status not in _PASSING
-            gone = ": it is gone and gets no more messages" if status == _GONE else ""
-            raise NotSentError(
-                f"{request.host} answered {status}{gone}",
-                is_final=is_final,
-                is_gone=status == _GONE,
-            )
+            raise NotSentError(f"{request.host} answered {status}", is_final=is_final)
 
 
 def _unanswered(error: RemoteError) -> NotSentError:
