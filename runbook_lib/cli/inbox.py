@@ -164,8 +164,7 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
     """Print a cause: who has it, what it stops, what to do, who acts, since when, by when."""
     from runbook_lib.core.outcome import ICONS
 
-    whose = f"{row.whose} ({', '.join(row.connectors)})" if has_connectors else row.whose
-    mark = "SANDBOX " if row.is_practice else ""
-    say(f"{ICONS[row.first.looks_like]} {mark}{whose}: {row.title}")
+    head = row.headline(names_connectors=has_connectors)
+    say(f"{ICONS[row.first.looks_like]} {head}")
     for line in row.lines(is_verbose=is_verbose):
         show_paragraph(line, indent="    ")

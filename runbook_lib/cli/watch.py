@@ -201,6 +201,6 @@ def _run_cycle(
 def show_row(told: ToldRow) -> None:
     """Show a row as it is told: its title, and what `inbox` says of it."""
     head, *lines = told.lines()
-    say(f"SANDBOX {head}" if told.row.is_practice else head)
+    say(head)
     for line in lines:
         show_paragraph(line, indent="    ")

@@ -160,17 +160,23 @@ class KnownAccount(Struct, frozen=True):
     """The last time for which it was cut off, once that has ended."""
 
     @property
+    def is_not_signed_in(self) -> bool:
+        """Whether it is not signed in, or was not when it could last be read."""
+        is_unread = self.standing is AccountStatus.NOT_KNOWN
+        is_out = self.standing is AccountStatus.NOT_SIGNED_IN
+        return is_out or (is_unread and bool(self.not_signed_in_since))
+
+    @property
     def was_signed_out(self) -> bool:
         """Whether it is not signed in, and was before."""
         # NOTE: calls with its token prove it, too, also calls before the first survey.
         was_signed_in = self.signed_in_on or self.used_on or self.failing
-        return self.standing is AccountStatus.NOT_SIGNED_IN and bool(was_signed_in)
+        return self.is_not_signed_in and bool(was_signed_in)
 
     @property
     def lacks_sign_in(self) -> bool:
         """Whether it is not signed in, and is no new customer, who may not have done so yet."""
-        is_out = self.standing is AccountStatus.NOT_SIGNED_IN
-        return is_out and (self.was_signed_out or self.was_out_at_first)
+        return self.is_not_signed_in and (self.was_signed_out or self.was_out_at_first)
 
     @property
     def cut_off_since(self) -> str:

@@ -328,10 +328,8 @@ def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]
             yield item
     yield from _days(known, today)
     yield from _customers(known, now)
-    yield from _unchecked(known, now)
     unusable = _unusable(known)
-    if unusable:
-        yield unusable
+    yield from [unusable] if unusable else _unchecked(known, now)
 
 
 def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:

@@ -24,6 +24,8 @@ import pytest
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.clock import utc_now
+from runbook_lib.engine.tenant_reader import read_tenants
 from tests.runs.conftest import (
     ROOT,
     command,
@@ -231,13 +233,16 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
 
 
 def test_the_page_names_each_cause(fleet_run: FleetRun) -> None:
-    """The page shows each tenant in trouble, with the reason and the advice."""
+    """The page shows what is open at each tenant in trouble; the list has the reason as well."""
+    read = read_tenants(str(fleet_run.folder / "evidence"), utc_now())
+    items = {status.tenant: status.items for status in read.statuses}
     page = unescape((fleet_run.folder / "evidence" / "index.html").read_text(encoding="utf-8"))
     for name in TROUBLE:
         result = fleet_run.results[name]
         failed = [entry["reason"] for entry in result["steps"] if entry["outcome"] == "failed"]
-        for text in filter(None, (result["reason"], *failed)):
-            assert text.replace("`", "") in page.replace("`", ""), name
+        reasons = " ".join(item.reason for item in items[name])
+        assert items[name][0].title in page, name
+        assert all(text in reasons for text in (result["reason"], *failed)), name
 
 
 def test_nothing_is_left_running(fleet_run: FleetRun) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbook_lib.evidence.reports.tenant_status import (
-    ItemGroup,
-    LastRun,
-)
+from runbook_lib.evidence.reports.tenant_status import ItemGroup
 from tests.unit.evidence.reports.sample_statuses import (
-    change,
     customer,
     item,
     letter,
@@ -28,20 +24,18 @@ def hostile(text: str) -> str:
     other = replace(bad, title=f"{text}!", command=f"{text}!", since=f"{text}!")
     about = replace(bad, group=ItemGroup.WAITING, cause=f"{text}?", is_about_customers=True)
     own = {"connector": text, "connector_title": text, "bundle": text, "dashboard": text}
-    rest = {"polled_on": text, "sealed_on": text, "unchecked": text, "unchecked_since": text}
-    run = LastRun(
-        fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
-    )
+    rest = {"polled_on": text, "sealed_on": text}
+    unchecked = replace(bad, group=ItemGroup.UNCHECKED, cause=f"{text}.")
     strange = customer(
         text, text, text, account=text, since=text, used_on=text, reason=text, advice=text,
         command=text, letter=letter(text),
     )  # fmt: skip
-    changed = {name: [text] if name in ("tenants", "same_cause") else text for name in change()}
     return page(
-        [status(text, bad, about, **own, **rest), status("acme", other, is_practice=True)],
+        [
+            status(text, bad, unchecked, about, **own, **rest),
+            status("acme", other, is_practice=True),
+        ],
         [strange],
-        [{**changed, "sandbox": False, "is_new": True}],
-        run,
         text,
         undelivered=[{"tenants": [text], "reason": text}],
         notices=[text],

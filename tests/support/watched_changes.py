@@ -21,6 +21,7 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Mode
+from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
@@ -84,9 +85,9 @@ class NotifiedDesk:
 
     def pass_by(self, *waits: float) -> list[dict[str, Any]]:
         """
-        Watch after each of these waits; return the problems that began or ended, by the webhook.
+        Watch after each of these waits; return the rows that are new, changed or over.
 
-        Each has the `digest` that reports it, and the `thread` of that.
+        They are as the webhook got them, each with the `digest` that told it.
         """
         before = len(self.post.hooks)
         for wait in waits:
@@ -95,22 +96,22 @@ class NotifiedDesk:
             alone = FleetTenant("acme", PROCEDURE, self.given, {})
             options = {"env_file": "watch.env", "clock": self.now, "is_alone": True}
             with open_cycle([alone], **options) as cycle:
-                for act in (cycle.poll, cycle.poll_customers, cycle.shown, cycle.send):
-                    lines: list[Any] = [*act()]
-                    assert act == cycle.shown or lines == []
+                lines = [*cycle.poll(), *cycle.poll_customers()]
+                lines += cycle.settle(read_tenants("evidence", self.now()).statuses)
+                assert [*lines, *cycle.send()] == []
         assert not self.post.forged
         assert len(self.post.mails) == len(self.post.hooks)
         return [
-            {**problem, "digest": hook["data"]["id"], "thread": hook["data"]["thread"]}
+            {**row, "digest": hook["data"]["id"]}
             for hook in self.post.hooks[before:]
-            for problem in hook["data"]["problems"]
-            if problem["phase"] != "still failing"
+            for row in hook["data"]["rows"]
+            if row["phase"] != "open"
         ]
 
-    def mail_of(self, problem: dict[str, Any]) -> Any:
-        """Return the mail that went out with the webhook's digest of a problem."""
+    def mail_of(self, row: dict[str, Any]) -> Any:
+        """Return the mail that went out with the webhook's digest of a row."""
         ids = [hook["data"]["id"] for hook in self.post.hooks]
-        return self.post.mails[ids.index(problem["digest"])]
+        return self.post.mails[ids.index(row["digest"])]
 
     def perform(self) -> None:
         """Check every step, as a run does."""
@@ -219,11 +220,13 @@ def end_token(desk: NotifiedDesk, field: str = "expires_at") -> Repair:
 
 
 def let_attestation_expire(desk: NotifiedDesk) -> Repair:
-    """Let the words about publishing grow old; the person confirms it once more."""
+    """Let the words about publishing end; the person confirms it once more."""
 
     def confirm() -> None:
         desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
 
+    day = (desk.now() + timedelta(days=30)).date().isoformat()
+    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()), until=day)])
     desk.wait(31 * DAY)
     return confirm
 
@@ -238,168 +241,139 @@ class Case:
     change: Callable[[NotifiedDesk], Repair]
     """Makes the change, and returns its repair."""
 
-    title: str
-    """The title of the problem in the message."""
+    step: str
+    """The id of the step."""
 
-    was: str
-    """The result before, as the message has it."""
-
-    now: str
-    """The result since, as the message has it."""
+    outcome: str
+    """The step's outcome in the message."""
 
     reason: str
     """A part of the reason."""
 
-    impact: str
+    stops: str = ""
     """A part of the effects; empty if the message has none."""
 
-    advice: str
+    advice: str = ""
     """A part of the advice."""
 
-    kind: str = "failed"
-    """The kind of the problem, as the webhook's JSON has it."""
-
-    over: str = "recovered"
-    """The kind of the message after the repair."""
+    is_news: bool = False
+    """Whether it fails nothing: it is told once, and so is its repair."""
 
 
 CASES = (
     Case(
         name="app renamed",
         change=set_to(app_of, "name", "Another"),
-        title="4 Create App",
-        was="verified (App Display Name: Partner Integrations)",
-        now="failed (App Display Name: Another)",
+        step="fb-04-create-app",
+        outcome="failed",
         reason="The app is called 'Another', not 'Partner Integrations'",
-        impact="Customers see a different name when they consent.",
+        stops="Customers see a different name when they consent.",
         advice="Change the name at Facebook, or the setting.",
     ),
     Case(
         name="secret refused",
         change=set_to(app_of, "secret", "f" * 32),
-        title="13 Complete Settings > Basic",
-        was="verified",
-        now="failed",
+        step="fb-13-app-id-and-secret",
+        outcome="failed",
         reason="does not accept this App ID with this App Secret",
-        impact="No customer can sign in, and no token is renewed.",
+        stops=wording("findings.secret-stops"),
         advice="Copy the App Secret again",
     ),
     # The host was verified, and the address is refused: no detail is the same.
     Case(
         name="redirect no longer accepted",
         change=take_redirect,
-        title="8 Set the Valid OAuth Redirect URI",
-        was="verified",
-        now="failed",
+        step="fb-08-redirect-uri",
+        outcome="failed",
         reason="Facebook does not accept https://connect.partner.test/connector/callback",
-        impact="No customer can sign in: Facebook refuses the redirect.",
+        stops="No customer can sign in: Facebook refuses the redirect.",
         advice="Enter it under Valid OAuth Redirect URIs",
     ),
     Case(
         name="business verification lost",
         change=set_to(business_of, "verification", VerificationStatus.NOT_STARTED),
-        title="5a Have your business verified",
-        was="verified",
-        now="to do",
+        step="fb-05a-business-verification",
+        outcome="not_run",
         reason="Sandbox Partner, which owns the app, is not verified",
-        impact="other businesses lose access to the app",
+        stops="other businesses lose access to the app",
         advice="Do it, then check it",
     ),
     # No API shows it: a customer's token sees what follows from it.
     Case(
         name="Tech Provider lost",
         change=set_to(business_of, "access_verification", VerificationStatus.NOT_STARTED),
-        title="21a Consent as somebody who has no role on the app",
-        was="verified",
-        now="failed",
+        step="test-06-customer-consent",
+        outcome="failed",
         reason="Facebook refuses the data",
-        impact="Nothing shows any longer that a customer can sign in.",
+        stops="Nothing shows any longer that a customer can sign in.",
         advice="Complete Access Verification.",
     ),
     Case(
         name="access tier lost",
         change=set_to(app_of, "tier", AccessTier.LIMITED),
-        title="21 Read marketing data",
-        was="verified (access_tier: standard_access)",
-        now="verified (access_tier: development_access)",
-        reason="Request the full tier, Marketing API Access Tier, in App Review.",
-        impact="",
-        advice="",
-        kind="changed",
-        over="changed",
+        step="test-05-marketing-data",
+        outcome="verified",
+        reason="(access_tier: standard_access). Now: verified (access_tier: development_access).",
+        is_news=True,
     ),
     Case(
         name="Graph version ended",
         change=end_graph_version,
-        title="13 Complete Settings > Basic",
-        was="verified (Graph API version: v26.0)",
-        now="verified (Graph API version: v27.0, not v26.0)",
-        reason="Set graph_version to a current one.",
-        impact="",
-        advice="",
-        kind="changed",
-        over="changed",
+        step="fb-13-app-id-and-secret",
+        outcome="verified",
+        reason="v26.0). Now: verified (Graph API version: v27.0, not v26.0).",
+        is_news=True,
     ),
     Case(
         name="Marketing API version ended",
         change=end_marketing_version,
-        title="21 Read marketing data",
-        was="verified (marketing_api_version: as set)",
-        now="verified (marketing_api_version: v27.0, not v26.0)",
-        reason="Set graph_version to a current one.",
-        impact="",
-        advice="",
-        kind="changed",
-        over="changed",
+        step="test-05-marketing-data",
+        outcome="verified",
+        reason="as set). Now: verified (marketing_api_version: v27.0, not v26.0).",
+        is_news=True,
     ),
     Case(
         name="certificate ended",
         change=end_certificate,
-        title="8 Set the Valid OAuth Redirect URI",
-        was="verified",
-        now="failed",
+        step="fb-08-redirect-uri",
+        outcome="failed",
         reason="its TLS certificate is not trusted (certificate has expired)",
-        impact="No customer can sign in: the sign-in ends at this address.",
+        stops="No customer can sign in: the sign-in ends at this address.",
         advice=wording("walkthrough.compare-service-domain"),
     ),
     Case(
         name="certificate of another host",
         change=lambda desk: desk.present("elsewhere.example"),
-        title="8 Set the Valid OAuth Redirect URI",
-        was="verified",
-        now="failed",
+        step="fb-08-redirect-uri",
+        outcome="failed",
         reason="certificate is not valid for 'connect.partner.test'",
-        impact="No customer can sign in: the sign-in ends at this address.",
+        stops="No customer can sign in: the sign-in ends at this address.",
         advice=wording("walkthrough.compare-service-domain"),
     ),
     Case(
         name="test token ended",
         change=end_token,
-        title="20 Inspect a user's token of this app",
-        was="verified",
-        now="failed",
+        step="test-04-user-token",
+        outcome="failed",
         reason="The token is not valid",
-        impact="The runbook cannot test the connection with this token.",
+        stops="The runbook cannot test the connection with this token.",
         advice="Sign in again",
     ),
     Case(
         name="data access ended",
         change=partial(end_token, field="data_access_expires_at"),
-        title="20 Inspect a user's token of this app",
-        was="verified",
-        now="failed",
+        step="test-04-user-token",
+        outcome="failed",
         reason="The token's access to the person's data ended on",
-        impact="The runbook cannot test the connection with this token.",
+        stops="The runbook cannot test the connection with this token.",
         advice="The person must sign in and consent again.",
     ),
     Case(
         name="an old word",
         change=let_attestation_expire,
-        title="12a Publish",
-        was="attested",
-        now="to do",
+        step="fb-12a-publish",
+        outcome="not_run",
         reason="confirm",
-        impact="",
         advice="confirm",
     ),
 )

@@ -222,15 +222,17 @@ class WatchCycle:
         state = self.state
         on = timestamp(self._now())
         deliveries = deliveries_of(state, "")
-        terminal = WatchReceiver("", "", "", first_on=on, accepted_on=on if deliveries else "")
+        new = WatchReceiver("", "", "", first_on=on)
+        terminal = next(iter(state.receivers.read(receiver="")), new)
         own = ReceiverList({status.key: status for status in self._statuses}, self._saved)
         shown = [row for row in told_rows(terminal, own, deliveries, self._now()) if row.is_news]
         yield from shown
-        rows = [Delivery(ident, "", on, news) for row in shown for ident, news in row.told.items()]
-        if rows:
+        told = [Delivery(ident, "", on, news) for row in shown for ident, news in row.told.items()]
+        if told or terminal is new:
             # NOTE: a row that cannot be saved is printed again.
             with suppress(RunbookError), state.transaction():
-                state.deliveries.write(rows)
+                state.deliveries.write(told)
+                state.receivers.write([terminal])
 
     def send(self) -> Iterator[str]:
         """Send the digests that are due; yield a line for each that was not accepted."""

@@ -51,7 +51,7 @@ class Phase(StrEnum):
     """It has ended since it was told."""
 
     OPEN = "open"
-    """It was told before, or is in the first digest."""
+    """It was told before, or was there when the receiver was first known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class ToldRow:
     """Its items at each place."""
     is_news: bool = True
     """Whether a digest goes out for it."""
+    names_connectors: bool = False
+    """Whether its first line names the connector: the receiver has several."""
 
     @property
     def headline(self) -> str:
@@ -81,9 +83,9 @@ class ToldRow:
     def lines(self) -> list[str]:
         """Return its lines: those of `inbox`, of an item that is over its end."""
         first = self.row.first
-        phase = f" ({self.phase.value})"
         look = Outcome.VERIFIED if self.phase is Phase.OVER else first.looks_like
-        head = f"{ICONS[look]} {self.row.whose}: {self.row.title}{phase}"
+        title = self.row.headline(names_connectors=self.names_connectors)
+        head = f"{ICONS[look]} {title} ({self.phase.value})"
         if self.phase is Phase.OVER:
             reasons = dict.fromkeys(row.end_reason for row in self.saved if row.end_reason)
             since = f"Since {day(self.row.since)}" if self.row.since else "Open before"
@@ -92,7 +94,7 @@ class ToldRow:
             return [head, " ".join(map(with_times, why))]
         is_change = any(row.is_change for row in self.saved)
         lines = [head, *self.row.lines(is_verbose=is_change or first.is_failing)]
-        if first.is_failing and not self.row.known_to:
+        if first.is_urgent and not self.row.known_to:
             lines.append(f"To stop reminders: runbook watch --ack {self.row.id} --by NAME")
         return lines
 
@@ -120,12 +122,11 @@ def told_rows(
     """
     Return the rows of a receiver's list against what it was told: changed ones first.
 
-    All are open in the first digest, since nobody knows whether they are new.
+    What was there when the receiver was first known is open: nobody knows whether it is new.
     """
-    is_first = not receiver.accepted_on
     index = {(row.tenant, row.cause, row.place): row for row in own.saved if not row.ended_on}
     rows = [
-        _open_row(row, [*_saved_of(row, index)], deliveries, is_first=is_first)
+        _open_row(row, [*_saved_of(row, index)], deliveries, receiver.first_on)
         for row in cause_rows(own.statuses.values())
     ]
     ended = []
@@ -143,6 +144,8 @@ def told_rows(
             ended.append(row)
     rows += _rows_of(Phase.CHANGED, changes, own)
     rows += _rows_of(Phase.OVER, ended, own)
+    has_several = len({status.connector for status in own.statuses.values()}) > 1
+    rows = [replace(row, names_connectors=has_several) for row in rows]
     return sorted(rows, key=lambda told: [*Phase].index(told.phase))
 
 
@@ -159,8 +162,7 @@ def _open_row(
     row: CauseRow,
     saved: Sequence[SavedItem],
     deliveries: Mapping[str, Delivery],
-    *,
-    is_first: bool,
+    first_on: str,
 ) -> ToldRow:
     known = [deliveries[item.id] for item in saved if item.id in deliveries]
     untold = [item for item in saved if item.id not in deliveries and item.news]
@@ -170,9 +172,9 @@ def _open_row(
         if item.news and item.id in deliveries and deliveries[item.id].news != item.news
     ]
     phase = Phase.OPEN
-    if untold or others:
+    if others or any(item.began_on > first_on for item in untold):
         phase = Phase.CHANGED if known else Phase.NEW
-    return ToldRow(Phase.OPEN if is_first else phase, row, saved, bool(untold or others))
+    return ToldRow(phase, row, saved, bool(untold or others))
 
 
 def _rows_of(phase: Phase, saved: Iterable[SavedItem], own: ReceiverList) -> Iterator[ToldRow]:
@@ -202,7 +204,7 @@ def is_due(
             return True
         for item in told.saved:
             delivery = deliveries.get(item.id)
-            interval = _DAY if item.item.is_failing else _WEEK
+            interval = _DAY if item.item.is_urgent else _WEEK
             last_on = delivery.told_on if delivery else item.began_on
             if not item.acknowledged_by and has_passed(interval, last_on, now):
                 return True
@@ -238,7 +240,8 @@ def compose_digest(
     if more > 0:
         lines += ["", f"And {more:,} more."]
     lines += ["", _HOW_TO_LIST, page]
-    others = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
+    urgent = sum(row.is_news or row.row.first.is_urgent for row in rows[1:])
+    others = f" (and {urgent:,} more)" if urgent else ""
     # NOTE: the number of others is never cut off.
     subject = f"{rows[0].headline[: _MAX_SUBJECT - 30]}{others}"
     keys = dict.fromkeys(item.tenant for row in rows for item in row.saved)

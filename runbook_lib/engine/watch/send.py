@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from msgspec import structs
+
 from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import hold_lock
 from runbook_lib.engine.tenant_run import Run
@@ -82,9 +84,11 @@ class AddressBook:
                 for own in lists_of(key, item.whom):
                     mine = own.statuses[key]
                     own.statuses[key] = replace(mine, items=(*mine.items, item))
+        whose = {(key, item.cause): item.whom for key in known for item in known[key].items}
         for row in saved:
             if row.tenant in known:
-                for own in lists_of(row.tenant, row.item.whom):
+                whom = whose.get((row.tenant, row.cause), row.item.whom)
+                for own in lists_of(row.tenant, whom):
                     own.saved.append(row)
         return by_receiver
 
@@ -139,7 +143,7 @@ class Sender:
         with hold_lock(lock, seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
             addressees = self.book.addressees(statuses, saved)
             with self.state.transaction():
-                ids = {row.id for row in saved}
+                ids = {row.id for row in saved if row.tenant in self.book}
                 self.state.digests.delete(
                     digest
                     for digest in self.state.digests.read()
@@ -224,7 +228,9 @@ class Sender:
 
     def _receiver(self, addressee: Addressee) -> WatchReceiver:
         rows = self.state.receivers.read(receiver=addressee.row.receiver)
-        return rows[0] if rows else addressee.row
+        # NOTE: what this cycle has found is not newer than a receiver that it has found, too.
+        first_on = timestamp(self._clock())
+        return rows[0] if rows else structs.replace(addressee.row, first_on=first_on)
 
     def _send(self, digest: Digest, row: WatchReceiver) -> NotSentError | None:
         """Send a digest with the settings of one of its tenants; return why it was refused."""

@@ -210,9 +210,14 @@ class OpenItem:
         """The outcome whose icon and colour it has."""
         return Outcome.FAILED if self.is_failing else _LOOKS[self.group]
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something fails, or nothing of the tenant is checked: people hear of it daily."""
+        return self.is_failing or self.stops_checks
+
     def news_on(self, today: date) -> str:
         """Return what is told of it today; empty if it is only next, or waits."""
-        if self.is_failing:
+        if self.is_urgent:
             return "failing"
         if self.group is ItemGroup.UNCHECKED:
             return "cannot be checked"
@@ -370,7 +375,10 @@ class TenantStatus:
             "run_outcome": self.outcome,
             "bundle": self.bundle or None,
             "unsealed": self.unsealed,
-            "open": [item.document() for item in self.items],
+            "open": [
+                {"id": row_id(item.cause, is_practice=self.is_practice), **item.document()}
+                for item in self.items
+            ],
         }
 
 
@@ -460,6 +468,11 @@ class CauseRow:
     def is_practice(self) -> bool:
         return self.items[0][0].is_practice
 
+    def headline(self, *, names_connectors: bool) -> str:
+        """Return its first line: the tenants and the cause."""
+        whose = f"{self.whose} ({', '.join(self.connectors)})" if names_connectors else self.whose
+        return f"{'SANDBOX ' if self.is_practice else ''}{whose}: {self.title}"
+
     def lines(self, *, is_verbose: bool = False) -> list[str]:
         """Return the lines below its title, the same in a terminal and a message; times are UTC."""
         first = self.first
@@ -472,7 +485,9 @@ class CauseRow:
         )
         is_unknown = first.stops_checks or first.group is ItemGroup.UNCHECKED
         then = "" if first.is_about_customers else "Then: "
-        steps = "" if self.steps == [first.title] else list_some(self.steps, _MAX_STEPS)
+        more = len(self.steps) - _MAX_STEPS
+        steps = [*self.steps[:_MAX_STEPS], *([f"{more:,} more"] if more > 0 else [])]
+        is_named = len(self.steps) == 1 and first.title.startswith(self.steps[0])
         lines = [
             ", ".join(filter(None, facts)),
             first.stops,
@@ -482,7 +497,7 @@ class CauseRow:
             f"Known to {self.known_to}" if self.known_to else "",
             _names("Tenants", self.tenants),
             _names("Customers", self.customers),
-            f"Steps: {steps}" if steps else "",
+            f"Steps: {'; '.join(steps)}" if steps and not is_named else "",
             bounded(first.reason, _MAX_REASON_CHARS) if is_verbose or is_unknown else "",
         ]
         return [with_times(line) for line in lines if line]

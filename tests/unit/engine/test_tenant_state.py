@@ -12,7 +12,12 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.engine.customer_rows import FailingCalls
 from runbook_lib.engine.tenant_state import KnownTenant, customer_rows
-from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
+from runbook_lib.evidence.reports.tenant_status import (
+    cause_rows,
+    row_id,
+    sorted_statuses,
+    what_now,
+)
 from runbook_lib.run.state import StepState, VoidAttestation
 from tests.support.attestations import AT, attested
 from tests.support.waiting_steps import known, status, step, waiting
@@ -129,7 +134,7 @@ def test_the_worst_comes_first_and_practice_last() -> None:
     assert names == [
         "failed", "review", "overdue", "soon", "late", "no-day", "done", "practice",
     ]  # fmt: skip
-    failed = wording("status.contradicted", title="failed: 1 Do a")
+    failed = wording("status.contradicted", title="failed: Do a")
     assert what_now(ordered).startswith(
         f"{wording('inbox.tenants-need-you', tenants=3, tenant=failed)}. 3 "
     )
@@ -152,9 +157,9 @@ def test_a_cause_has_lasted_since_it_was_seen() -> None:
 @pytest.mark.parametrize(
     ("second", "expected"),
     [
-        (step("b", "failed"), "1 tenant needs you. Start with acme: 1 Do a: contradicted"),
-        (step("b", "waiting", since=AT), "1 tenant needs you. Start with acme: 1 Do a"),
-        (step("b", "verified"), "1 tenant needs you. Start with acme: 1 Do a"),
+        (step("b", "failed"), "1 tenant needs you. Start with acme: Do a: contradicted"),
+        (step("b", "waiting", since=AT), "1 tenant needs you. Start with acme: Do a"),
+        (step("b", "verified"), "1 tenant needs you. Start with acme: Do a"),
     ],
 )
 def test_a_tenant_with_two_connectors_counts_once(second: StepState, expected: str) -> None:
@@ -173,8 +178,8 @@ def test_a_step_verified_in_part_is_due() -> None:
     items = status(known("acme", step("a", "failed"), seen), TODAY).items
 
     assert [(item.title, item.is_failing) for item in items] == [
-        (wording("status.contradicted", title="1 Do a"), True),
-        (wording("status.confirm-the-rest", title="1 Do b"), False),
+        (wording("status.contradicted", title="Do a"), True),
+        (wording("status.confirm-the-rest", title="Do b"), False),
     ]
 
 
@@ -201,7 +206,7 @@ def test_an_attestation_is_asked_for_again_30_days_before_it_ends(ends_on: str, 
 
 
 def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
-    """It is listed also where another step comes next, with who said it and how long ago."""
+    """It is overdue since that day, before what comes next, with who said it and how long ago."""
     attestation = attested("b", by="Ann", at="2025-10-20T09:00:00Z").statement
     lapsed = VoidAttestation(
         attestation=attestation, why="400 days ago, until 2026-10-20", ended="2026-10-20"
@@ -213,9 +218,10 @@ def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
 
     first, second = status(known("acme", step("a", "not_run"), old, other), TODAY).items
 
-    assert (first.places[0].id, second.places[0].id) == ("a", "b")
-    assert second.title == wording("status.confirm-again", title="1 Do b")
-    assert second.advice.startswith(
+    assert (first.places[0].id, second.places[0].id) == ("b", "a")
+    assert (first.due, first.overdue_days, first.is_failing) == ("2026-10-20", 35, False)
+    assert first.title == wording("status.confirm-again", title="Do b")
+    assert first.advice.startswith(
         wording("status.confirmed-days-ago", on="2025-10-20T09:00:00Z", name="Ann", days=400)
     )
 
@@ -266,8 +272,6 @@ def test_a_state_is_a_document() -> None:
         "failing": False,
         "done": 0,
         "steps": 1,
-        "unchecked_since": None,
-        "unchecked": None,
         "polled_on": None,
         "sealed_on": None,
         "unsealed": 0,
@@ -275,10 +279,11 @@ def test_a_state_is_a_document() -> None:
         "bundle": None,
         "open": [
             {
+                "id": row_id("facebook_marketing a Do a Ann 2026-11-21", is_practice=False),
                 "group": "due_now",
                 "failing": False,
-                "cause": "facebook_marketing a 1 Do a Ann 2026-11-21",
-                "title": "1 Do a",
+                "cause": "facebook_marketing a Do a Ann 2026-11-21",
+                "title": "Do a",
                 "stops": None,
                 "advice": wording("status.do-the-step"),
                 "command": None,
@@ -293,7 +298,7 @@ def test_a_state_is_a_document() -> None:
                 "places": [
                     {
                         "id": "a",
-                        "name": "1 Do a",
+                        "name": "Do a",
                         "outcome": "not_run",
                         "reason": "Because a.",
                     }

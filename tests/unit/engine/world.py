@@ -30,7 +30,7 @@ from runbook_lib.engine.customer_rows import (
 )
 from runbook_lib.engine.tenant_list import list_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.customer_poll import customer_changes
+from runbook_lib.engine.watch.customer_poll import changed_accounts
 from runbook_lib.engine.watch.poll import open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import WatchedCustomer, WatchState, open_state
 from runbook_lib.run.journal import Journal
@@ -237,12 +237,9 @@ class World:
                 of=("x",), began=timestamp(at), ended=timestamp(at), is_listed=True,
                 accounts={account.id: account for account in accounts},
             )  # fmt: skip
-            known = state.problems.read(tenant=key, step="customers")
-            procedure = find_procedure(tenant.connector)
-            changes = [*customer_changes(key, survey, known, "", at, procedure=procedure)]
-            kept = {**survey.accounts, **{c.account.id: c.account for c in changes}}
+            changed = {account.id: account for account in changed_accounts(survey, "", at)}
+            kept = {**survey.accounts, **changed}
             with state.transaction():
-                state.problems.write(change.problem for change in changes if change.problem)
                 state.customers.write(WatchedCustomer(key, a.id, a) for a in kept.values())
 
     def unusable(self, name: str, reason: str, advice: str, before: timedelta = HOUR) -> None:
@@ -329,7 +326,7 @@ TENANTS = (
     WorldTenant(name="hazel", seen={TOKEN: finding(Outcome.FAILED, "190", code="token-invalid")}),
     WorldTenant(
         name="iris", seen={REVIEW: NOT_LIVE}, unsaid=(PUBLISH, CONSENT), run_before=9 * DAY,
-        said=(submitted(REVIEW, at=timestamp(NOW - 9 * DAY)),),
+        said=(submitted(REVIEW, at=timestamp(NOW - 9 * DAY)),), polled={REVIEW: NOT_LIVE},
     ),
     WorldTenant(
         name="juniper", seen={REVIEW: NOT_LIVE}, unsaid=(PUBLISH, CONSENT), run_before=30 * DAY,

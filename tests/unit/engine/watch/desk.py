@@ -22,12 +22,12 @@ from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.channels import CHANNELS
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.cycle import open_cycle
-from runbook_lib.engine.watch.digest import DigestEntry
+from runbook_lib.engine.watch.digest import ToldRow
 from runbook_lib.engine.watch.poll import PollResult, open_watched, poll_tenant
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     Digest,
-    Problem,
+    SavedItem,
     WatchedStep,
     WatchedTenant,
     WatchState,
@@ -108,23 +108,29 @@ class Post:
 
     def take_reports(self) -> list[str]:
         """
-        Return a line for each reported entry, with receiver and tenants, and clear the messages.
+        Return a line for each row that was told, with receiver and tenants, and clear the messages.
         """
         lines = [line for _, to, digest in self.sent for line in told_by(to, digest)]
         self.sent.clear()
         return lines
 
+    def take_news(self) -> list[str]:
+        """Return the same without what is open and fails nothing."""
+        lines = [
+            line
+            for _, to, digest in self.sent
+            for line, row in zip(told_by(to, digest), digest.document["rows"], strict=True)
+            if row["failing"] or row["phase"] != "open"
+        ]
+        self.sent.clear()
+        return lines
+
 
 def told_by(to: str, digest: Digest) -> list[str]:
-    """Return the entries of a digest, each with its phase, kind and tenants."""
-    named: dict[tuple[str, str, str], list[str]] = {}
-    for problem in digest.document["problems"]:
-        key = (problem["phase"], problem["kind"], problem["title"])
-        named.setdefault(key, []).append(problem["tenant"])
+    """Return the rows of a digest: receiver, phase and tenants."""
     who = to.partition("@")[0]
-    lines = [f"{who} {phase} {'+'.join(names)}" for (phase, _, _), names in named.items()]
-    watched = digest.document["watched"]
-    return [*([f"{who} watched {'+'.join(watched)}"] if watched else []), *lines]
+    rows = digest.document["rows"]
+    return [f"{who} {row['phase']} {'+'.join(sorted(row['tenants']))}" for row in rows]
 
 
 class Desk:
@@ -208,10 +214,10 @@ class Desk:
         with open_state(Path("evidence"), self.now()) as state:
             yield state
 
-    def problems(self, name: str = "acme") -> list[Problem]:
-        """Return the problems of a tenant."""
+    def items(self, name: str = "acme") -> list[SavedItem]:
+        """Return the saved items of a tenant, open or ended, and changes."""
         with self.state() as state:
-            return state.problems.read(tenant=f"{PROCEDURE.id}/{name}")
+            return state.items.read(tenant=f"{PROCEDURE.id}/{name}")
 
     def tenant_row(self, name: str = "acme") -> WatchedTenant:
         """Return the watch's row of a tenant."""
@@ -240,13 +246,6 @@ class Desk:
         with self.opened() as run, self.state() as state:
             return poll_tenant(run, state)
 
-    def changes(self, *waits: float) -> list[Problem]:
-        """Return the problems that polls after these waits began or ended."""
-        before = self.problems() if self.path.exists() else []
-        for wait in waits:
-            self.poll(wait)
-        return [problem for problem in self.problems() if problem not in before]
-
     def cycle(
         self, after: float = 0.0, tenants: Sequence[FleetTenant | str] = ("acme",), **more: Any
     ) -> list[str]:
@@ -255,11 +254,27 @@ class Desk:
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
         with open_cycle(named, env_file="watch.env", clock=self.now, **more) as cycle:
             lines = [*cycle.poll(), *cycle.poll_customers()]
-            self.shown: list[DigestEntry] = [*cycle.shown()]
+            read, problem = build_index("evidence", self.now())
+            assert not problem
+            lines += cycle.settle(read.statuses if read else ())
+            self.shown: list[ToldRow] = [*cycle.shown()]
             for act in (cycle.send, cycle.ping, cycle.seal, cycle.forget_old):
                 lines += act()
             self.code = cycle.code
         return lines
+
+    def changes(self, *waits: float) -> list[SavedItem]:
+        """Return the news that cycles after these waits saved: what began, changed or ended."""
+        before = self.items() if self.path.exists() else []
+        for wait in waits:
+            self.cycle(wait)
+        return [row for row in self.items() if row.news and row not in before]
+
+    def introduce(self, tenants: Sequence[FleetTenant | str] = ("acme",)) -> None:
+        """Watch tenants once: what begins later is new to their receivers."""
+        self.cycle(0, tenants)
+        self.post.sent.clear()
+        self.post.tries.clear()
 
     def page(self) -> str:
         """Return the page of all tenants, built now."""
@@ -277,6 +292,6 @@ class Desk:
 
     def fail(self, tenants: Sequence[FleetTenant | str] = ("acme",)) -> None:
         """Have the App Secret be refused after a first cycle, and watch a day later."""
-        self.cycle(0, tenants)
+        self.introduce(tenants)
         self.refuse_secret()
         self.cycle(DAY, tenants)

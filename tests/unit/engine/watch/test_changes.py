@@ -56,69 +56,58 @@ def desk(folder: Path, post: Post) -> Iterator[NotifiedDesk]:
         desk.run.close()
 
 
-def one_digest(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the problems but for days that come; one digest reports them all, as one cause."""
-    told = [problem for problem in problems if problem["kind"] != "due"]
-    assert len({problem["digest"] for problem in told}) == 1
-    return told
-
-
-def at(title: str, problems: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the problem at the step of that title."""
-    return next(problem for problem in problems if problem["place"].startswith(title))
+def at(step: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the only row at that step."""
+    (row,) = [row for row in rows if step in {place["id"] for place in row["places"]}]
+    return row
 
 
 @pytest.mark.matrix(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
-    """One digest however often it is polled; its end is in the same thread, under one id."""
-    desk.set("RUNBOOK_ATTESTATION_DAYS=30")
+def test_a_change_is_one_row_of_one_digest_and_so_is_its_end(
+    desk: NotifiedDesk, case: Case
+) -> None:
+    """It is told once however often it is polled, with its reason, effects and advice."""
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
-    before = timestamp(desk.now())
     repair = case.change(desk)
-    # Other steps may show the same cause, and new problems come before ended ones.
-    change = at(case.title, one_digest(desk.pass_by(*LOOKS)))
+    # Other steps may show the same cause.
+    told = desk.pass_by(*LOOKS)
+    change = at(case.step, told)
     repair()
-    over = at(case.title, one_digest(desk.pass_by(*EARLY_LOOKS)))
+    after = desk.pass_by(*EARLY_LOOKS)
+    over = at(case.step, after)
+    (place,) = [place for place in change["places"] if place["id"] == case.step]
 
-    assert (change["kind"], over["kind"]) == (case.kind, case.over)
-    assert change["place"].startswith(case.title)
-    assert change["was"].startswith(case.was)
-    assert change["now"] == case.now
-    assert before < change["since"] <= change["on"]
-    for name in ("reason", "impact", "advice"):
-        assert getattr(case, name) in change[name]
-    assert over["place"] == change["place"]
-    assert (over["id"] == change["id"]) is (case.over == "recovered")
-    assert over["thread"] == ([change["digest"]] if case.over == "recovered" else [])
-    mail, last = [desk.mail_of(problem) for problem in (change, over)]
-    text = mail.get_content()
-    for part in (f"Before: {change['was']}. Now: {case.now}.", case.reason, case.advice):
-        assert part in text
-    assert case.over != "recovered" or last["References"] == mail["Message-ID"]
+    assert len({row["digest"] for row in told}) == len({row["digest"] for row in after}) == 1
+    assert change["phase"] == ("changed" if case.is_news else "new")
+    assert over["phase"] == ("changed" if case.is_news else "over")
+    assert place["outcome"] == case.outcome
+    assert case.reason in place["reason"]
+    assert case.stops in (change["stops"] or "")
+    assert case.advice in (change["advice"] or "")
+    assert (over["id"] == change["id"]) is not case.is_news
+    mail = desk.mail_of(change)
+    assert change["title"] in mail["Subject"]
+    for part in (case.reason, case.stops, case.advice):
+        assert part in mail.get_content()
 
 
 def test_a_permission_that_is_no_longer_listed_fails(desk: NotifiedDesk) -> None:
     """It was listed as live, so its absence is an answer: it fails at the second poll, and ends."""
-    desk.set("RUNBOOK_ATTESTATION_DAYS=30")
-    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
     repair = take_permission(desk)
-    told = desk.pass_by(*LOOKS)
+    (told,) = desk.pass_by(*LOOKS)
     repair()
-    over = desk.pass_by(*EARLY_LOOKS)
+    (over,) = desk.pass_by(*EARLY_LOOKS)
 
-    assert {problem["digest"] for problem in told} == {told[0]["digest"]}
-    assert {problem["code"] for problem in told} == {"permission-no-longer-live"}
-    for problem in told:
-        names = wording("findings.does-not-list", permission="ads_read")
-        assert problem["reason"].startswith(names)
-    assert {problem["kind"] for problem in told} == {"failed"}
-    assert {problem["id"] for problem in over} == {problem["id"] for problem in told}
-    assert {problem["kind"] for problem in over} == {"recovered"}
+    assert (told["phase"], told["failing"]) == ("new", True)
+    assert told["cause"] == "code permission-no-longer-live"
+    names = wording("findings.does-not-list", permission="ads_read")
+    assert {place["reason"].startswith(names) for place in told["places"]} == {True}
+    assert (over["phase"], over["id"]) == ("over", told["id"])
 
 
 @pytest.mark.parametrize("user", ["", "operator"])
@@ -131,42 +120,43 @@ def test_no_sign_in_link_is_used_up(desk: NotifiedDesk, user: str) -> None:
     assert desk.pass_by(*LOOKS) == []
 
 
-def test_another_secret_that_is_refused_is_a_problem_at_the_first_poll(desk: NotifiedDesk) -> None:
-    """The check in the journal was made with the right one; it and its end are one problem."""
+def test_another_secret_that_is_refused_fails_at_the_first_poll(desk: NotifiedDesk) -> None:
+    """The check in the journal was made with the right one; each check that meets it is named."""
     right = desk.sandbox.settings("facebook")["app_secret"]
     desk.perform()
+    desk.pass_by(0)
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right[::-1]}")
-    told = one_digest(desk.pass_by(0))
+    (told,) = desk.pass_by(DAY)
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right}")
-    over = one_digest(desk.pass_by(*EARLY_LOOKS))
+    (over,) = desk.pass_by(*EARLY_LOOKS)
 
-    assert SECRET_STEP in {problem["step"] for problem in told}
-    # Every other check that meets the refusal cannot tell because of the same cause.
-    assert {(p["kind"], p["code"]) for p in told} == {("failed", "app-secret-refused")}
-    assert {p["step"] for p in told if p["now"] == "failed"} >= {SECRET_STEP}
-    assert {p["kind"] for p in over} == {"recovered"}
-    assert {p["id"] for p in over} == {p["id"] for p in told}
+    assert (told["phase"], told["cause"]) == ("new", "code app-secret-refused")
+    failed = {place["id"] for place in told["places"] if place["outcome"] == "failed"}
+    assert SECRET_STEP in failed
+    assert (over["phase"], over["id"]) == ("over", told["id"])
 
 
-def test_a_decided_review_is_one_entry_of_one_digest(folder: Path, post: Post) -> None:
-    """Approved: each step that waited for it is named, the next step too, and that once."""
+def test_a_decided_review_is_told_once_with_the_next_step(folder: Path, post: Post) -> None:
+    """Each step that waited for it is in one digest; the approval names the next step."""
     with Sandbox("review-pending", seed=2) as sandbox:
         desk = NotifiedDesk(folder, sandbox, post)
         desk.run.say([submitted("fb-12-submit-review")])
         desk.pass_by(0)
         decide(desk.app, dict.fromkeys(desk.app.review.permissions, "approved"), "")
-        told = one_digest(desk.pass_by(*LOOKS, *LOOKS))
+        told = desk.pass_by(*LOOKS, *LOOKS)
         mail = desk.mail_of(told[0])
         desk.run.close()
 
-    change = told[0]
-    assert {problem["kind"] for problem in told} == {"changed"}
-    assert {problem["place"].partition(" ")[0] for problem in told} == {"10", "11", "12"}
-    news = wording("findings.review-approved", permissions=9)
-    following = wording("watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}")
-    assert mail["Subject"] == f"SANDBOX acme: {news}. {following}"
-    assert "leads_retrieval: live" in change["now"]
-    assert change["reason"] == wording("findings.all-live", permissions=9)
+    assert len({row["digest"] for row in told}) == 1
+    assert {row["phase"] for row in told} == {"changed"}
+    assert not any(row["failing"] for row in told)
+    change = at("fb-12-submit-review", told)
+    assert change["title"] == wording("findings.review-approved", permissions=9)
+    following = PROCEDURE.step("fb-12a-publish").title
+    assert change["advice"] == wording("watch.next-step", title=f"{following}.")
+    assert "leads_retrieval: live" in change["places"][0]["reason"]
+    assert wording("findings.all-live", permissions=9) in change["places"][0]["reason"]
+    assert f"{change['title']} (changed)" in mail.get_content()
 
 
 # --- what falls due --------------------------------------------------------------------------
@@ -231,15 +221,15 @@ def test_ends_are_reported_30_7_and_1_days_before(
     ends = desk.now() + timedelta(days=33, hours=1)
     let_end(desk, ends)
     desk.run.perform(step)
+    desk.pass_by(0)
     days = [3, 23, 6, 1]
-    messages = desk.pass_by(0, *[part for day in days for part in (day * DAY - HOUR, HOUR)])
+    rows = desk.pass_by(*[part for day in days for part in (day * DAY - HOUR, HOUR)])
 
-    assert [message["kind"] for message in messages] == ["due"] * 3
-    assert {(message["step"], message["advice"][: len(do)]) for message in messages} == {(step, do)}
-    assert [text in message["title"] for message in messages] == [True] * 3
-    left = [message["reason"].partition(":")[0] for message in messages]
-    assert left == ["In 30 days", "In 7 days", "In 1 day"]
-    assert {message["due"] for message in messages} == {ends.date().isoformat()}
+    assert [row["phase"] for row in rows] == ["new", "changed", "changed"]
+    assert {row["advice"][: len(do)] for row in rows} == {do}
+    assert {row["title"] for row in rows} == {text}
+    assert {row["due"] for row in rows} == {ends.date().isoformat()}
+    assert {place["id"] for row in rows for place in row["places"]} == {step}
 
 
 # --- no changes -------------------------------------------------------------------------------
@@ -305,7 +295,5 @@ def test_a_day_of_random_outages_is_one_message(
     over = desk.pass_by(6 * MINUTE, *LOOKS)
 
     assert some == []
-    assert [message["kind"] for message in whole] == ["outage"]
-    assert [(message["kind"], message["id"]) for message in over] == [
-        ("outage_over", whole[0]["id"])
-    ]
+    assert [(row["phase"], row["group"]) for row in whole] == [("new", "cannot_be_checked")]
+    assert [(row["phase"], row["id"]) for row in over] == [("over", whole[0]["id"])]

@@ -141,7 +141,7 @@ def sent(run: Run, channel: str, **more: Any) -> NotSentError | None:
 
 def traits(error: NotSentError | None) -> str:
     """Return an error's traits about trying again, in a word for each."""
-    names = ("is_final", "is_silent", "may_be_there", "is_gone")
+    names = ("is_final", "is_silent", "may_be_there")
     return " ".join(name for name in names if getattr(error, name)) if error else "accepted"
 
 
@@ -259,15 +259,12 @@ def test_a_name_given_by_a_stranger_is_one_line_in_a_header(opened: Opened) -> N
     """CR and LF in a name neither begin a header nor stay in one."""
     title = "x\r\nBcc: all@evil.example\r\n\r\nbody \u202e"
     run = opened()
-    mail_message = mail_of(run, made_digest(run, subject=title, thread=["m0"]))
+    mail_message = mail_of(run, made_digest(run, subject=title))
 
     assert isinstance(mail_message, EmailMessage)
     assert "Bcc" not in mail_message
     assert mail_message["Subject"].splitlines() == [mail_message["Subject"]]
-    assert (mail_message["Message-ID"], mail_message["References"]) == (
-        "<m1@acme.example>",
-        "<m0@acme.example>",
-    )
+    assert mail_message["Message-ID"] == "<m1@acme.example>"
     head = bytes(mail_message).split(b"\r\n\r\n")[0]
     assert not [line for line in head.split(b"\r\n") if line.lower().startswith(b"bcc")]
 
@@ -350,14 +347,14 @@ def receiver(
         (400, "is_final"),
         (401, "is_final"),
         (408, ""),
-        (410, "is_final is_gone"),
+        (410, "is_final"),
         (429, ""),
         (500, ""),
         (503, ""),
     ],
 )
 def test_the_response_of_a_webhook_decides(opened: Opened, status: int, expected: str) -> None:
-    """2xx is accepted, a redirect is not; 410 ends the address; other 4xx are tried once a day."""
+    """2xx is accepted, a redirect is not; most 4xx are tried once a day."""
     with receiver(status) as (url, got):
         error = sent(opened(webhook=url, webhook_secret=HOOK_SECRET), "webhook")
 

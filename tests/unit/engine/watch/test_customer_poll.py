@@ -11,22 +11,23 @@ import pytest
 from filelock import FileLock
 
 from runbook_lib.connectors.cyclr.transactions import read_failures
-from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.customer_connections import ConsoleAccounts
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
-from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
-from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, digest_entries
+from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.engine.tenant_state import is_signed_out
+from runbook_lib.engine.watch.customer_poll import changed_accounts, is_due, poll_customers
 from runbook_lib.engine.watch.poll import PollResult, key_of
-from runbook_lib.engine.watch.watch_state import Problem, WatchedStep, open_state
+from runbook_lib.engine.watch.saved_items import settle
+from runbook_lib.engine.watch.watch_state import SavedItem, WatchedStep, open_state
 from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.reports.tenant_status import cause_rows
 from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
 from tests.unit.fake_console import Console, console_run
 
 KEY = "facebook_marketing/acme"
-MARKETING = find_procedure("facebook_marketing")
 
 
 class Office:
@@ -39,8 +40,7 @@ class Office:
         self.folder = folder
         self.offset = 0.0
         self.run.journal.clock = lambda: NOON + timedelta(seconds=self.offset)
-        self.run.journal.path.parent.mkdir(parents=True, exist_ok=True)
-        self.run.journal.path.touch()
+        self.run.start()
 
     def poll(self, after: float = 0.0, seconds: float = float("inf")) -> PollResult:
         """Poll the customers that are due, `after` so many seconds."""
@@ -52,23 +52,28 @@ class Office:
             return poll_customers(self.run, state, seconds)
 
     @property
-    def problems(self) -> dict[str, Problem]:
-        """The problems by id."""
+    def items(self) -> dict[str, SavedItem]:
+        """The saved items about customers by id."""
         with open_state(self.folder, self.run.clock()) as state:
-            return {problem.id: problem for problem in state.problems.read(tenant=KEY)}
+            rows = state.items.read(tenant=KEY)
+        about = (row for row in rows if row.item.is_about_customers or row.place == "rights")
+        return {row.id: row for row in about}
 
     def changes(self, *waits: float) -> list[str]:
         """Return the accounts that were signed out (+) or are back (-) after these waits."""
-        before = self.problems
+        before = self.items
         for wait in waits:
             self.poll(wait)
-        changed = [p for p in self.problems.values() if p != before.get(p.id)]
-        return sorted(f"{'-' if p.ended_on else '+'}{p.check}" for p in changed)
+            (status,) = read_tenants(str(self.folder), self.run.clock()).statuses
+            with open_state(self.folder, self.run.clock()) as state, state.transaction():
+                settle(state, status, self.run.clock())
+        changed = [row for row in self.items.values() if row != before.get(row.id)]
+        return sorted(f"{'-' if row.ended_on else '+'}{row.place}" for row in changed)
 
     def survey(self) -> WatchedStep:
         """Return the watch's row of the survey."""
         with open_state(self.folder, self.run.clock()) as state:
-            (row,) = state.steps.read(tenant=KEY, step="customers")
+            (row,) = state.steps.read(tenant=KEY, step="customers", check="survey")
         return row
 
 
@@ -77,8 +82,8 @@ def office(tmp_path: Path) -> Office:
     return Office(Console({"a": True, "b": True, "c": True, "new": None}), tmp_path)
 
 
-def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: Office) -> None:
-    """They count when a second poll sees them, and so does their return; a new one never was in."""
+def test_customers_who_are_signed_out_are_items_until_they_are_back(office: Office) -> None:
+    """They count when a second poll sees them, their return at once; a new one never was in."""
     assert office.changes(0, DAY) == []
     office.console.accounts["new"] = False
     office.console.accounts |= {"a": False, "b": False}
@@ -87,12 +92,12 @@ def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: O
     assert office.changes(MINUTE) == ["+a", "+b"]
     assert office.changes(HOUR, DAY, DAY) == []
     office.console.accounts |= {"a": True, "b": True}
-    assert office.changes(DAY, 6 * MINUTE, DAY) == ["-a", "-b"]
-    (reason, _) = [problem.end_reason for problem in office.problems.values() if problem.ended_on]
+    assert office.changes(DAY) == ["-a", "-b"]
+    (reason, _) = [row.end_reason for row in office.items.values() if row.ended_on]
     assert wording("connections.fetch-again", day="2026-11-26") in reason
 
 
-def test_calls_that_fail_are_a_problem_until_one_succeeds(office: Office) -> None:
+def test_calls_that_fail_are_an_item_until_one_succeeds(office: Office) -> None:
     """A refused call counts at once, under the title of the list; a success ends it."""
     log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
     failures = read_failures(json.dumps(log).encode(), office.run.procedure)
@@ -100,30 +105,32 @@ def test_calls_that_fail_are_a_problem_until_one_succeeds(office: Office) -> Non
     seen = ConsoleAccounts(office.run).survey(failures.items)
     assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
     assert office.changes(DAY, 6 * MINUTE, DAY) == ["+a"]
-    (problem,) = office.problems.values()
-    assert problem.title == wording("status.calls-fail", customer="Name of a")
+    (row,) = office.items.values()
+    assert row.item.title == wording("status.calls-fail", customer="Name of a")
     office.console.accounts["a"] = False
-    assert office.changes(DAY, 6 * MINUTE) == []
+    assert office.changes(DAY, 6 * MINUTE) == ["+a"]
+    (row,) = office.items.values()
+    assert row.item.title == wording("status.customer-signed-out", customer="Name of a")
     office.console.accounts["a"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-a"]
     assert "calls_fail" not in ConsoleAccounts(office.run).known().counts
 
 
-def test_they_are_one_entry_with_their_names(office: Office) -> None:
-    """A digest about many stays short, says how many there are, and has the command."""
+def test_they_are_one_row_with_their_names(office: Office) -> None:
+    """A row about many stays short, says how many there are, and has the command."""
     office.console.accounts |= {f"m{number:02}": True for number in range(50)}
     office.poll()
     office.console.accounts |= {f"m{number:02}": False for number in range(50)}
     office.poll(DAY)
     assert len(office.changes(6 * MINUTE)) == 50
-    view = WatchedView("acme", "facebook_marketing", is_sandbox=False)
-    (entry,) = digest_entries(ProblemPhase.NEW, office.problems.values(), {KEY: view})
+    rows = cause_rows(read_tenants(str(office.folder), office.run.clock()).statuses)
+    (row,) = [row for row in rows if row.first.is_about_customers]
+    (names,) = [line for line in row.lines() if "Name of m00, Name of m01," in line]
 
-    assert entry.headline == f"acme: {wording('status.customers-signed-out', customers=50)}"
-    text = "\n".join(entry.lines())
-    assert "Name of m00 (m00), Name of m01 (m01)," in text.replace("\n", " ")
-    assert " and 10 more" in text
-    assert "--letters" in text
+    assert row.title == wording("status.customers-signed-out", customers=50)
+    assert "38 " in names
+    assert "m49" not in names
+    assert any("--letters" in line for line in row.lines())
 
 
 def test_only_who_is_in_doubt_is_polled_between_two_surveys(office: Office) -> None:
@@ -179,7 +186,10 @@ def test_nobody_waits_behind_the_first(
     office.offset += DAY
     for _ in range(3 * 6 // share):
         office.poll(6 * MINUTE, seconds=share + 0.5)
-    assert {p.check for p in office.problems.values()} == {*office.console.accounts}
+    with open_state(office.folder, office.run.clock()) as state:
+        rows = state.customers.read(tenant=KEY)
+    assert {row.account for row in rows if row.body.was_signed_out} == {*office.console.accounts}
+    assert not [row.account for row in rows if row.body.in_doubt_since]
 
 
 def test_nobody_waits_behind_accounts_that_cannot_be_read(
@@ -234,15 +244,15 @@ def test_a_lost_state_recovers_nobody(office: Office) -> None:
     assert "proves nothing" in office.survey().unanswered
 
 
-def test_rights_that_were_lost_are_one_problem(office: Office) -> None:
+def test_rights_that_were_lost_are_one_item(office: Office) -> None:
     """If every account has an empty list of connectors, nobody has uninstalled it; seen twice."""
     office.poll()
     office.console.accounts = dict.fromkeys(office.console.accounts, None)
     assert office.changes(DAY) == []
     assert office.changes(6 * MINUTE) == ["+rights"]
     assert office.changes(HOUR, DAY) == []
-    (problem,) = office.problems.values()
-    assert problem.title == wording("watch.shown-in-no-account")
+    (row,) = office.items.values()
+    assert row.item.title == wording("watch.shown-in-no-account")
     office.console.accounts["b"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-rights"]
 
@@ -275,25 +285,16 @@ NAMES = {
         ("OUT IN, BARE IN", "+a -a"),
         ("OUT IN, GONE IN", "+a -a"),
         ("GONE GONE", ""),
-        # Without the connector in any account, rights are lost, and nobody has uninstalled it.
-        ("BARE BARE", "+rights"),
-        ("BARE BARE, IN IN", "+rights -rights"),
-        ("OUT IN, BARE BARE, IN IN", "+a +rights -rights-a"),
-        ("BARE GONE", "+rights"),
-        # An account that could not be read, or was not polled, decides nothing, and is not
-        # forgotten.
-        ("BARE LOST", ""),
-        ("BARE LATER", ""),
+        # An account that could not be read, or was not polled, decides nothing.
         ("LOST LOST", ""),
-        ("OUT OUT, LOST IN", "+a+b -b"),
-        ("OUT OUT, LOST IN, IN IN", "+a+b -b -a"),
-        ("OUT OUT, LOST LOST, LATER LATER, IN IN", "+a+b -a-b"),
+        ("OUT OUT, LOST LOST, IN IN", "+a+b -a-b"),
     ],
 )
 def test_the_accounts_that_cyclr_lists_decide(polls: str, told: str) -> None:
-    """A table of two accounts' states, three polls each, and of the problems that follow."""
-    problems: dict[str, Problem] = {}
+    """A table of two accounts' states, three polls each, and of who is out (+) or back (-)."""
     doubts: dict[str, str] = {}
+    since: dict[str, str] = {}
+    out: set[str] = set()
     minutes = 0
     groups = []
     for standings in polls.split(", "):
@@ -301,33 +302,39 @@ def test_the_accounts_that_cyclr_lists_decide(polls: str, told: str) -> None:
         for _ in range(3):
             minutes += 6
             now = NOON + timedelta(days=1, minutes=minutes)
+            named = [*zip("ab", standings.split(), strict=True)]
+            for ident, name in named:
+                if name != "LOST":
+                    is_out = NAMES[name] is AccountStatus.NOT_SIGNED_IN
+                    since[ident] = (since.get(ident) or timestamp(now)) if is_out else ""
             accounts = {
                 ident: KnownAccount(
                     ident, "", polled_in=1, polled_on=timestamp(now), installed_on=FIRST,
                     standing=NAMES[name], signed_in_on="" if name == "NEW" else FIRST,
                     in_doubt_since=doubts.get(ident, ""), connectors=(1,) if name == "IN" else (),  # type: ignore[arg-type]
+                    not_signed_in_since=since.get(ident, ""),
                 )
-                for ident, name in zip("ab", standings.split(), strict=True)
+                for ident, name in named
             }  # fmt: skip
             survey = Survey(("console", "x", "name"), FIRST, accounts=accounts, is_listed=True)
-            for change in customer_changes(
-                "t", survey, [*problems.values()], "", now, procedure=MARKETING
-            ):
-                doubts[change.account.id] = change.account.in_doubt_since
-                if change.problem:
-                    problems[change.problem.id] = change.problem
-                    marks.append(f"{'-' if change.problem.ended_on else '+'}{change.problem.check}")
+            for account in changed_accounts(survey, "", now):
+                doubts[account.id] = account.in_doubt_since
+                accounts[account.id] = account
+            now_out = {ident for ident, account in accounts.items() if is_signed_out(account, now)}
+            marks += [f"+{ident}" for ident in sorted(now_out - out)]
+            marks += [f"-{ident}" for ident in sorted(out - now_out)]
+            out = now_out
         groups.append("".join(marks))
     assert " ".join(filter(None, groups)) == told
 
 
-def test_the_test_account_is_a_steps(tmp_path: Path) -> None:
-    """Its sign-out is reported by the step that checks it, and not twice."""
+def test_the_test_account_is_a_steps() -> None:
+    """Its sign-out is told by the step that checks it, and not twice."""
     on = timestamp(NOON)
     account = KnownAccount(
         "own", "", polled_in=1, polled_on=on, installed_on=FIRST, signed_in_on=FIRST,
-        standing=AccountStatus.NOT_SIGNED_IN,
+        standing=AccountStatus.NOT_SIGNED_IN, not_signed_in_since=on,
     )  # fmt: skip
     survey = Survey(("c", "x", "n"), FIRST, accounts={"own": account}, is_listed=True)
-    assert list(customer_changes("t", survey, [], "own", NOON, procedure=MARKETING)) == []
-    assert list(customer_changes("t", survey, [], "", NOON, procedure=MARKETING)) != []
+    assert [*changed_accounts(survey, "own", NOON)] == []
+    assert [*changed_accounts(survey, "", NOON)] != []

@@ -19,10 +19,13 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
-from runbook_lib.engine.watch.cycle import acknowledge, open_cycle
+from runbook_lib.engine.watch.cycle import open_cycle
 from runbook_lib.engine.watch.poll import PollResult, poll_tenant
+from runbook_lib.engine.watch.results import is_broken
+from runbook_lib.engine.watch.saved_items import acknowledge
 from runbook_lib.engine.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
+from runbook_lib.evidence.reports.tenant_status import ItemGroup
 from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving
 from tests.support.wording import wording
@@ -36,22 +39,21 @@ FOUR = ("acme", "beta", "coda", "dodo")
 def test_an_error_of_one_tenant_stops_no_other(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """It is named, with the code 3 or the others' 1; the others' problems are sent."""
+    """It is named, with the code 3 or the others' 1; the others' failures are sent."""
 
     def poll_or_break(run: Run, state: WatchState) -> PollResult:
         if run.tenant == "dodo":
             raise error
         return poll_tenant(run, state)
 
-    desk.cycle(0, FOUR)
-    desk.post.take_reports()
+    desk.introduce(FOUR)
     monkeypatch.setattr(cycle_module, "poll_tenant", poll_or_break)
     desk.refuse_secret()
     lines = desk.cycle(DAY, FOUR)
 
     assert [line.startswith("dodo: ") for line in lines] == [True]
     assert desk.code is ExitCode.FAILED
-    assert desk.post.take_reports() == ["all new acme+beta+coda"]
+    assert desk.post.take_news() == ["all new acme+beta+coda"]
     desk.answers.clear()
     for wait in (16 * MINUTE, 6 * MINUTE):
         desk.cycle(wait, FOUR)
@@ -60,22 +62,23 @@ def test_an_error_of_one_tenant_stops_no_other(
 
 def test_a_tenant_that_another_process_polls_is_named(desk: Desk) -> None:
     """It is told of in the next cycle, by itself."""
-    desk.cycle(0, FOUR)
-    desk.post.take_reports()
+    desk.introduce(FOUR)
     desk.refuse_secret()
     with FileLock(desk.journal("acme").with_name("watch.lock")):
         (line,) = desk.cycle(DAY, FOUR)
     desk.cycle(MINUTE, FOUR)
 
     assert line.startswith(wording("watch.another-is-running", tenant="acme"))
-    assert desk.post.take_reports() == ["all new beta+coda+dodo", "all new acme"]
+    assert desk.post.take_news() == [
+        "all new beta+coda+dodo",
+        "all changed acme+beta+coda+dodo",
+    ]
 
 
 def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
     """It is named without what its error says, and the others' are sent."""
     fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
-    desk.cycle(0, fleet)
-    desk.post.take_reports()
+    desk.introduce(fleet)
     desk.refuse_secret()
 
     def broken(to: str, _: Digest) -> None:
@@ -85,7 +88,7 @@ def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
     desk.post.act = broken
     (line,) = desk.cycle(DAY, fleet)
     assert "secret" not in line.lower().replace("app secret", "")
-    assert desk.post.take_reports() == ["beta new beta", "coda new coda", "dodo new dodo"]
+    assert desk.post.take_news() == ["beta new beta", "coda new coda", "dodo new dodo"]
 
 
 def test_two_fleets_do_not_meet(desk: Desk) -> None:
@@ -97,36 +100,23 @@ def test_two_fleets_do_not_meet(desk: Desk) -> None:
         assert desk.cycle(0, ("acme",), is_alone=True) == []
 
 
-def test_the_page_says_how_each_tenant_is(desk: Desk) -> None:
-    """Failures, their times and acknowledgements; changes by cause."""
+def test_the_page_says_what_fails_and_who_knows(desk: Desk) -> None:
+    """A row for each cause, until it is over."""
     fleet = FOUR[:3]
-    desk.cycle(0, fleet)
-    calm = desk.page()
-    desk.refuse_secret()
-    desk.cycle(DAY, fleet)
-    new = desk.page()
-    (problem,) = desk.problems()
-    acknowledge(problem.id, by="Ann", until="", note="on <it>", evidence="", now=desk.now())
+    desk.fail(fleet)
+    (failing,) = desk.shown
+    acknowledge(failing.row.id, by="Ann", note="on <it>", evidence="", now=desk.now())
     desk.cycle(HOUR, fleet)
-    later = desk.page()
+    page = desk.page()
     desk.answers.clear()
     for wait in (16 * MINUTE, 6 * MINUTE):
         desk.cycle(wait, fleet)
-    over = desk.page()
-    desk.cycle(2 * DAY, fleet)
 
-    assert 'id="changes"' not in calm
-    assert wording("status.needs-you-failing") not in calm
-    assert '<strong class="new">new</strong>' in new
-    assert wording("status.needs-you-failing") in later
-    assert '<strong class="new">' not in later
-    assert "<bdi>acme</bdi>, <bdi>beta</bdi>, <bdi>coda</bdi>" in later
-    assert wording("status.acknowledged-by", name="Ann") in later
-    assert "on &lt;it&gt;" in later
-    assert "SANDBOX" in later
-    assert wording("status.needs-you-failing") not in over
-    assert 'id="changes"' in over
-    assert 'id="changes"' not in desk.page()
+    assert wording("status.needs-you-failing") in page
+    assert wording("findings.secret-refused") in page
+    assert "Ann: on &lt;it&gt;" in page
+    assert "SANDBOX" in page
+    assert wording("status.needs-you-failing") not in desk.page()
 
 
 def test_a_deactivated_app_is_not_in_order_on_the_page(desk: Desk) -> None:
@@ -138,21 +128,29 @@ def test_a_deactivated_app_is_not_in_order_on_the_page(desk: Desk) -> None:
     assert wording("findings.app-deactivated") in page
 
 
-def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
-    """A tenant in an outage of a day cannot be checked, and does not fail."""
-    desk.cycle(0, FOUR[:2])
+def test_a_tenant_in_an_outage_of_a_day_cannot_be_checked(desk: Desk) -> None:
+    """It is told then, and does not fail; the code is 3. So is its end."""
+    desk.introduce(FOUR[:2])
     checks = [check.id for step in PROCEDURE.steps for check in step.checks]
     desk.answers = {("acme", check): None for check in checks}
-    desk.cycle(DAY, FOUR[:2])
-    before = read_tenants("evidence", desk.now()).statuses
-    desk.cycle(DAY, FOUR[:2])
-    after = read_tenants("evidence", desk.now()).statuses
+    desk.cycle(HOUR, FOUR[:2])
+    desk.cycle(DAY - MINUTE, FOUR[:2])
+    assert desk.post.take_news() == []
+    desk.cycle(16 * MINUTE, FOUR[:2])
+    unchecked = {
+        status.tenant: [item.title for item in status.items if item.group is ItemGroup.UNCHECKED]
+        for status in read_tenants("evidence", desk.now()).statuses
+    }
+    ((_, _, digest),) = desk.post.sent
+    (title,) = unchecked["acme"]
 
-    assert [tenant_status.tenant for tenant_status in before if tenant_status.unchecked_since] == []
-    assert [tenant_status.tenant for tenant_status in after if tenant_status.unchecked_since] == [
-        "acme"
-    ]
+    assert (unchecked["beta"], desk.code) == ([], ExitCode.INCOMPLETE)
+    assert digest.subject == f"SANDBOX acme: {title}"
+    assert desk.post.take_news() == ["all new acme"]
     assert wording("status.needs-you-failing") not in desk.page()
+    desk.answers.clear()
+    desk.cycle(16 * MINUTE, FOUR[:2])
+    assert (desk.post.take_news(), desk.code) == (["all over acme"], ExitCode.COMPLETE)
 
 
 @pytest.fixture
@@ -168,12 +166,11 @@ def console(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Console:
     return console
 
 
-def test_customers_of_one_console_are_one_entry_of_all_tenants(
+def test_customers_of_one_console_are_one_row_of_all_tenants(
     desk: Desk, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are polled last; without time left they are polled by the next cycle."""
-    desk.cycle(0, FOUR)
-    desk.post.take_reports()
+    desk.introduce(FOUR)
     console.accounts["a"] = False
     console.asked.clear()
     with monkeypatch.context() as patch:
@@ -187,7 +184,7 @@ def test_customers_of_one_console_are_one_entry_of_all_tenants(
     ((_, _, digest),) = desk.post.sent
     signed_out = wording("status.customer-signed-out", customer="Name of a")
     assert digest.subject == f"SANDBOX 4 tenants: {signed_out}"
-    assert desk.post.take_reports() == ["all new acme+beta+coda+dodo"]
+    assert desk.post.take_news() == ["all new acme+beta+coda+dodo"]
 
 
 @pytest.mark.parametrize("status", [200, 503])
@@ -245,7 +242,7 @@ def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
     # As many as one poll asks at the same time.
     assert max(opened.values()) <= 6
     with open_state(Path("evidence"), utc_now()) as state:
-        failing = {problem.tenant for problem in state.problems.read() if problem.is_open}
+        failing = {row.tenant for row in state.steps.read() if is_broken(row)}
     assert failing == {f"{PROCEDURE.id}/other"}
     content = b"".join(path.read_bytes() for path in Path("evidence").rglob("*") if path.is_file())
     secret = next(iter(sandbox.state.facebook.apps.values())).secret

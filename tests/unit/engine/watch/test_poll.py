@@ -1,9 +1,8 @@
-"""One poll: what counts as a problem, and what never does."""
+"""Polls: what becomes an open item or news, and what never does."""
 
 from __future__ import annotations
 
 import random
-from datetime import timedelta
 
 import pytest
 from filelock import FileLock
@@ -13,9 +12,9 @@ from runbook_lib.core.clock import timestamp
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.watch.poll import harmless_checks, open_watched
-from runbook_lib.engine.watch.watch_state import Problem, ProblemKind
+from runbook_lib.engine.watch.watch_state import SavedItem
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
-from tests.support.attestations import assigned, attested
+from tests.support.attestations import attested
 from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import (
     DAY,
@@ -37,12 +36,14 @@ REDIRECT_CHECK = "redirect-uri-is-accepted"
 CHECKS = [check.id for step in PROCEDURE.steps for check in step.checks]
 
 
-def test_100_unchanged_polls_begin_no_problem(desk: Desk) -> None:
+def test_100_unchanged_polls_are_no_news(desk: Desk) -> None:
     """An unchanged result is no change, however often it is seen; the journal gets no line."""
     chance = random.Random(4711)
-    desk.begin()
+    desk.cycle(0)
     before = desk.journal().read_bytes()
-    assert desk.changes(*[chance.uniform(5 * MINUTE, 13 * HOUR) for _ in range(100)]) == []
+    for _ in range(100):
+        desk.poll(chance.uniform(5 * MINUTE, 13 * HOUR))
+    assert desk.changes(0) == []
     assert desk.journal().read_bytes() == before
     assert desk.tenant_row().last_polled_on
 
@@ -58,39 +59,39 @@ def test_waiting_steps_are_polled_more_often_than_finished_ones(desk: Desk) -> N
     assert desk.poll(DAY).polled == everything
 
 
-def test_a_refused_secret_is_one_problem_at_once(desk: Desk) -> None:
+def test_a_refused_secret_is_one_item_at_once(desk: Desk) -> None:
     """It counts without a second poll; that it is accepted again counts after two."""
-    desk.poll()
+    desk.cycle(0)
     desk.refuse_secret()
     (failed,) = desk.changes(DAY)
+    before = desk.step(SECRET_CHECK).before
     assert desk.changes(16 * MINUTE, 16 * MINUTE) == []
     desk.answers.clear()
     assert desk.changes(16 * MINUTE, MINUTE) == []
     (ended,) = desk.changes(16 * MINUTE, HOUR)
 
-    assert (failed.kind, failed.step) == (ProblemKind.FAILED, SECRET_STEP)
-    assert (failed.was, failed.now, failed.reason) == ("verified", "failed", REFUSED)
-    assert failed.title == wording("findings.secret-refused")
-    assert wording("findings.no-customer-can-sign-in") in failed.impact
-    assert wording("findings.copy-the-secret") in failed.advice
-    assert (ended.id, bool(ended.ended_on), ended.is_open) == (failed.id, True, False)
+    assert (failed.news, failed.place, before) == ("failing", SECRET_STEP, Outcome.VERIFIED)
+    assert failed.item.title == wording("findings.secret-refused")
+    assert failed.item.stops == wording("findings.secret-stops")
+    assert wording("findings.copy-the-secret") in failed.item.advice
+    assert failed.item.reason == REFUSED
+    assert (ended.id, bool(ended.ended_on)) == (failed.id, True)
+    assert (ended.end_reason, desk.step(SECRET_CHECK).before) == ("It is so.", None)
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_failure_before_the_first_poll_is_a_problem(desk: Desk, is_known: bool) -> None:
-    """The journal may have the failure or not: the first poll makes it a problem."""
+def test_a_failure_before_the_first_poll_is_an_item(desk: Desk, is_known: bool) -> None:
+    """The journal may have the failure or not."""
     desk.refuse_secret()
     if is_known:
         desk.begin()
         desk.poll()
         desk.path.unlink()
-    result = desk.poll()
-    (problem,) = desk.problems()
+    desk.cycle(0)
+    (failed,) = [row for row in desk.items() if row.item.is_failing]
 
-    assert (problem.title, problem.is_open) == (
-        wording("findings.secret-refused"), True,
-    )  # fmt: skip
-    assert result.code is ExitCode.FAILED
+    assert failed.item.title == wording("findings.secret-refused")
+    assert desk.code is ExitCode.FAILED
     desk.answers.clear()
     (ended,) = desk.changes(16 * MINUTE, 6 * MINUTE)
     assert ended.ended_on
@@ -98,25 +99,20 @@ def test_a_failure_before_the_first_poll_is_a_problem(desk: Desk, is_known: bool
 
 def test_a_deactivated_app_is_one_cause_and_never_in_order(desk: Desk) -> None:
     """Each check that is refused for it, twice, has the same cause as its title."""
-    desk.poll()
-    refused = (NAME_CHECK, "app-is-registered", REDIRECT_CHECK, "public-profile-is-live")
+    desk.cycle(0)
+    refused = (NAME_CHECK, REDIRECT_CHECK, "public-profile-is-live")
     desk.answers = dict.fromkeys((("", check) for check in refused), deactivated())
     desk.answers["", SECRET_CHECK] = deactivated(Outcome.FAILED)
-    problems = desk.changes(DAY, 6 * MINUTE)
-    code = desk.poll().code
+    rows = desk.changes(DAY, 6 * MINUTE)
+    code = desk.code
     desk.answers.clear()
     ended = desk.changes(16 * MINUTE, 6 * MINUTE)
 
-    assert len(problems) == 5
-    assert {(p.cause, p.title) for p in problems} == {
-        (
-            "code app-deactivated",
-            wording("findings.app-deactivated"),
-        )
-    }
+    assert len(rows) == 4
+    assert {row.cause for row in rows} == {"code app-deactivated"}
+    assert {row.item.title for row in rows} == {wording("findings.app-deactivated")}
     assert code is ExitCode.FAILED
-    assert {p.id for p in ended} == {p.id for p in problems}
-    assert all(p.ended_on for p in ended)
+    assert {row.id for row in ended if row.ended_on} == {row.id for row in rows}
 
 
 @pytest.mark.parametrize("seen", [REDIRECT_CHECK, SECRET_CHECK])
@@ -125,14 +121,13 @@ def test_steps_that_share_a_cause_are_polled_at_once(desk: Desk, seen: str) -> N
     steps = [step for step in PROCEDURE.steps if step.checks]
     waits = next(step for step in steps if seen in {check.id for check in step.checks})
     desk.begin("acme", *(attested(step.id) for step in steps if step is not waits))
-    desk.poll()
+    desk.cycle(0)
     refused = finding(Outcome.INCONCLUSIVE, REFUSED, refuses=("app_id",))
     desk.answers = dict.fromkeys((("", check) for check in (seen, NAME_CHECK)), refused)
     desk.refuse_secret()
-    (problem,) = desk.changes(16 * MINUTE)
-    desk.asked.clear()
+    (row,) = desk.changes(16 * MINUTE)
 
-    assert problem.step == SECRET_STEP
+    assert row.place == SECRET_STEP
     assert desk.changes(2 * HOUR, DAY, HOUR) == []
 
 
@@ -145,7 +140,7 @@ def test_a_different_result_counts_when_it_is_seen_again(desk: Desk) -> None:
     same = named("Partner", Outcome.VERIFIED)
     other = named("Another", Outcome.FAILED)
     desk.answers["", NAME_CHECK] = same
-    desk.poll()
+    desk.cycle(0)
     desk.answers["", NAME_CHECK] = other
     assert desk.changes(DAY) == []
     desk.answers["", NAME_CHECK] = same
@@ -154,70 +149,38 @@ def test_a_different_result_counts_when_it_is_seen_again(desk: Desk) -> None:
     assert desk.changes(DAY) == desk.changes(4 * MINUTE) == []
     (renamed,) = desk.changes(2 * MINUTE)
 
-    assert (renamed.was, renamed.now) == (
-        f"{Outcome.VERIFIED} (App Display Name: Partner)",
-        f"{Outcome.FAILED} (App Display Name: Another)",
-    )
-    assert renamed.since < renamed.on
+    title = PROCEDURE.step("fb-04-create-app").title
+    assert renamed.item.title == wording("status.contradicted", title=title)
+    assert renamed.item.is_failing
+    assert renamed.item.since < renamed.began_on
 
 
-def test_a_renamed_app_is_one_cause(desk: Desk) -> None:
-    """A fact that another check reads too is the same cause, whatever that check says of it."""
+def test_a_value_that_moved_with_a_failure_is_no_news(desk: Desk) -> None:
+    """Nor is it with the end of the failure; without a failure it is."""
 
-    def named(name: str, outcome: Outcome, code: str) -> Finding:
-        return finding(outcome, code=code, tables=compared(("App Display Name", "Partner", name)))
-
-    desk.answers["", NAME_CHECK] = named("Partner", Outcome.VERIFIED, "app-name-matches")
-    desk.answers["", "app-is-registered"] = finding(facts={"app_name": "Partner"})
-    desk.poll()
-    desk.answers["", NAME_CHECK] = named("Another", Outcome.FAILED, "app-name-differs")
-    desk.answers["", "app-is-registered"] = finding(facts={"app_name": "Another"})
-    problems = desk.changes(DAY, 6 * MINUTE)
-
-    assert {problem.kind for problem in problems} == {ProblemKind.FAILED, ProblemKind.CHANGED}
-    assert {problem.cause for problem in problems} == {"code app-name-differs"}
-
-
-@pytest.mark.parametrize("is_late", [False, True])
-def test_a_name_that_is_back_is_an_end_and_no_news(desk: Desk, is_late: bool) -> None:
-    """A value that only moved with a problem is in its entry, or in none, if it is read later."""
-
-    def name(shown: str, outcome: Outcome, code: str) -> None:
+    def name(shown: str, outcome: Outcome, code: str) -> list[SavedItem]:
         table = compared(("App Display Name", "Partner", shown))
         desk.answers["", NAME_CHECK] = finding(outcome, code=code, tables=table)
         desk.answers["", "app-is-registered"] = finding(facts={"app_name": shown})
-
-    def poll_twice() -> list[Problem]:
-        begun = desk.changes(DAY)
-        reader = desk.answers["", "app-is-registered"]
-        if is_late:
-            desk.answers["", "app-is-registered"] = None
-        begun += desk.changes(6 * MINUTE)
-        desk.answers["", "app-is-registered"] = reader
-        return begun + desk.changes(16 * MINUTE, 6 * MINUTE)
+        return desk.changes(DAY, 6 * MINUTE, 16 * MINUTE)
 
     name("Partner", Outcome.VERIFIED, "app-name-matches")
-    desk.poll()
-    name("Another", Outcome.FAILED, "app-name-differs")
-    began = poll_twice()
-    name("Partner", Outcome.VERIFIED, "app-name-matches")
-    ended = poll_twice()
-    name("Third", Outcome.VERIFIED, "app-name-matches")
-    other = poll_twice()
+    (began,) = name("Another", Outcome.FAILED, "app-name-differs")
+    (ended,) = name("Partner", Outcome.VERIFIED, "app-name-matches")
+    other = name("Third", Outcome.VERIFIED, "app-name-matches")
 
-    assert len(began) == (1 if is_late else 2)
-    assert {problem.cause for problem in began} == {"code app-name-differs"}
-    assert [(problem.check, bool(problem.ended_on)) for problem in ended] == [(NAME_CHECK, True)]
-    assert {problem.kind for problem in other} == {ProblemKind.CHANGED}
-    assert len(other) == 2
+    assert (began.news, began.cause) == ("failing", "code app-name-differs")
+    assert (ended.id, bool(ended.ended_on)) == (began.id, True)
+    assert [row.news for row in other] == ["changed", "changed"]
+    assert all("Third" in row.item.reason for row in other)
 
 
 @pytest.mark.parametrize("before", [Outcome.VERIFIED, Outcome.FAILED])
 def test_an_undecided_check_is_no_change_and_an_outage_after_a_day(
     desk: Desk, before: Outcome
 ) -> None:
-    """A check that cannot tell any more takes nothing back; after a day it is one problem."""
-    desk.poll()
+    """A check that cannot tell any more takes nothing back; after a day that is an item."""
+    desk.cycle(0)
     desk.answers["", NAME_CHECK] = finding(before, "It said so.")
     first = desk.changes(DAY, 6 * MINUTE)
     desk.answers["", NAME_CHECK] = finding(Outcome.INCONCLUSIVE, "Nobody can tell.")
@@ -227,8 +190,11 @@ def test_an_undecided_check_is_no_change_and_an_outage_after_a_day(
     (over,) = desk.changes(HOUR, DAY)
 
     assert len(first) == (before is Outcome.FAILED)
-    assert (late.kind, late.reason) == (ProblemKind.OUTAGE, "Nobody can tell.")
-    assert (over.id, over.end_reason) == (late.id, wording("watch.can-tell-again"))
+    assert (late.news, late.item.reason) == (
+        wording("status.cannot-be-checked"),
+        "Nobody can tell.",
+    )
+    assert (over.id, bool(over.ended_on)) == (late.id, True)
 
 
 def test_a_permission_that_goes_live_is_news_of_what_only_people_see(desk: Desk) -> None:
@@ -243,15 +209,15 @@ def test_a_permission_that_goes_live_is_news_of_what_only_people_see(desk: Desk)
         )
 
     desk.answers["", "review-is-approved"] = listed("not listed")
-    desk.poll()
+    desk.cycle(0)
     desk.answers["", "review-is-approved"] = listed("live")
     (news,) = desk.changes(DAY, 6 * MINUTE)
     desk.answers["", "review-is-approved"] = finding(Outcome.INCONCLUSIVE, "The list is cut off.")
     assert desk.changes(DAY, 6 * MINUTE) == []
 
-    assert (news.kind, news.now) == (
-        ProblemKind.CHANGED, wording("watch.could-not-be-checked", value="leads_retrieval: live"),
-    )  # fmt: skip
+    assert news.news == "changed"
+    seen = wording("watch.could-not-be-checked", value="leads_retrieval: live")
+    assert f"Now: {seen}." in news.item.reason
 
 
 APPROVED = wording("findings.review-approved", permissions=8)
@@ -265,7 +231,7 @@ APPROVED = wording("findings.review-approved", permissions=8)
         (7, 8, APPROVED),
         (0, 5, wording("findings.some-permissions-live", live=5, permissions=8)),
         (None, 1, wording("findings.permissions-live")),
-        (5, 4, "12 Submit for review, and wait"),
+        (5, 4, PROCEDURE.step("fb-12-submit-review").title),
         (8, 8, ""),
     ],
 )
@@ -285,41 +251,23 @@ def test_good_news_names_what_and_how_many(
 
     waits = finding(Outcome.WAITING, "In review.")
     desk.answers["", "review-is-approved"] = waits if before is None else listed(before)
-    desk.poll()
+    desk.cycle(0)
     desk.answers["", "review-is-approved"] = listed(live, live if live == 1 else 8)
     news = desk.changes(DAY, 6 * MINUTE)
 
-    assert {problem.kind for problem in news} <= {ProblemKind.CHANGED}
-    assert [problem.title for problem in news] == ([title] if title else [])
+    told = [(row.news, row.item.title) for row in news]
+    assert told == ([("changed", title)] if title else [])
     if title == APPROVED:
-        assert news[0].advice == wording(
-            "watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}."
-        )
-
-
-def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:
-    """No answer is no change; after a day it is one problem, which ends with the answers."""
-    desk.poll()
-    desk.answers = {("", check): None for check in CHECKS}
-    assert desk.changes(DAY, 20 * HOUR) == []
-    assert desk.poll().code == 3
-    later = desk.changes(4 * HOUR, DAY)
-    desk.answers.clear()
-    over = desk.changes(HOUR, DAY)
-
-    assert [problem.kind for problem in later] == [ProblemKind.OUTAGE]
-    assert [(problem.id, bool(problem.ended_on)) for problem in over] == [(later[0].id, True)]
+        following = PROCEDURE.step("fb-12a-publish").title
+        assert news[0].item.advice == wording("watch.next-step", title=f"{following}.")
 
 
 def test_a_silence_explained_by_a_failure_is_no_outage(desk: Desk) -> None:
-    """A check that needs a refused value, and cannot tell, is not reported once more."""
-    desk.poll()
+    """A check that needs a refused value, and cannot tell, is not told once more."""
+    desk.cycle(0)
     desk.refuse_secret()
     desk.answers["", NAME_CHECK] = finding(Outcome.INCONCLUSIVE, "Not now.", refuses=("app_id",))
-    desk.poll(DAY)
-    desk.poll(DAY)
-    desk.poll(DAY)
-    assert [problem.kind for problem in desk.problems()] == [ProblemKind.FAILED]
+    assert [row.news for row in desk.changes(DAY, DAY, DAY)] == ["failing"]
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, None])
@@ -345,21 +293,19 @@ def test_a_fault_of_the_remote_system_is_told_from_a_refusal(
     assert is_fault(1, "the app is configured as a desktop app") is always
 
 
-def test_an_expired_confirmation_is_a_problem_until_it_is_renewed(desk: Desk) -> None:
-    """It counts without any request, also if it expired before the first poll."""
+def test_an_expired_confirmation_is_overdue_until_it_is_renewed(desk: Desk) -> None:
+    """It needs no request, and fails nothing."""
     step = "fb-12a-publish"
     desk.begin("acme", attested(step, at=timestamp(desk.now())))
-    desk.poll()
-    old = [change for change in desk.changes(366 * DAY, DAY) if change.step == step]
+    desk.cycle(0)
+    old = [row for row in desk.changes(366 * DAY, DAY) if row.place == step and not row.ended_on]
+    code = desk.code
     desk.begin("acme", attested(step, at=timestamp(desk.now())))
-    again = [change for change in desk.changes(HOUR, HOUR) if change.step == step]
+    again = [row for row in desk.changes(HOUR) if row.id == old[0].id]
 
-    assert [(p.kind, p.was, p.now) for p in old] == [(ProblemKind.FAILED, "attested", "to do")]
-    assert [(p.id, bool(p.ended_on)) for p in again] == [(old[0].id, True)]
-    desk.offset += 366 * DAY
-    desk.path.unlink()
-    desk.poll()
-    assert step in {problem.step for problem in desk.problems()}
+    assert [(row.news, row.item.is_failing) for row in old] == [("overdue", False)]
+    assert code is ExitCode.COMPLETE
+    assert [bool(row.ended_on) for row in again] == [True]
 
 
 def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,28 +376,15 @@ def test_a_tenant_without_a_journal_is_not_watched(desk: Desk) -> None:
 
 def test_a_clock_that_was_years_ahead_stops_no_poll(desk: Desk) -> None:
     """A poll in a future that a wrong clock had is due again now, and its result counts."""
-    desk.poll()
+    desk.cycle(0)
     right = desk.offset
     desk.refuse_secret()
-    desk.poll(YEARS)
+    desk.cycle(YEARS)
     desk.offset = right
     desk.answers.clear()
     desk.answers["", NAME_CHECK] = finding(Outcome.FAILED, "Another name.")
-    desk.poll(MINUTE)
-    desk.poll(6 * MINUTE)
-    desk.poll(6 * MINUTE)
-    open_ones = [problem for problem in desk.problems() if problem.is_open]
-    assert [problem.check for problem in open_ones] == [NAME_CHECK]
+    for wait in (MINUTE, 6 * MINUTE, 6 * MINUTE):
+        desk.cycle(wait)
+    failing = [row.place for row in desk.items() if row.item.is_failing and not row.ended_on]
+    assert failing == ["fb-04-create-app"]
     assert desk.step(NAME_CHECK).since <= timestamp(desk.now())
-
-
-def test_a_day_that_ends_something_is_reported_30_7_and_1_days_before(desk: Desk) -> None:
-    """Each of the three days once; that a day moves on is no change by itself."""
-    due = (desk.now() + timedelta(days=40)).date().isoformat()
-    desk.begin("acme", assigned("fb-01-log-in", "Ann", due=due))
-    told = [desk.changes(DAY) for _ in range(42)]
-    reasons = [problem.reason.partition(":")[0] for problems in told for problem in problems]
-
-    assert reasons == ["In 30 days", "In 7 days", "In 1 day"]
-    assert {problem.due for problems in told for problem in problems} == {due}
-    assert {problem.kind for problems in told for problem in problems} == {ProblemKind.DUE}

@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
+from runbook_lib.connectors.code_meanings import read_meanings
 from runbook_lib.connectors.findings import compared
 from runbook_lib.core.model import Outcome
+from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.watch import send as send_module
-from runbook_lib.engine.watch import watch_state as state_module
-from runbook_lib.engine.watch.cycle import acknowledge
+from runbook_lib.engine.watch.saved_items import acknowledge
 from runbook_lib.engine.watch.watch_state import Digest, WatchState, WatchStateError
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.attestations import assigned
@@ -45,14 +46,14 @@ REAL = {"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api
 OWN = "own@coda.example"
 HOOK = {"RUNBOOK_WEBHOOK": "https://hooks.acme.example/x", "RUNBOOK_WEBHOOK_SECRET": HOOK_SECRET}
 YEARS = 3_650 * DAY
+CHECKS = [check.id for step in PROCEDURE.steps for check in step.checks]
 REFUSED = wording("findings.secret-refused")
 
 
 @pytest.fixture
 def failing(desk: Desk) -> Desk:
-    """Three tenants, whose receiver was introduced, and whose App Secret is refused from now on."""
-    desk.cycle(0, THREE)
-    desk.post.take_reports()
+    """Three tenants, who are watched, and whose App Secret is refused from now on."""
+    desk.introduce(THREE)
     desk.refuse_secret()
     return desk
 
@@ -64,51 +65,63 @@ def recover(desk: Desk, tenants: Sequence[Any] = THREE) -> list[str]:
 
 
 # --- the content ------------------------------------------------------------------------------
-def test_the_first_digest_says_what_is_watched_and_what_fails_already(desk: Desk) -> None:
-    """It is sent also if nothing fails; what failed before is reported, and reminded of."""
+def test_the_first_digest_lists_all_that_is_open(desk: Desk) -> None:
+    """Nobody knows whether it is new; what fails is reminded of."""
     desk.refuse_secret("beta")
     desk.cycle(0, THREE)
     ((_, _, first),) = desk.post.sent
     told = desk.post.take_reports()
     desk.cycle(DAY, THREE)
 
-    assert told == ["all watched acme+beta+coda", "all new beta"]
-    assert first.text.startswith(wording("watch.first-digest", tenants=3, names="acme, beta, coda"))
+    assert told == ["all open beta", "all open acme+beta+coda"]
     assert first.subject == f"SANDBOX beta: {REFUSED}"
-    assert desk.post.take_reports() == ["all still failing beta"]
+    assert desk.post.take_reports() == told
 
 
-def test_nothing_that_fails_is_said_once(desk: Desk) -> None:
-    """A receiver whose tenants are in order gets one digest, which says so."""
-    for _ in range(3):
+def test_what_only_comes_next_is_told_once_a_week(desk: Desk) -> None:
+    """It is no news by itself."""
+    for _ in range(16):
         desk.cycle(DAY, THREE)
-    ((_, _, first),) = desk.post.sent
-    assert first.subject == wording("watch.nothing-fails", tenants=3)
-    assert first.document["problems"] == []
+    assert desk.post.take_reports() == ["all open acme+beta+coda"] * 2
 
 
-def test_one_cause_is_one_entry_and_so_is_its_end(failing: Desk) -> None:
-    """Each channel gets it once; the end is in its thread."""
-    failing.answers.clear()
-    failing.set(**HOOK)
-    failing.cycle(HOUR, THREE)
-    failing.post.sent.clear()
-    failing.refuse_secret()
-    assert failing.cycle(DAY, THREE) == failing.cycle(HOUR, THREE) == []
-    sent = {channel: digest for channel, _, digest in failing.post.sent}
-    assert recover(failing) == []
-    over = {channel: digest for channel, _, digest in failing.post.sent[2:]}
+def test_a_digest_has_ten_rows_and_says_how_many_more(desk: Desk) -> None:
+    """The last lines say where all of them are."""
+    codes = [code for code, meaning in read_meanings().items() if "failed" in meaning.outcomes]
+    for check, code in zip(CHECKS, codes, strict=False):
+        desk.answers["", check] = finding(Outcome.FAILED, f"No {check}.", code=code)
+    desk.cycle(0)
+    ((_, _, digest),) = desk.post.sent
+    listed = read_tenants("evidence", desk.now()).statuses[0].items
+    rows = digest.document["rows"]
+
+    assert [row["title"] for row in rows] == [item.title for item in listed[:10]]
+    assert digest.document["more"] == len(listed) - 10 > 0
+    *_, more, _, how, page = digest.text.splitlines()
+    assert str(len(listed) - 10) in more
+    assert how.endswith("runbook inbox")
+    assert page == Path("evidence/index.html").absolute().as_uri()
+
+
+def test_one_cause_is_one_row_and_so_is_its_end(desk: Desk) -> None:
+    """Each channel gets it once."""
+    desk.set(**HOOK)
+    desk.introduce(THREE)
+    desk.refuse_secret()
+    assert desk.cycle(DAY, THREE) == desk.cycle(HOUR, THREE) == []
+    sent = {channel: digest for channel, _, digest in desk.post.sent}
+    news = desk.post.take_news()
+    assert recover(desk) == []
+    over = {channel: digest for channel, _, digest in desk.post.sent}
 
     assert sent.keys() == over.keys() == {"mail", "webhook"}
-    for channel, digest in sent.items():
-        assert over[channel].thread == [digest.id]
-        assert len({problem["phase"] for problem in over[channel].document["problems"]}) == 1
     assert sent["mail"].subject == f"SANDBOX 3 tenants: {REFUSED}"
     assert over["mail"].subject == f"SANDBOX 3 tenants: over: {REFUSED}"
     assert "Tenants: acme, beta, coda" in sent["mail"].text
-    assert wording("screens.what-to-do") in sent["mail"].text
-    assert failing.cycle(DAY, THREE) == []
-    assert len(failing.post.sent) == 4
+    assert {line.partition(" ")[2] for line in news} == {"new acme+beta+coda"}
+    over_lines = {line.partition(" ")[2] for line in desk.post.take_news()}
+    assert over_lines == {"over acme+beta+coda"}
+    assert (desk.cycle(DAY, THREE), desk.post.sent) == ([], [])
 
 
 def test_the_state_has_no_address_and_no_secret(failing: Desk) -> None:
@@ -120,31 +133,30 @@ def test_the_state_has_no_address_and_no_secret(failing: Desk) -> None:
     assert failing.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_deactivated_app_is_one_entry_of_one_digest(desk: Desk) -> None:
-    """Its cause is the subject, its steps are named, and no display name or advice to run again."""
-    desk.cycle(0)
-    desk.post.take_reports()
-    refused = finding(Outcome.INCONCLUSIVE, "API access deactivated.", code="app-deactivated")
+def test_a_deactivated_app_is_one_row_of_one_digest(desk: Desk) -> None:
+    """Its cause is the subject, and its steps are named."""
+    desk.introduce()
     desk.answers = {
-        ("", "app-name-matches"): refused,
-        ("", "app-is-registered"): refused,
-        ("", SECRET_CHECK): structs.replace(refused, outcome=Outcome.FAILED),
+        ("", "app-name-matches"): deactivated(),
+        ("", "app-is-registered"): deactivated(),
+        ("", SECRET_CHECK): deactivated(Outcome.FAILED),
     }
     desk.cycle(DAY)
     desk.cycle(6 * MINUTE)
     ((_, _, digest),) = desk.post.sent
+    (steps,) = [line for line in digest.text.splitlines() if "Steps: " in line]
 
-    assert digest.subject == f"SANDBOX acme: {wording('findings.app-deactivated')}"
-    assert desk.post.take_reports() == ["all new acme+acme+acme"]
-    assert "Steps: 4 Create App" in digest.text
-    assert ", 13 Complete Settings > Basic" in digest.text
+    title = wording("findings.app-deactivated")
+    assert digest.subject == f"SANDBOX acme: {title}"
+    assert desk.post.take_news() == ["all new acme"]
+    assert "Create App" in steps
+    assert PROCEDURE.step(SECRET_STEP).title in steps
 
 
 def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
-    """The subject has the news and the next step; it is told once."""
+    """The subject has the news, the text the next step; it is told once."""
     desk.answers["", "review-is-approved"] = finding(Outcome.WAITING, "In review.")
-    desk.cycle(0)
-    desk.post.take_reports()
+    desk.introduce()
     desk.answers["", "review-is-approved"] = finding(
         Outcome.VERIFIED,
         "All 8 are live.",
@@ -155,35 +167,33 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
         desk.cycle(wait)
     ((_, _, digest),) = desk.post.sent
     news = wording("findings.review-approved", permissions=8)
-    following = wording("watch.next-step", title=f"12a {PROCEDURE.step('fb-12a-publish').title}")
-    assert digest.subject == f"SANDBOX acme: {news}. {following}"
+    following = wording("watch.next-step", title=PROCEDURE.step("fb-12a-publish").title)
+    assert digest.subject == f"SANDBOX acme: changed: {news}"
+    assert following in digest.text
 
 
-def test_simultaneous_problems_are_one_digest(failing: Desk) -> None:
-    """New problems, ends and reminders of a receiver are one message."""
+def test_what_comes_together_is_one_digest(failing: Desk) -> None:
+    """What is new, over and still open for a receiver is one message, in this order."""
     failing.cycle(DAY, THREE)
-    failing.post.take_reports()
     failing.answers.clear()
     failing.refuse_secret("acme")
-    failing.cycle(DAY - 10 * MINUTE, THREE)
     failing.answers["coda", "public-profile-is-live"] = finding(Outcome.FAILED, "Not live.")
     failing.cycle(16 * MINUTE, THREE)
-    told = failing.post.take_reports()
+    failing.post.take_news()
     failing.cycle(6 * MINUTE, THREE)
-    assert sorted(told + failing.post.take_reports()) == [
-        "all ended beta+coda", "all new coda", "all still failing acme",
-    ]  # fmt: skip
+    assert len(failing.post.sent) == 1
+    assert failing.post.take_news() == ["all new coda", "all over beta+coda", "all open acme"]
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({}, ["all new acme+beta+coda"]),
-        ({"mail_to": OWN}, ["all new acme+beta", "own new coda", "own watched coda"]),
-        ({"mail_from": "else@coda.example"}, ["all new acme+beta", "all new coda"]),
-        ({"mail_server": "127.0.0.1:26"}, ["all new acme+beta", "all new coda"]),
-        ({"mail_people": "Ben=ben@acme.example"}, ["all new acme+beta+coda"]),
-        (REAL, ["all new acme+beta", "all new coda"]),
+        ({}, ["all open acme+beta+coda"]),
+        ({"mail_to": OWN}, ["all open acme+beta", "own open coda"]),
+        ({"mail_from": "else@coda.example"}, ["all open acme+beta", "all open coda"]),
+        ({"mail_server": "127.0.0.1:26"}, ["all open acme+beta", "all open coda"]),
+        ({"mail_people": "Ben=ben@acme.example"}, ["all open acme+beta+coda"]),
+        (REAL, ["all open acme+beta", "all open coda"]),
     ],
     ids=["alike", "address", "sender", "server", "people", "real"],
 )  # fmt: skip
@@ -195,8 +205,7 @@ def test_another_receiver_gets_another_digest(
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
     desk.refuse_secret()
     desk.cycle(0, fleet)
-    lines = [line for line in desk.post.take_reports() if not line.startswith("all watched")]
-    assert sorted(lines) == sorted(told)
+    assert sorted(desk.post.take_news()) == sorted(told)
 
 
 @pytest.mark.parametrize(
@@ -219,37 +228,45 @@ def test_a_webhook_is_its_address_and_its_secret(
     """Tenants share a digest to a webhook if both are the same, whoever gets their mails."""
     monkeypatch.setenv("OTHER_SECRET", "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=")
     desk.set(**HOOK)
+    desk.refuse_secret()
     desk.cycle(0, [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)])
 
-    told = [(way, tuple(digest.document["watched"])) for way, _, digest in desk.post.sent]
+    told = [
+        (way, tuple(digest.document["rows"][0]["tenants"])) for way, _, digest in desk.post.sent
+    ]
     assert sorted(told) == sorted(
         [*(("mail", names) for names in mails), *(("webhook", names) for names in hooks)]
     )
 
 
-def test_a_person_who_has_the_step_is_told(desk: Desk) -> None:
-    """Problems of a step go to the person it was assigned to; other tenants' problems do not."""
-    desk.begin("beta", assigned(SECRET_STEP, "Ann"))
-    desk.cycle(0, THREE)
-    desk.post.take_reports()
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_person_who_has_the_step_is_told(desk: Desk, is_late: bool) -> None:
+    """Failures of a step go to whom it was handed over, also if it failed before."""
+    if not is_late:
+        desk.begin("beta", assigned(SECRET_STEP, "Ann"))
+    desk.introduce(THREE)
     desk.refuse_secret()
     desk.cycle(DAY, THREE)
-    assert sorted(desk.post.take_reports()) == [
-        "all new acme+coda",
-        "ann new beta",
-        "ann watched beta",
-    ]
+    if is_late:
+        assert desk.post.take_news() == ["all new acme+beta+coda"]
+        desk.begin("beta", assigned(SECRET_STEP, "Ann"))
+        desk.cycle(DAY, THREE)
+    phase = "open" if is_late else "new"
+    # The first digest that she gets.
+    told = "ann open beta" if is_late else "ann new beta"
+    assert sorted(desk.post.take_news()) == [f"all {phase} acme+coda", told]
 
 
 def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
-    """30, 7 and 1 days before, each once, for all tenants together."""
+    """30, 7 and 1 days before, and once it is overdue, for all tenants together."""
     due = (desk.now() + timedelta(days=40)).date().isoformat()
     for name in THREE:
         desk.begin(name, assigned("fb-01-log-in", "Ann", due=due))
-    for _ in range(42):
+    days = []
+    for day in range(44):
         desk.cycle(DAY, THREE)
-    told = [line for line in desk.post.take_reports() if " watched " not in line]
-    assert told == ["ann new acme+beta+coda"] * 3
+        days += [40 - day - 1 for line in desk.post.take_news() if line.startswith("ann changed")]
+    assert days == [30, 7, 1, -1]
 
 
 # --- receivers and digests, whatever is refused, moves or ends ----------------------------------
@@ -257,46 +274,51 @@ def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        # A failure for another reason has an entry of its own in the same digest.
-        ("fail else:coda 1d", "new acme+beta, new coda"),
+        # A failure for another reason has a row of its own in the same digest.
+        ("fail else:coda 1d", "new coda, new acme+beta"),
         (
             "with:acme+beta fail:acme 1d fail:beta 1h back 16m 6m",
-            "new acme, new beta, ended acme+beta",
+            "new acme, changed acme+beta, over acme+beta",
         ),
         # A digest whose tenant has left its receiver is withdrawn; the rest has a new id.
-        ("fail refuse 1d take own:coda 1h", "new acme+beta, new coda@own"),
-        ("fail refuse 1d take own:acme+beta 1h", "new acme+beta@own, new coda"),
-        ("fail refuse 1d take own:acme+beta+coda 1h", "new acme+beta+coda@own"),
-        ("fail silent 1d take own:coda 1h", "new acme+beta, new coda@own"),
+        ("fail refuse 1d take own:coda 1h", "new acme+beta, open coda@own"),
+        ("fail refuse 1d take own:acme+beta+coda 1h", "open acme+beta+coda@own"),
+        ("fail silent 1d take own:coda 1h", "new acme+beta, open coda@own"),
         # A tenant that is not in the cycle has no known settings, and is told later.
-        ("fail refuse 1d take with:acme+beta 1h with 1h", "new acme+beta, new coda"),
-        # A digest that may be there is sent unchanged, and its end comes next, in its thread.
-        ("fail silent 1d back 16m 6m take 1h 1h", "new acme+beta+coda, ended acme+beta+coda"),
-        ("fail silent 1d back:coda 16m 6m take 1h 1h", "new acme+beta+coda, ended coda"),
+        (
+            "fail refuse 1d take with:acme+beta 1h with 1h",
+            "new acme+beta, changed acme+beta+coda",
+        ),
+        # A digest that may be there is sent unchanged, and its end comes next.
+        ("fail silent 1d back 16m 6m take 1h 1h", "new acme+beta+coda, over acme+beta+coda"),
+        (
+            "fail silent 1d back:coda 16m 6m take 1h 1h",
+            "new acme+beta+coda, over coda, open acme+beta",
+        ),
         # A refused one is composed again.
         ("fail refuse 1d back:coda 16m 6m take 1h 1h", "new acme+beta"),
-        ("fail 1d back 16m 6m 9h 9h", "new acme+beta+coda, ended acme+beta+coda"),
+        ("fail 1d back 16m 6m 9h 9h", "new acme+beta+coda, over acme+beta+coda"),
         # A change while a digest is pending goes into the next one.
-        ("fail:acme silent 1d fail:beta 1h take 1h 1h", "new acme, new beta"),
+        ("fail:acme silent 1d fail:beta 1h take 1h 1h", "new acme, changed acme+beta"),
         ("fail:acme refuse 1d fail:beta 1h take 1h 1h", "new acme+beta"),
-        # A receiver that has moved is told of open problems, and not of ended ones.
+        # A receiver that has moved is told of what is open, and not of what is over.
         (
             "fail 1d own:coda refuse 23h take 1h",
-            "new acme+beta+coda, still failing acme+beta, new coda@own",
+            "new acme+beta+coda, open acme+beta, open coda@own",
         ),
     ],
 )  # fmt: skip
 def test_each_is_told_once_and_in_order(desk: Desk, script: str, told: str) -> None:
-    """Each tenant's problem is reported once under one id, its end after it and in its thread."""
+    """What is new is told once under one id, and its end after it."""
     play(desk, script)
-    sent = [digest for *_, digest in desk.post.sent]
-    ids = [digest.id for digest in sent]
+    ids = [digest.id for *_, digest in desk.post.sent]
+    lines = []
+    for line in desk.post.take_news():
+        who, _, rest = line.partition(" ")
+        lines.append(f"{rest}@own" if who == "own" else rest)
 
-    assert sorted(shown(desk)) == sorted(told.split(", "))
+    assert lines == told.split(", ")
     assert len({*ids}) == len(ids)
-    for number, digest in enumerate(sent):
-        assert {*digest.thread} <= {*ids[:number]}
-        assert bool(digest.thread) is bool(digest.ended)
 
 
 def play(desk: Desk, script: str) -> None:
@@ -310,8 +332,7 @@ def play(desk: Desk, script: str) -> None:
     seconds = {"m": MINUTE, "h": HOUR, "d": DAY}
     fleet = [*THREE]
     own = set[str]()
-    desk.cycle(0, THREE)
-    desk.post.sent.clear()
+    desk.introduce(THREE)
     for word in script.split():
         verb, _, names = word.partition(":")
         named = names.split("+") if names else [*THREE]
@@ -334,23 +355,6 @@ def play(desk: Desk, script: str) -> None:
                 desk.cycle(int(verb[:-1]) * seconds[verb[-1]], tenants)
 
 
-def shown(desk: Desk) -> list[str]:
-    """Return the entries that receivers were told."""
-    lines = []
-    for line in [x for x in desk_told(desk) if " watched " not in x]:
-        who, _, rest = line.partition(" ")
-        lines.append(f"{rest}@own" if who == "own" else rest)
-    return lines
-
-
-def desk_told(desk: Desk) -> list[str]:
-    """Return the entries that were told, and keep them."""
-    sent = [*desk.post.sent]
-    told = desk.post.take_reports()
-    desk.post.sent = sent
-    return told
-
-
 def test_a_tenant_without_a_channel_is_told_once_it_has_one(failing: Desk) -> None:
     """The others' digest does not name it."""
     mail = {"mail_server": "127.0.0.1:25", "mail_from": "runbook@acme.example"}
@@ -361,13 +365,13 @@ def test_a_tenant_without_a_channel_is_told_once_it_has_one(failing: Desk) -> No
     fleet = [failing.tenant("acme", **mail), failing.tenant("beta", **mail), "coda"]
     failing.set(RUNBOOK_MAIL="")
     assert failing.cycle(HOUR, fleet) == failing.cycle(HOUR, fleet) == []
-    assert failing.post.take_reports() == ["all new acme+beta"]
+    assert failing.post.take_news() == ["all new acme+beta"]
     failing.set(**{f"RUNBOOK_{name.upper()}": to for name, to in mail.items()})
     failing.cycle(HOUR, THREE)
-    assert failing.post.take_reports() == ["all new coda"]
+    assert failing.post.take_news() == ["all changed acme+beta+coda"]
 
 
-def test_a_problem_that_ended_before_it_was_frozen_is_never_sent(failing: Desk) -> None:
+def test_what_ended_before_a_digest_had_it_is_never_sent(failing: Desk) -> None:
     """Its tenant had no channel while it lasted."""
     mail = {"RUNBOOK_MAIL_SERVER": "127.0.0.1:25", "RUNBOOK_MAIL_FROM": "runbook@acme.example"}
     failing.set(RUNBOOK_MAIL="")
@@ -375,20 +379,20 @@ def test_a_problem_that_ended_before_it_was_frozen_is_never_sent(failing: Desk) 
     recover(failing)
     failing.set(**mail, RUNBOOK_MAIL_TO="all@acme.example")
     failing.cycle(DAY, THREE)
-    assert failing.post.take_reports() == []
+    assert failing.post.take_news() == []
 
 
 def test_news_is_not_for_a_receiver_who_came_later(desk: Desk) -> None:
-    """A new address gets the open problems, and no news from before."""
+    """A new address gets what is open, and no news from before."""
     desk.answers["", "review-is-approved"] = finding(Outcome.WAITING, "In review.")
-    desk.cycle(0)
+    desk.introduce()
     desk.answers["", "review-is-approved"] = finding(Outcome.VERIFIED, "All are live.")
     desk.refuse_secret()
     for wait in (DAY, 6 * MINUTE, 2 * DAY):
         desk.cycle(wait)
-    desk.post.take_reports()
+    assert "all changed acme" in desk.post.take_news()
     desk.cycle(HOUR, [desk.tenant("acme", mail_to=OWN)])
-    assert desk.post.take_reports() == ["own watched acme", "own new acme"]
+    assert desk.post.take_news() == ["own open acme"]
 
 
 # --- frozen -------------------------------------------------------------------------------------
@@ -401,12 +405,10 @@ def test_id_and_text_are_frozen_until_accepted(failing: Desk) -> None:
         failing.cycle(wait, ("acme",))
     failing.post.act = take
     failing.cycle(DAY, ("acme",))
-    tries = {(d.id, d.subject, d.text) for _, d in failing.post.tries[1:]}
+    tries = {(d.id, d.subject, d.text) for _, d in failing.post.tries}
     assert len(tries) == 1
     failing.cycle(MINUTE, ("acme",))
-    assert [line for line in failing.post.take_reports() if "still" not in line] == [
-        "all new acme"
-    ] * 2
+    assert failing.post.take_news() == ["all new acme", "all new acme", "all open acme"]
 
 
 def test_a_refused_digest_is_composed_again(failing: Desk) -> None:
@@ -421,7 +423,7 @@ def test_a_refused_digest_is_composed_again(failing: Desk) -> None:
     failing.cycle(HOUR, THREE)
     ((_, _, digest),) = failing.post.sent
     assert digest.subject == f"SANDBOX acme: {REFUSED}"
-    assert failing.post.take_reports() == ["all new acme"]
+    assert failing.post.take_news() == ["all new acme"]
 
 
 def test_a_refusal_after_silence_keeps_id_and_text(failing: Desk) -> None:
@@ -434,7 +436,7 @@ def test_a_refusal_after_silence_keeps_id_and_text(failing: Desk) -> None:
         failing.cycle(wait, THREE)
     failing.post.act = take
     failing.cycle(HOUR, THREE)
-    assert len({(digest.id, digest.text) for _, digest in failing.post.tries[1:]}) == 1
+    assert len({(digest.id, digest.text) for _, digest in failing.post.tries}) == 1
 
 
 def test_the_subject_is_the_most_urgent_row(failing: Desk) -> None:
@@ -469,7 +471,7 @@ def test_a_kill_repeats_a_digest_with_its_id_and_text(
         if moment == "before":
             patch.setattr(send_module, "send", killed)
         else:
-            patch.setattr(send_module, "accepted_deliveries", killed)
+            patch.setattr(send_module.Sender, "_accept", killed)
         with pytest.raises(KeyboardInterrupt):
             failing.cycle(DAY, THREE)
     failing.post.act = take
@@ -485,7 +487,7 @@ def test_a_kill_repeats_a_digest_with_its_id_and_text(
 def test_a_kill_at_any_save_loses_no_tenant(
     failing: Desk, monkeypatch: pytest.MonkeyPatch, is_saved: bool
 ) -> None:
-    """Each problem is reported; what comes twice has the same id and text."""
+    """Each failure is told; what comes twice has the same id and text."""
     shutil.copytree("evidence", "before")
     offset = failing.offset
     is_killed = True
@@ -502,8 +504,8 @@ def test_a_kill_at_any_save_loses_no_tenant(
             assert failing.cycle(6 * MINUTE, THREE) == []
         told = {d.id: d for _, _, d in failing.post.sent}
         assert len({(d.id, d.text) for _, _, d in failing.post.sent}) == len(told)
-        named = [p["tenant"] for d in told.values() for p in d.document["problems"]]
-        assert sorted(named) == [*THREE]
+        rows = [row for digest in told.values() for row in digest.document["rows"]]
+        assert [row["tenants"] for row in rows if row["phase"] == "new"] == [[*THREE]]
     assert number > 5
 
 
@@ -548,7 +550,7 @@ def test_a_digest_that_cannot_be_saved_is_not_sent(
     assert failing.code is ExitCode.INCOMPLETE
     assert FULL in " ".join(lines)
     failing.cycle(MINUTE, THREE)
-    assert failing.post.take_reports() == ["all new acme+beta+coda"]
+    assert failing.post.take_news() == ["all new acme+beta+coda"]
 
 
 @pytest.mark.parametrize("broken", [("coda",), ("acme",), ("acme", "beta"), THREE])
@@ -558,7 +560,7 @@ def test_a_tenant_that_could_not_be_polled_withdraws_no_digest(
     """Its settings cannot be read, so it leads where it did: id and text stay as they were."""
     failing.post.act = be_silent
     failing.cycle(DAY, THREE)
-    ((_, tried),) = failing.post.tries[1:]
+    ((_, tried),) = failing.post.tries
     failing.post.act = take
     unreadable = {"graph_url": "nonsense"}
     fleet = [failing.tenant(name, **(unreadable if name in broken else {})) for name in THREE]
@@ -576,34 +578,18 @@ def test_a_single_watch_withdraws_no_digest_of_a_fleet(failing: Desk) -> None:
     failing.cycle(DAY, THREE)
     failing.post.act = take
     failing.cycle(HOUR, ("beta",), is_alone=True)
-    assert failing.post.take_reports() == ["all new acme+beta+coda"]
-    assert len({digest.id for _, digest in failing.post.tries[1:]}) == 1
-
-
-def test_each_of_two_digests_of_a_receiver_keeps_its_id(failing: Desk) -> None:
-    """One was frozen while the tenant of the other could not be polled; both are sent."""
-    unreadable = failing.tenant("acme", graph_url="nonsense")
-    failing.post.act = be_silent
-    failing.answers.clear()
-    failing.refuse_secret("acme")
-    failing.cycle(DAY, THREE)
-    failing.refuse_secret("beta")
-    failing.cycle(DAY, [unreadable, "beta", "coda"])
-    frozen = {digest.id for _, digest in failing.post.tries[1:]}
-    failing.post.act = take
-    failing.cycle(HOUR, THREE)
-    failing.cycle(MINUTE, THREE)
-    assert {digest.id for _, _, digest in failing.post.sent} == frozen
-    assert sorted(failing.post.take_reports()) == ["all new acme", "all new beta"]
+    assert failing.post.take_news() == ["all new acme+beta+coda"]
+    assert len({digest.id for _, digest in failing.post.tries}) == 1
 
 
 def test_a_first_digest_that_names_a_tenant_that_left_is_withdrawn(desk: Desk) -> None:
-    """It reports no problem, and lists the watched tenants: another receiver has it."""
-    desk.post.act = refuse
+    """Another receiver has the tenant."""
+    desk.post.act = be_silent
+    desk.refuse_secret()
     desk.cycle(0, THREE)
     desk.post.act = take
     desk.cycle(HOUR, ["acme", "beta", desk.tenant("coda", mail_to=OWN)])
-    assert sorted(desk.post.take_reports()) == ["all watched acme+beta", "own watched coda"]
+    assert sorted(desk.post.take_news()) == ["all open acme+beta", "own open coda"]
 
 
 def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> None:
@@ -614,7 +600,7 @@ def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> No
     failing.cycle(HOUR, [failing.tenant(name, mail_to=OWN) for name in ("acme", "beta")])
     failing.post.take_reports()
     failing.cycle(HOUR, ["acme", failing.tenant("beta", graph_url="nonsense")])
-    assert failing.post.take_reports() == ["all new acme"]
+    assert failing.post.take_news() == ["all new acme"]
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -638,7 +624,7 @@ def test_a_receiver_that_refuses_is_named_until_it_accepts(failing: Desk) -> Non
     failing.answers.clear()
     fleet = [failing.tenant("acme", mail_to=OWN), "beta"]
     failing.post.act = refuse
-    assert len(failing.cycle(HOUR, fleet)) == 1
+    assert len(failing.cycle(8 * DAY, fleet)) == 2
     assert (failing.cycle(MINUTE, fleet), failing.code) == ([], ExitCode.INCOMPLETE)
     page = failing.page()
     failing.post.act = take
@@ -650,34 +636,14 @@ def test_a_receiver_that_refuses_is_named_until_it_accepts(failing: Desk) -> Non
     assert wording("watch.message-not-accepted") not in failing.page()
 
 
-def test_the_code_does_not_depend_on_what_was_reported_or_acknowledged(failing: Desk) -> None:
+def test_the_code_does_not_depend_on_what_was_told_or_acknowledged(failing: Desk) -> None:
     """It is 1 while anything fails, whoever knows of it."""
     failing.cycle(DAY, ("acme",))
-    (problem,) = failing.problems()
-    acknowledge(problem.id, by="Ann", until="", note="", evidence="", now=failing.now())
+    acknowledge_first(failing)
     failing.cycle(HOUR, ("acme",))
     assert failing.code is ExitCode.FAILED
     recover(failing, ("acme",))
     assert failing.code is ExitCode.COMPLETE
-
-
-@pytest.mark.parametrize(("server", "is_woken"), [("127.0.0.1:25", True), ("127.0.0.1:26", False)])
-def test_one_that_is_accepted_wakes_the_others_of_its_server(
-    desk: Desk, server: str, is_woken: bool
-) -> None:
-    """After many refusals the wait is long; a server that accepts one gets its others next."""
-    fleet = [desk.tenant("acme"), desk.tenant("beta", mail_server=server, mail_to=OWN)]
-    desk.cycle(0, fleet)
-    desk.refuse_secret("acme")
-    desk.post.act = refuse
-    for _ in range(6):
-        desk.cycle(DAY, fleet)
-    desk.post.act = take
-    desk.post.take_reports()
-    desk.refuse_secret("beta")
-    desk.cycle(16 * MINUTE, fleet)
-    desk.cycle(MINUTE, fleet)
-    assert ("all new acme" in desk.post.take_reports()) is is_woken
 
 
 def test_a_silent_server_is_waited_for_once_a_cycle(failing: Desk) -> None:
@@ -697,58 +663,63 @@ def test_a_silent_server_is_waited_for_once_a_cycle(failing: Desk) -> None:
     assert [to[:4] for _, to, _ in failing.post.sent] == ["dune"]
 
 
-def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:
-    """It gets nothing more; another address gets the open problems."""
-    failing.set(RUNBOOK_MAIL="", **HOOK)
-    failing.post.act = refusing("it answered 410", is_final=True, is_gone=True)
-    printed = [failing.cycle(DAY, THREE) for _ in range(3)]
-    assert [len(lines) for lines in printed] == [1, 0, 0]
-    failing.post.act = take
-    failing.set(**{**HOOK, "RUNBOOK_WEBHOOK": "https://else.acme.example/"})
-    failing.cycle(MINUTE, THREE)
-    assert len(failing.post.take_reports()) == 2
-
-
 # --- reminders ----------------------------------------------------------------------------------
-def test_a_problem_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) -> None:
-    """One digest a day lists what still fails; after the day of the acknowledgement again."""
-    failing.cycle(DAY, ("acme",))
-    failing.post.take_reports()
-    assert [failing.cycle(DAY - HOUR, ("acme",)), failing.post.take_reports()] == [[], []]
-    failing.cycle(HOUR, ("acme",))
-    ((_, _, digest),) = failing.post.sent
-    assert failing.post.take_reports() == ["all still failing acme"]
-    assert digest.subject == f"SANDBOX acme: still failing: {REFUSED}"
-    until = (failing.now() + timedelta(days=3)).date().isoformat()
+def acknowledge_first(desk: Desk, by: str = "Ann", **given: str) -> list[str]:
+    """Acknowledge the row that the last digest names first; return its tenants."""
+    (*_, (_, _, digest)) = desk.post.sent
     ident = digest.text.partition("--ack ")[2].split()[0]
-    assert len(ident) == 8
-    known = {"until": until, "note": "on it", "evidence": "", "now": failing.now()}
-    assert acknowledge(ident.upper(), by="Ann", **known) == ["acme"]
-    for _ in range(3):
-        failing.cycle(DAY, ("acme",))
-    assert failing.post.take_reports() == []
-    failing.cycle(DAY, ("acme",))
-    assert failing.post.take_reports() == ["all still failing acme"]
+    whole = {"ident": ident, "by": by, "note": "", "evidence": "evidence", **given}
+    return acknowledge(**whole, now=desk.now())
 
 
-def test_an_entry_of_several_tenants_is_acknowledged_at_once(failing: Desk) -> None:
-    """The id in a digest stands for all of its tenants."""
+def test_a_failure_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) -> None:
+    """The id in a digest stands for all tenants of its row, who then remind nobody."""
     failing.cycle(DAY, THREE)
+    failing.post.take_news()
+    assert (failing.cycle(DAY - HOUR, THREE), failing.post.sent) == ([], [])
+    failing.cycle(HOUR, THREE)
     ((_, _, digest),) = failing.post.sent
-    failing.post.take_reports()
-    ident = digest.text.partition("--ack ")[2].split()[0]
-    known = {"until": "", "note": "", "evidence": "", "now": failing.now()}
-    assert acknowledge(ident, by="Ann", **known) == [*THREE]
-    failing.cycle(2 * DAY, THREE)
-    assert failing.post.take_reports() == []
+    assert digest.subject == f"SANDBOX 3 tenants: {REFUSED}"
+    ident = digest.document["rows"][0]["id"]
+    assert f"--ack {ident} " in digest.text
+    assert acknowledge_first(failing, ident=ident.upper(), note="on it") == [*THREE]
+    assert failing.post.take_news() == ["all open acme+beta+coda"]
+    for _ in range(6):
+        failing.cycle(DAY, THREE)
+    assert failing.post.sent == []
+
+
+def test_an_acknowledgement_ends_when_the_failure_does(failing: Desk) -> None:
+    """Its end is told; the next failure of the cause is new, and reminds again."""
+    failing.cycle(DAY, ("acme",))
+    acknowledge_first(failing)
+    failing.post.take_news()
+    recover(failing, ("acme",))
+    failing.refuse_secret()
+    failing.cycle(DAY, ("acme",))
+    assert failing.post.take_news() == ["all over acme", "all new acme"]
+    failing.cycle(DAY, ("acme",))
+    assert failing.post.take_news() == ["all open acme"]
+
+
+def test_another_tenant_of_an_acknowledged_row_is_told(failing: Desk) -> None:
+    """The row has changed: nobody knows of that tenant."""
+    failing.answers.clear()
+    failing.refuse_secret("acme")
+    failing.cycle(DAY, THREE)
+    acknowledge_first(failing)
+    failing.post.take_news()
+    failing.refuse_secret("beta")
+    failing.cycle(DAY, THREE)
+    assert failing.post.take_news() == ["all changed acme+beta"]
+    failing.cycle(DAY, THREE)
+    assert failing.post.take_news() == ["all open acme+beta"]
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"by": ""}, "no-acknowledger"),
-        ({"until": "tomorrow"}, "unusable-acknowledgement"),
-        ({"until": "2026-11-01"}, "until-has-passed"),
         ({"note": "x\u202ey"}, "unusable-acknowledgement"),
         ({"ident": "0" * 32}, "no-such-problem"),
         ({"ident": "%" * 8}, "no-such-problem"),
@@ -760,36 +731,34 @@ def test_an_impossible_acknowledgement_is_refused(
 ) -> None:
     """Nothing is written then; another person's word is not replaced."""
     failing.cycle(DAY, ("acme",))
-    (before,) = failing.problems()
-    whole: dict[str, Any] = {"ident": before.id, "by": "Ann", "until": "", "note": ""}
-    whole |= {"evidence": "evidence", "now": failing.now()}
+    before = failing.items()
     with refused(SettingsError, says):
-        acknowledge(**{**whole, **given})
-    assert failing.problems() == [before]
-    assert acknowledge(**whole) == acknowledge(**whole) == ["acme"]
+        acknowledge_first(failing, **given)
+    assert failing.items() == before
+    assert acknowledge_first(failing) == acknowledge_first(failing) == ["acme"]
     with refused(SettingsError, "already-acknowledged", name="Ann"):
-        acknowledge(**{**whole, "by": "Ben"})
+        acknowledge_first(failing, by="Ben")
 
 
 # --- clocks and watches -------------------------------------------------------------------------
 def test_a_clock_that_was_ahead_stops_no_digest_and_no_reminder(failing: Desk) -> None:
-    """A digest sent, tried or reported at a wrong clock's future time is due now."""
+    """A digest sent, tried or told at a wrong clock's future time is due now."""
     right = failing.offset
     failing.cycle(400 * DAY, ("acme",))
-    failing.post.take_reports()
+    failing.post.take_news()
     failing.offset = right
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.take_reports() == ["all still failing acme"]
+    assert failing.post.take_news() == ["all open acme"]
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.take_reports() == []
+    assert failing.post.take_news() == []
     failing.cycle(DAY, ("acme",))
-    assert failing.post.take_reports() == ["all still failing acme"]
+    assert failing.post.take_news() == ["all open acme"]
     failing.post.act = refuse
     failing.cycle(YEARS, ("acme",))
     failing.post.act = take
     failing.offset = right + 2 * DAY + 2 * HOUR
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.take_reports() == ["all still failing acme"]
+    assert failing.post.take_news() == ["all open acme"]
 
 
 def test_two_watches_do_not_send_at_once(failing: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -804,9 +773,9 @@ def test_two_watches_do_not_send_at_once(failing: Desk, monkeypatch: pytest.Monk
     failing.post.act = meanwhile
     failing.cycle(DAY, THREE)
     assert [wording("watch.another-is-sending") in line for line in printed] == [True]
-    assert len(failing.post.tries) == 2
+    assert len(failing.post.tries) == 1
     failing.cycle(HOUR, ("acme",), is_alone=True)
-    assert failing.post.take_reports() == ["all new acme+beta+coda"]
+    assert failing.post.take_news() == ["all new acme+beta+coda"]
 
 
 def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None:
@@ -817,20 +786,19 @@ def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None
     failing.post.act = take
     failing.cycle(HOUR, ("acme",), is_alone=True)
     failing.cycle(MINUTE, ("beta",), is_alone=True)
-    assert failing.post.take_reports() == ["all new acme", "all new beta"]
-    tries = [digest.id for _, digest in failing.post.tries[1:]]
+    assert failing.post.take_news() == ["all new acme", "all new beta"]
+    tries = [digest.id for _, digest in failing.post.tries]
     assert len({*tries}) == 2
 
 
-def test_old_problems_are_forgotten(desk: Desk) -> None:
-    """A problem that ended or was told 90 days ago goes; one that lasts stays."""
+def test_what_ended_long_ago_is_forgotten(desk: Desk) -> None:
+    """An item that ended 90 days ago goes; one that lasts stays."""
     desk.fail()
     desk.answers.clear()
     desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")
-    for wait in (16 * MINUTE, 6 * MINUTE, 91 * DAY):
+    for wait in (16 * MINUTE, 6 * MINUTE):
         desk.cycle(wait)
-    with desk.state() as state, state.transaction():
-        state.forget_old(desk.now())
-    assert [problem.is_open for problem in desk.problems()] == [True]
-    assert state_module.STATE_NAME == "watch.db"
-    assert PROCEDURE.id in desk.problems()[0].tenant
+    assert [row.ended_on for row in desk.items() if row.ended_on]
+    desk.cycle(91 * DAY)
+    assert {row.place for row in desk.items() if row.item.is_failing} == {"fb-10-public-profile"}
+    assert not [row for row in desk.items() if row.ended_on]

@@ -15,7 +15,7 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.customer_rows import FailingCalls, KnownAccount
 from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.cycle import acknowledge
+from runbook_lib.engine.watch.saved_items import acknowledge
 from runbook_lib.engine.watch.watch_state import WatchedCustomer
 from runbook_lib.errors import ExitCode
 from runbook_lib.run.journal import Journal
@@ -106,10 +106,9 @@ def test_a_failure_of_a_run_is_told_once_and_ends_once(
     seen: dict[str, Finding | None],
     title: str | None,
 ) -> None:
-    """The first digest has it; a poll that finds it too is no news; its end is told."""
+    """A poll that finds it too is no news; its end is told."""
     desk = clocked
-    desk.cycle(0)
-    assert desk.post.take_reports() == ["all watched acme"]
+    desk.introduce()
     for check, result in seen.items():
         desk.answers["", check] = result
     desk.offset += DAY
@@ -136,22 +135,22 @@ def test_a_failure_between_two_polls_is_told_at_once(
 ) -> None:
     """A run finds what no poll has confirmed; who was told or acknowledged is not told again."""
     desk = clocked
-    desk.cycle(0)
+    desk.introduce()
     failed = finding(Outcome.FAILED, "Not live.", code="not-live")
     desk.offset += HOUR
     perform(desk, monkeypatch, {PROFILE_CHECK: failed})
     desk.answers["", PROFILE_CHECK] = failed
-    desk.post.take_reports()
     desk.cycle(10)
     (first,) = titles_of_inbox()
     ((_, _, digest),) = desk.post.sent
     ident = digest.text.partition("--ack ")[2].split()[0]
-    acknowledge(ident, by="Ann", until="", note="", evidence="", now=desk.now())
+    acknowledge(ident, by="Ann", note="", evidence="", now=desk.now())
     (row,) = json.loads(runbook("inbox", "--json").stdout)[0]["open"][:1]
     assert (subjects(desk), row["known_to"]) == ([f"acme: {first}"], "Ann")
     for wait in (DAY, 16 * MINUTE, DAY):
         desk.cycle(wait)
-    assert [problem.check for problem in desk.problems() if problem.is_open] == [PROFILE_CHECK]
+    places = [row.place for row in desk.items() if row.item.is_failing and not row.ended_on]
+    assert places == ["fb-10-public-profile"]
     assert subjects(desk) == []
 
 
@@ -161,11 +160,10 @@ def test_a_step_of_a_person_is_told_to_that_person(
     """A failure that only a run has found goes to whom the step was handed over."""
     desk = clocked
     desk.begin("acme", assigned(TOKEN_STEP, "Ann"))
-    desk.cycle(0)
+    desk.introduce()
     perform(desk, monkeypatch, {TOKEN_STEP: finding(Outcome.FAILED, "No.", code="x")})
-    desk.post.take_reports()
     desk.cycle(HOUR)
-    assert desk.post.take_reports() == ["ann watched acme", "ann new acme"]
+    assert desk.post.take_news() == ["ann new acme"]
 
 
 @pytest.mark.parametrize("has_begun", [True, False])
@@ -177,8 +175,7 @@ def test_a_tenant_that_cannot_be_read_or_started_is_told(
     perform(desk, monkeypatch, {}, "beta")
     broken = replace(desk.tenant("beta"), references={"app_secret": "env:BETA_SECRET"})
     if has_begun:
-        desk.cycle(0, FLEET)
-    desk.post.take_reports()
+        desk.introduce(FLEET)
     desk.cycle(DAY, ["acme", broken])
     (title,) = unusable()
     assert subjects(desk) == [f"beta: {title}"]
@@ -228,9 +225,8 @@ def test_a_customer_who_was_signed_out_before_the_first_survey_is_told(
     desk.cycle(0)
     told = (
         titles_of_inbox(),
-        [p["title"] for *_, d in desk.post.sent for p in d.document["problems"]],
+        desk.post.take_news(),
     )
-    desk.post.sent.clear()
     console.accounts["later"] = False
     for wait in (6 * MINUTE, DAY, 6 * MINUTE):
         assert desk.cycle(wait) == []

@@ -16,7 +16,7 @@ from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.customer_rows import KnownAccount, Survey
 from runbook_lib.engine.watch import watch_state as state_module
-from runbook_lib.engine.watch.cycle import acknowledge
+from runbook_lib.engine.watch.saved_items import acknowledge
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     CustomerSurvey,
@@ -24,8 +24,7 @@ from runbook_lib.engine.watch.watch_state import (
     Digest,
     Notice,
     PolledCheck,
-    Problem,
-    ProblemKind,
+    SavedItem,
     StateTable,
     WatchedCustomer,
     WatchedStep,
@@ -38,11 +37,14 @@ from runbook_lib.engine.watch.watch_state import (
     read_state,
 )
 from runbook_lib.errors import BusyError, ExitCode
+from runbook_lib.evidence.reports.tenant_status import ItemGroup, ItemPlace, OpenItem
 from tests.support.commands import runbook
 from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import DAY, HOUR, NOON, Desk, refuse, take
 
 AT = timestamp(NOON)
+PLACE = ItemPlace(id="s", name="Ü", outcome=Outcome.FAILED, reason="No.")
+ITEM = OpenItem(group=ItemGroup.DUE_NOW, cause="cause", title="T", since=AT, places=(PLACE,))
 
 
 def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -51,17 +53,7 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows = (
         WatchedTenant("c/t", polled_on={"s": AT}),
         WatchedStep("c/t", "s", "k", seen, AT, unconfirmed=None),
-        Problem(
-            id="1",
-            tenant="c/t",
-            kind=ProblemKind.DUE,
-            step="s",
-            check="k",
-            title="T",
-            since="",
-            on="",
-            before=Outcome.VERIFIED,
-        ),
+        SavedItem("1", "c/t", "cause", "s", AT, ITEM, news="failing"),
         Digest(
             id="1",
             receiver="r",
@@ -79,7 +71,7 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
         return (
             state.tenants,
             state.steps,
-            state.problems,
+            state.items,
             state.digests,
             state.receivers,
             state.customers,
@@ -152,7 +144,7 @@ def huge(path: Path) -> None:
 def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
     desk: Desk, damage: Callable[[Path], object]
 ) -> None:
-    """A lasting failure is reported again, and the first line of the digest says why."""
+    """All that is open is told again, and the first line of the digest says why."""
     desk.fail()
     desk.post.take_reports()
     damage(desk.path)
@@ -163,7 +155,7 @@ def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
 
     assert aside.name in digest.text.splitlines()[0]
     assert wording("watch.acknowledgements-lost") in digest.text.splitlines()[0]
-    assert desk.post.take_reports() == ["all watched acme", "all new acme"]
+    assert desk.post.take_reports() == ["all open acme", "all open acme"]
     assert desk.code is ExitCode.FAILED
     desk.cycle(DAY)
     ((_, _, later),) = desk.post.sent
@@ -179,12 +171,12 @@ DAMAGES = {
     "row": "UPDATE watchedstep SET row = '{'",
     "outcome": "UPDATE watchedstep SET row = replace(row, 'verified', 'fine')",
     "deep": "UPDATE digest SET row = replace(hex(zeroblob(100000)), '00', '[')",
-    "null": "UPDATE problem SET row = NULL",
-    "null value": altered("problem", "title", "null"),
-    "number": altered("problem", "reason", "7"),
-    "number alone": "UPDATE problem SET row = 7",
-    "bytes": "UPDATE problem SET row = x'41'",
-    "kind": altered("problem", "kind", '"other"'),
+    "null": "UPDATE saveditem SET row = NULL",
+    "null value": altered("saveditem", "item.title", "null"),
+    "number": altered("saveditem", "news", "7"),
+    "number alone": "UPDATE saveditem SET row = 7",
+    "bytes": "UPDATE saveditem SET row = x'41'",
+    "group": altered("saveditem", "item.group", '"other"'),
     "count": altered("watchreceiver", "tries", '"many"'),
     "truth": altered("watchreceiver", "is_final", "7"),
     "text": "UPDATE watchedtenant SET row = CAST(x'ff41' AS TEXT)",
@@ -193,23 +185,23 @@ DAMAGES = {
     "no zone": altered("watchedtenant", "customers_polled_on", '"2026-11-24T12:00:00"'),
     "no day": altered("watchedstep", "since", '"2026-02-30T12:00:00Z"'),
     "time in a row": altered("watchedtenant", "polled_on", '{"fb-04-create-app": "soon"}'),
-    "delivery": altered("delivery", "reported_on", '"soon"'),
+    "delivery": altered("delivery", "told_on", '"soon"'),
     "customer": altered("watchedcustomer", "body", "[]"),
     "time of a customer": altered("watchedcustomer", "body.polled_on", '"soon"'),
     "survey": altered("customersurvey", "body", "7"),
     "table": "DROP TABLE notice",
-    "column": "ALTER TABLE problem DROP COLUMN row",
+    "column": "ALTER TABLE saveditem DROP COLUMN row",
     "column name": "ALTER TABLE watchedtenant RENAME COLUMN row TO body",
     "more columns": "ALTER TABLE delivery ADD COLUMN more",
     "key of a table": "CREATE TABLE n AS SELECT * FROM notice; DROP TABLE notice; "
         "ALTER TABLE n RENAME TO notice",
-    "trigger": "CREATE TRIGGER t AFTER UPDATE ON watchedtenant BEGIN DELETE FROM problem; END",
+    "trigger": "CREATE TRIGGER t AFTER UPDATE ON watchedtenant BEGIN DELETE FROM saveditem; END",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_damage_that_sqlite_does_not_see_is_moved_aside(desk: Desk, damage: str) -> None:
-    """Lists show the tenant meanwhile; the next poll starts empty and reports what fails."""
+    """Lists show the tenant meanwhile; the next poll starts empty and tells what fails."""
     desk.post.act = refuse
     desk.fail()
     desk.post.act = take
@@ -231,7 +223,7 @@ def test_damage_that_sqlite_does_not_see_is_moved_aside(desk: Desk, damage: str)
     (aside,) = Path("evidence").glob("watch.damaged-*.db")
     ((_, _, digest),) = desk.post.sent
     assert aside.name in digest.text.splitlines()[0]
-    assert (digest.document["watched"], desk.code) == (["acme"], ExitCode.FAILED)
+    assert (desk.post.take_news(), desk.code) == (["all open acme"], ExitCode.FAILED)
     assert desk.cycle(HOUR) == []
     assert [*Path("evidence").glob("watch.damaged-*.db")] == [aside]
 
@@ -250,7 +242,7 @@ def test_a_place_that_is_no_file_is_left_alone(desk: Desk, kind: str, name: str)
         with refused(WatchStateError, name):
             desk.cycle(DAY)
         with pytest.raises(WatchStateError):
-            acknowledge("1" * 8, by="Ann", until="", note="", evidence="", now=desk.now())
+            acknowledge("1" * 8, by="Ann", note="", evidence="", now=desk.now())
     assert (desk.post.tries, elsewhere.read_text()) == ([], "mine")
 
 
@@ -268,11 +260,11 @@ def test_a_state_that_cannot_be_written_is_named(
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", read_only)
         lines = desk.cycle(DAY)
-    assert desk.code is ExitCode.INCOMPLETE
+    assert desk.code is ExitCode.FAILED
     assert "readonly database" in " ".join(lines)
     assert desk.post.sent == []
     desk.cycle(HOUR)
-    assert desk.post.take_reports() == ["all still failing acme"]
+    assert desk.post.take_news() == ["all open acme"]
 
 
 def test_a_missing_state_begins_again_from_the_journal(desk: Desk) -> None:
@@ -281,7 +273,7 @@ def test_a_missing_state_begins_again_from_the_journal(desk: Desk) -> None:
     desk.post.take_reports()
     desk.path.unlink()
     desk.cycle(HOUR)
-    assert desk.post.take_reports() == ["all watched acme", "all new acme"]
+    assert desk.post.take_news() == ["all open acme"]
 
 
 def test_a_state_that_another_process_writes_is_waited_for(

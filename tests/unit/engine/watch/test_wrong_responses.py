@@ -53,8 +53,7 @@ def test_a_day_of_wrong_responses_sends_nothing(
         "peek",
         lambda _run, steps: {step.id: tuple(map(find, step.checks)) for step in steps},
     )
-    desk.begin()
-    desk.poll()
+    desk.cycle(0)
     first = desk.changes(HOUR)
     is_right = False
     changes = desk.changes(*[15 * MINUTE] * 4, *[HOUR] * 22)
