@@ -66,17 +66,6 @@ LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
 }
 
-# The same labels without their source, as lists show them.
-ACCOUNT_STATES: Mapping[AccountStatus, str] = {
-    AccountStatus.SIGNED_IN: "signed in",
-    AccountStatus.NOT_SIGNED_IN: "signed out",
-    AccountStatus.CALLS_FAIL: "calls fail",
-    AccountStatus.NOT_INSTALLED: "not installed",
-    AccountStatus.VANISHED: "no longer there",
-    AccountStatus.NOT_KNOWN: "could not be read",
-    AccountStatus.NOT_ASKED: "not asked yet",
-}
-
 # Each standing has the colour and icon of the outcome most like it.
 LIKE: Mapping[str, Outcome] = {
     AccountStatus.SIGNED_IN: Outcome.VERIFIED,
