@@ -11,7 +11,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -518,7 +517,7 @@ def survey_document(
         "counts": {standing.value: number for standing, number in survey.counts.items()},
         "unverifiable": known.procedure.unverifiable,
         "customer_data": to_builtins(known.procedure.customer_data),
-        "customers": [asdict(row) for row in rows],
+        "customers": [row.document() for row in rows],
         "unknown_accounts": sorted(known.failures.last.keys() - survey.accounts.keys()),
     }
 

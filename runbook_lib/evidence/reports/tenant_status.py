@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -628,6 +628,10 @@ class CustomerRow:
 
     is_practice: bool = False
     """Whether it is practice."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the row for programs, without the letter."""
+        return {name: value for name, value in asdict(self).items() if name != "letter"}
 
     @property
     def urgency(self) -> tuple[object, ...]:
