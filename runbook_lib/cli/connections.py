@@ -202,7 +202,7 @@ def _survey(
         known = CustomerList(
             tenant=run.tenant,
             procedure=run.procedure,
-            accounts=[a for a in survey.accounts.values() if a.polled_in == survey.number],
+            accounts=survey.asked_accounts,
             values=run.values_on_record,
             file=str(file or ""),
             is_practice=run.is_sandbox,

@@ -24,13 +24,20 @@ from runbook_lib.evidence.reports.tenant_status import CustomerRow
 SIGNED_OUT = "signed out"
 NOT_SIGNED_IN = "not signed in"
 CALLS_FAIL = "calls fail"
+# The ends of a sentence.
+_ENDS = (".", "!", "?")
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
 _STATES: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_SIGNED_IN: "not signed in yet",
     AccountStatus.NOT_KNOWN: "could not be read",
+    AccountStatus.CALLS_FAIL: "calls fail",
     AccountStatus.VANISHED: "no longer there",
+    AccountStatus.NOT_INSTALLED: "not installed",
+    AccountStatus.NOT_ASKED: "not asked yet",
+    AccountStatus.SIGNED_IN: "signed in",
 }
+_OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN, AccountStatus.VANISHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,9 @@ class CustomerList:
     """Id of a failed cycle → its missing prerequisites."""
 
     def command(self, option: str) -> str:
-        """Return the command `connections` for the tenant, with this option."""
+        """Return the command `connections` with this option; empty for practice without a FILE."""
+        if self.is_practice and not self.file:
+            return ""
         tenant = f"--tenant {shlex.quote(self.tenant)}"
         connector = self.procedure.id
         if self.file:
@@ -98,7 +107,7 @@ def _rows_of(
 ) -> Iterator[CustomerRow]:
     """Yield the row of an account that needs something."""
     failing = account.failing
-    state = _STATES.get(account.standing, "signed in")
+    state = _STATES[account.standing]
     since = ""
     advice = ""
     command = ""
@@ -115,7 +124,7 @@ def _rows_of(
     is_cut_off = bool(since)
     is_sure = is_cut_off or account.standing is AccountStatus.SIGNED_IN
     fetch = fetch_since(account, known.procedure, now) if is_sure else ""
-    if not (since or fetch or failure or stopped or account.standing in _STATES):
+    if not (since or fetch or failure or stopped or account.standing in _OPEN):
         return
     missing = account.cut_off_since if is_cut_off else ""
     facts = [
@@ -137,7 +146,7 @@ def _rows_of(
         missing_since=missing,
         fetch_since=fetch,
         cause=failing.error if failing and missing else "",
-        facts=tuple(f"{fact.rstrip('.')}." for fact in facts),
+        facts=tuple(fact if fact.endswith(_ENDS) else f"{fact}." for fact in facts),
         advice=advice or (failure.advice if failure else ""),
         command=command,
         letter=letter_to(account, known.procedure, app_name(known.values)) if has_letter else "",

@@ -238,6 +238,16 @@ class Survey(Struct):
         return AccountStatus.CALLS_FAIL if is_failing else account.standing
 
     @property
+    def asked_accounts(self) -> list[KnownAccount]:
+        """The accounts, those that this survey has not asked for without what earlier ones saw."""
+        return [
+            account
+            if account.polled_in == self.number
+            else structs.replace(account, standing=AccountStatus.NOT_ASKED, error="")
+            for account in self.accounts.values()
+        ]
+
+    @property
     def counts(self) -> dict[AccountStatus, int]:
         """The number of accounts with each standing."""
         numbers = Counter(map(self.standing, self.accounts.values()))

@@ -639,7 +639,8 @@ class CustomerRow:
         return (
             self.is_practice,
             self.outcome is not Outcome.FAILED,
-            self.missing_since or self.since or _NO_DAY,
+            self.missing_since or _NO_DAY,
+            self.since or _NO_DAY,
             self.tenant.casefold(),
             self.name.casefold(),
             self.account,
