@@ -22,8 +22,10 @@ from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
+    from runbook_lib.engine.customer_list import CustomerList
     from runbook_lib.engine.customer_rows import Survey
     from runbook_lib.engine.tenant_run import Run
+    from runbook_lib.evidence.reports.tenant_status import CustomerRow
 
 # The terminal shows the first accounts that need somebody; --json has all of them.
 _MOST_SHOWN = 20
@@ -113,7 +115,7 @@ def connections(
                     say(line)
             is_well = call.get("answered", True)
         else:
-            is_well = _survey(runs, failures, letters, as_json=as_json)
+            is_well = _survey(runs, failures, letters, file, as_json=as_json)
     renew_index(options["evidence"])
     sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
@@ -159,7 +161,14 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     ]
 
 
-def _survey(runs: Sequence[Run], failures: Failures | None, letters: str, *, as_json: bool) -> bool:
+def _survey(
+    runs: Sequence[Run],
+    failures: Failures | None,
+    letters: str,
+    file: Path | None,
+    *,
+    as_json: bool,
+) -> bool:
     """
     Read each console once, show the results, and return whether all is in order there.
 
@@ -167,9 +176,9 @@ def _survey(runs: Sequence[Run], failures: Failures | None, letters: str, *, as_
     """
     from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.engine.customer_connections import ConsoleAccounts, survey_document
+    from runbook_lib.engine.customer_list import CustomerList, customer_rows
 
-    surveys: list[dict[str, Any]] = []
-    polled: list[tuple[Run, Survey]] = []
+    surveys: list[tuple[Survey, CustomerList, list[CustomerRow]]] = []
     consoles: dict[tuple[str, ...], str] = {}
     is_answered = True
     for run in runs:
@@ -189,38 +198,42 @@ def _survey(runs: Sequence[Run], failures: Failures | None, letters: str, *, as_
             say(f"{run.tenant}: {message} Next: {advice}", is_error=True)
             is_answered = False
             continue
-        polled.append((run, survey))
         logged = failures or Failures(())
-        lacking = asked.prerequisites(logged.last.values())
-        surveys.append(survey_document(survey, run, logged, lacking))
+        known = CustomerList(
+            tenant=run.tenant,
+            procedure=run.procedure,
+            accounts=survey.asked_accounts,
+            values=run.values_on_record,
+            file=str(file or ""),
+            is_practice=run.is_sandbox,
+            failures=logged,
+            lacking=asked.prerequisites(logged.last.values()),
+        )
+        surveys.append((survey, known, customer_rows(known, run.clock())))
     if letters:
-        _write_letters(polled, Path(letters))
+        _write_letters([row for *_, rows in surveys for row in rows], Path(letters))
     if as_json:
-        show_json(surveys[0] if len(runs) == 1 else surveys)
+        documents = [survey_document(*shown) for shown in surveys]
+        show_json(documents[0] if len(runs) == 1 else documents)
     else:
         for shown in surveys:
-            _print_survey(shown)
-    return is_answered and all(map(_is_well, surveys))
+            _print_survey(*shown)
+    return is_answered and all(_is_well(survey) for survey, *_ in surveys)
 
 
-def _write_letters(polled: Sequence[tuple[Run, Survey]], folder: Path) -> None:
+def _write_letters(rows: Sequence[CustomerRow], folder: Path) -> None:
     """Write the letters to the customers who are cut off, and say how to put the link in."""
-    from runbook_lib.engine.customer_letters import app_name, write_letters
-    from runbook_lib.engine.customer_rows import AccountStatus
+    from runbook_lib.engine.customer_letters import write_letters
 
-    written: list[Path] = []
-    for run, survey in polled:
-        accounts = survey.accounts.values()
-        asked = [a for a in accounts if survey.standing(a) is not AccountStatus.NOT_ASKED]
-        written += write_letters(asked, folder, run.procedure, app_name(run.values_on_record))
+    written = write_letters(rows, folder)
     say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
     if written:
         say(_PUT_LINK, is_error=True)
 
 
-def _is_well(shown: Mapping[str, Any]) -> bool:
-    is_open = {"not_signed_in", "calls_fail", "not_known"} & shown["counts"].keys()
-    return shown["complete"] and not is_open
+def _is_well(survey: Survey) -> bool:
+    is_open = {"not_signed_in", "calls_fail", "not_known"} & {*survey.counts}
+    return survey.is_complete and not is_open
 
 
 def read_webhook(source: str, connector: str) -> Failures:
@@ -281,61 +294,44 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say("The log is too long to read at once: split it.")
 
 
-def _print_survey(shown: Mapping[str, Any]) -> None:
-    """Print a survey."""
-    from runbook_lib.engine.customer_rows import LABELS, AccountStatus
+def _print_survey(survey: Survey, known: CustomerList, rows: Sequence[CustomerRow]) -> None:
+    """Print a survey: how many customers are in which state, and those who need something."""
+    from runbook_lib.engine.customer_rows import LABELS
 
-    mark = "SANDBOX " if shown["sandbox"] else ""
-    say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
-    extent = "All" if shown["complete"] else "PARTIAL:"
-    say(f"{extent} {pluralize(len(shown['accounts']), 'account')}")
-    for standing, number in shown["counts"].items():
-        say(f"  {number:>6,} {LABELS[AccountStatus(standing)]}")
-    for note in shown["notes"]:
+    mark = "SANDBOX " if known.is_practice else ""
+    say(f"{mark}{known.tenant} · {survey.of[-1]} in Cyclr")
+    extent = "All" if survey.is_complete else "PARTIAL:"
+    say(f"{extent} {pluralize(len(survey.accounts), 'account')}")
+    for standing, number in survey.counts.items():
+        say(f"  {number:>6,} {LABELS[standing]}")
+    for note in survey.findings:
         show_paragraph(note, indent="", first="! ")
-    is_open = {"not_signed_in", "calls_fail", "not_known", "vanished"}
-    open_ones = [
-        account
-        for account in shown["accounts"]
-        if account["standing"] in is_open
-        or account["last_failure"]
-        or account["fetch_since"]
-        or account["stopped_cycles"]
-    ]
-    for account in open_ones[:_MOST_SHOWN]:
-        _show_account(account)
-    if len(open_ones) > _MOST_SHOWN:
-        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --json shows all.")
-    if shown["unknown_accounts"]:
-        number = pluralize(len(shown["unknown_accounts"]), "account")
-        say(f"The log has failures of {number} that this console does not list.")
+    for row in rows[:_MOST_SHOWN]:
+        _show_customer(row)
+    if len(rows) > _MOST_SHOWN:
+        say(f"{len(rows) - _MOST_SHOWN:,} more: --json shows all.")
+    if unknown := known.failures.last.keys() - survey.accounts.keys():
+        accounts = pluralize(len(unknown), "account")
+        say(f"The log has failures of {accounts} that this console does not list.")
     say("Not visible in any API:")
-    for text in shown["unverifiable"]:
+    for text in known.procedure.unverifiable:
         show_paragraph(text, indent="  ", first="- ")
 
 
-def _show_account(account: Mapping[str, Any]) -> None:
-    """Print a line for an account, and below it the details and the advice."""
+def _show_customer(row: CustomerRow) -> None:
+    """Print a line for a customer, and below it the facts and the advice."""
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.engine.customer_rows import LIKE
     from runbook_lib.evidence.reports.phrases import when, with_times
 
-    failing = account["failing"]
-    failure = account["last_failure"]
-    since = failing["since"] if failing else account["not_signed_in_since"]
     facts = (
-        account["says"],
-        account["id"],
-        f"since {when(since)}" if since else "",
-        f"used on {when(account['used_on'])}" if account["used_on"] else "",
-        f"last polled {when(account['polled_on'])}" if account["polled_on"] else "",
+        row.state,
+        row.account,
+        f"since {when(row.since)}" if row.since else "",
+        f"used on {when(row.used_on)}" if row.used_on else "",
+        f"last polled {when(row.polled_on)}" if row.polled_on else "",
     )
-    name = account["name"] or account["id"]
-    say(f"{ICONS[LIKE[account['standing']]]} {name}: {', '.join(filter(None, facts))}")
-    for text in (
-        " ".join(account["facts"]),
-        (failing or failure or {"advice": ""})["advice"],
-    ):
+    say(f"{ICONS[row.outcome]} {row.name}: {', '.join(filter(None, facts))}")
+    for text in (" ".join(row.facts), row.advice, row.command):
         if text:
             show_paragraph(with_times(text), indent="    ")
 

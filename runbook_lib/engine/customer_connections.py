@@ -20,19 +20,14 @@ from msgspec import structs, to_builtins
 from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import (
-    STOPPED_CYCLES,
-    CycleStop,
     Failure,
-    Failures,
 )
 from runbook_lib.core.clock import timestamp
 from runbook_lib.core.files import hold_lock
-from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.customer_letters import fetch_sentence, fetch_since
+from runbook_lib.engine.customer_list import CustomerList
 from runbook_lib.engine.customer_rows import (
     CONFIRMED_AFTER,
-    LABELS,
     AccountStatus,
     InstalledConnector,
     KnownAccount,
@@ -56,6 +51,7 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
+from runbook_lib.evidence.reports.tenant_status import CustomerRow
 from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
@@ -506,89 +502,24 @@ def is_in_doubt(account: KnownAccount, now: datetime) -> bool:
 
 
 def survey_document(
-    survey: Survey, run: Run, failures: Failures, cycles: Mapping[str, str]
+    survey: Survey, known: CustomerList, rows: Iterable[CustomerRow]
 ) -> dict[str, Any]:
-    """
-    Return a survey for programs and for its page, the worst accounts first.
-
-    Of customers who are cut off, that one comes first who is so for longest. `cycles` has the
-    missing prerequisites of the cycles that the last failures name, by the cycle's id.
-    """
-    order = list(AccountStatus)
-    stopped = failures.stopped_cycles
-
-    def missing_since(account: KnownAccount) -> str:
-        is_asked = survey.standing(account) is not AccountStatus.NOT_ASKED
-        return account.cut_off_since if is_asked else ""
-
-    def badness(account: KnownAccount) -> tuple[object, ...]:
-        since = missing_since(account)
-        is_well = account.id not in failures.last
-        place = 0 if since else 1 + order.index(survey.standing(account))
-        return place, is_well and not since, since, account.name, account.id
-
-    rows = []
-    for account in sorted(survey.accounts.values(), key=badness):
-        standing = survey.standing(account)
-        failure = failures.last.get(account.id)
-        row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
-        row["missing_since"] = missing_since(account)
-        row["fetch_since"] = fetch_since(account, run.procedure, run.clock())
-        row["cause"] = account.failing.error if account.failing and row["missing_since"] else ""
-        row["stopped_cycles"] = [
-            {"cycle": cycle.cycle, "name": cycle.cycle_name, "is": cycle.stop, "at": cycle.at}
-            for cycle in stopped.get(account.id, ())
-        ]
-        if standing is AccountStatus.NOT_ASKED:
-            row |= {"connectors": (), "error": "", "fetch_since": ""}
-        del row["in_doubt_since"], row["outage"], row["was_out_at_first"]
-        if standing is not AccountStatus.CALLS_FAIL:
-            row["failing"] = None
-        row["last_failure"] = to_builtins(failure)
-        row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
-        row["facts"] = _facts_of(row, run.procedure)
-        rows.append(row)
+    """Return a survey for programs: its counts, and the customers who need something."""
     return {
-        "tenant": run.tenant,
-        "connector": run.procedure.id,
+        "tenant": known.tenant,
+        "connector": known.procedure.id,
         "cyclr_connector": survey.of[-1],
-        "sandbox": run.is_sandbox,
+        "sandbox": known.is_practice,
         "began": survey.began,
         "ended": survey.ended,
         "complete": survey.is_complete,
         "notes": survey.findings,
         "counts": {standing.value: number for standing, number in survey.counts.items()},
-        "unverifiable": run.procedure.unverifiable,
-        "customer_data": to_builtins(run.procedure.customer_data),
-        "accounts": rows,
-        "unknown_accounts": sorted(failures.last.keys() - survey.accounts.keys()),
+        "unverifiable": known.procedure.unverifiable,
+        "customer_data": to_builtins(known.procedure.customer_data),
+        "customers": [row.document() for row in rows],
+        "unknown_accounts": sorted(known.failures.last.keys() - survey.accounts.keys()),
     }
-
-
-def _facts_of(account: Mapping[str, Any], procedure: Procedure) -> list[str]:
-    """Return sentences about an account's failures and sign-in, from its document."""
-    failure = account["last_failure"]
-    before = account["signed_in_on"]
-    failing = account["failing"]
-    parts = [account["error"]] if account["error"] else []
-    if account["not_signed_in_since"]:
-        parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
-    if account["missing_since"]:
-        parts.append(f"Data are missing at least since {account['missing_since']}")
-    parts += filter(None, [fetch_sentence(account["fetch_since"], procedure)])
-    if failing and not failure:
-        parts.append(failing["cause"])
-    if failure:
-        failure_text = f"{failure['cause']}, {failure['remote_message'] or failure['meaning']}"
-        parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {failure_text}")
-    if account["cycle_lacks"]:
-        cycle = failure["cycle_name"] or failure["cycle"]
-        parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
-    for stopped in account["stopped_cycles"]:
-        name = stopped["name"] or stopped["cycle"] or "without a name"
-        at = f" on {stopped['at']}" if stopped["at"] else ""
-        parts.append(STOPPED_CYCLES[CycleStop(stopped["is"])].format(name=name, at=at))
-    return [f"{part.rstrip('.')}." for part in parts]
 
 
 def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[InstalledConnector]) -> bool:

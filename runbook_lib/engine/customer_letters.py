@@ -20,6 +20,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.evidence.reports.phrases import parse_time
+from runbook_lib.evidence.reports.tenant_status import CustomerRow
 from runbook_lib.text import one_line
 
 LINK_LINE = "<<< PASTE THE LINK HERE >>>"
@@ -118,22 +119,19 @@ def fetch_sentence(since: str, procedure: Procedure) -> str:
     return f"{vendor} keeps {data.noun} for {data.kept_days} days: fetch those since {since} again."
 
 
-def write_letters(
-    accounts: Iterable[KnownAccount], folder: Path, procedure: Procedure, app: str = ""
-) -> list[Path]:
+def write_letters(rows: Iterable[CustomerRow], folder: Path) -> list[Path]:
     """
-    Write a letter to each of the `accounts` that is cut off; return the files.
+    Write the letter of each customer who has one; return the files.
 
     An earlier letter of the same account and connector is replaced. Raises `OSError` if writing
     fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for account in accounts:
-        letter = letter_to(account, procedure, app)
-        if letter:
-            path = folder / letter_file_name(account.name, account.id, procedure.id)
-            write_whole(path, letter.encode(), is_durable=False)
+    for row in rows:
+        if row.letter:
+            path = folder / letter_file_name(row.name, row.account, row.connector)
+            write_whole(path, row.letter.encode(), is_durable=False)
             written.append(path)
     return written
 

@@ -66,17 +66,6 @@ LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
 }
 
-# The same labels without their source, as lists show them.
-ACCOUNT_STATES: Mapping[AccountStatus, str] = {
-    AccountStatus.SIGNED_IN: "signed in",
-    AccountStatus.NOT_SIGNED_IN: "signed out",
-    AccountStatus.CALLS_FAIL: "calls fail",
-    AccountStatus.NOT_INSTALLED: "not installed",
-    AccountStatus.VANISHED: "no longer there",
-    AccountStatus.NOT_KNOWN: "could not be read",
-    AccountStatus.NOT_ASKED: "not asked yet",
-}
-
 # Each standing has the colour and icon of the outcome most like it.
 LIKE: Mapping[str, Outcome] = {
     AccountStatus.SIGNED_IN: Outcome.VERIFIED,
@@ -253,6 +242,16 @@ class Survey(Struct):
             return AccountStatus.NOT_ASKED
         is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
         return AccountStatus.CALLS_FAIL if is_failing else account.standing
+
+    @property
+    def asked_accounts(self) -> list[KnownAccount]:
+        """The accounts, those that this survey has not asked for without what earlier ones saw."""
+        return [
+            account
+            if account.polled_in == self.number
+            else structs.replace(account, standing=AccountStatus.NOT_ASKED, error="")
+            for account in self.accounts.values()
+        ]
 
     @property
     def counts(self) -> dict[AccountStatus, int]:

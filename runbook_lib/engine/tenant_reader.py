@@ -24,6 +24,7 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Mode, Outcome
+from runbook_lib.engine.customer_list import CustomerList, customer_rows
 from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.journal_summary import JournalSummary, summarize
 from runbook_lib.engine.run_view import RunView
@@ -32,7 +33,6 @@ from runbook_lib.engine.tenant_names import tenants_of
 from runbook_lib.engine.tenant_run import new_run_id
 from runbook_lib.engine.tenant_state import (
     KnownTenant,
-    customer_rows,
     fleet_command,
     status_of,
     unusable_status,
@@ -131,8 +131,8 @@ def read_tenants(
                     statuses.append(_unreadable(tenant, connector, error))
                 else:
                     statuses.append(status_of(known_tenant, now))
-                    open_rows = [*customer_rows(known_tenant, now)]
-                    well += len(known_tenant.accounts) - len(open_rows)
+                    open_rows = customer_rows(known_tenant.customers, now)
+                    well += len(known_tenant.customers.accounts) - len(open_rows)
                     customers += open_rows
     ordered = sorted_statuses(statuses)
     return TenantsOverview(ordered, customers, well, [*notices, *watch.notices])
@@ -178,7 +178,14 @@ def read_tenant(
         polled=rows.steps,
         answered_on=summary.answered_on,
         known_to=rows.known_to,
-        accounts=rows.accounts,
+        customers=CustomerList(
+            tenant=tenant,
+            procedure=run.procedure,
+            accounts=rows.accounts,
+            values=summary.values,
+            file=file,
+            is_practice=state.sandbox,
+        ),
         values=summary.values,
         run_outcome=summary.outcome,
         run_on=state.started_on,

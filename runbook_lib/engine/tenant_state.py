@@ -18,19 +18,12 @@ from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.engine.customer_letters import (
-    app_name,
-    fetch_sentence,
-    fetch_since,
-    letter_to,
-)
-from runbook_lib.engine.customer_rows import (
-    ACCOUNT_STATES,
-    CONFIRMED_AFTER,
-    LABELS,
-    LIKE,
-    AccountStatus,
-    KnownAccount,
+from runbook_lib.engine.customer_list import (
+    CALLS_FAIL,
+    NOT_SIGNED_IN,
+    SIGNED_OUT,
+    CustomerList,
+    customer_rows,
 )
 from runbook_lib.engine.due_items import due_items
 from runbook_lib.engine.watch.results import is_broken
@@ -42,14 +35,11 @@ from runbook_lib.engine.watch.watch_state import (
     WatchedTenant,
     has_passed,
 )
-from runbook_lib.evidence.reports.phrases import bounded, parse_time
+from runbook_lib.evidence.reports import tenant_status
+from runbook_lib.evidence.reports.phrases import parse_time
 from runbook_lib.evidence.reports.tenant_status import (
-    CALLS_FAIL,
     NO_PLACE,
-    NOT_SIGNED_IN,
-    SIGNED_OUT,
     YOU,
-    CustomerRow,
     ItemGroup,
     ItemPlace,
     OpenItem,
@@ -72,8 +62,18 @@ _RIGHTS_LOST = "Cyclr shows the connector in no account any more"
 _CHECK_RIGHTS = "Check the rights of the API credentials in the Cyclr console."
 _UNCHECKED_AFTER = timedelta(days=1)
 _UNCONFIRMED_AFTER_DAYS = 2
-_OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN)
-_STATES = {SIGNED_OUT: "signed out", NOT_SIGNED_IN: "not signed in", CALLS_FAIL: "calls fail"}
+# The cause of a customer's state, and what it stops.
+_CAUSES = {
+    SIGNED_OUT: tenant_status.SIGNED_OUT,
+    NOT_SIGNED_IN: tenant_status.NOT_SIGNED_IN,
+    CALLS_FAIL: tenant_status.CALLS_FAIL,
+}
+_CUT_OFF = "No data reaches their cycles until they sign in again."
+_STOPPED = {
+    SIGNED_OUT: _CUT_OFF,
+    NOT_SIGNED_IN: _CUT_OFF,
+    CALLS_FAIL: "Their cycles fail, although Cyclr says signed in.",
+}
 SECOND_PERSON = "a second person"
 
 
@@ -101,7 +101,7 @@ class KnownTenant:
     """Check → the time at which a run last got an answer to it."""
     known_to: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Cause and place of an item → the person who acknowledged it, and why."""
-    accounts: Sequence[KnownAccount] = ()
+    customers: CustomerList
     """The customers' accounts."""
     values: Mapping[str, Value] = field(default_factory=dict)
     """The values that links need."""
@@ -232,15 +232,6 @@ def broken_without(procedure: Procedure, check: str) -> str:
     """Return the effects of a failed check; empty if they are not known."""
     broken = (provider.behaviour.impact_of(check) for provider in procedure.providers)
     return " ".join(dict.fromkeys(filter(None, broken)))
-
-
-def is_signed_out(account: KnownAccount, now: datetime) -> bool:
-    """Return whether an account that was signed in is not any more, and a second poll saw it."""
-    if not account.lacks_sign_in:
-        return False
-    since = account.not_signed_in_since
-    is_again = account.polled_on > since and has_passed(CONFIRMED_AFTER, since, now)
-    return not account.in_doubt_since or is_again
 
 
 def _unusable(known: KnownTenant) -> OpenItem | None:
@@ -472,127 +463,37 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
 
 
 def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
-    """Yield the customers who are cut off, and the watch's other problems of all customers."""
-    for account in known.accounts:
-        name = bounded(account.name or account.id, _MAX_NAME_CHARS)
-        named = _named_in_commands(known, account)
-        cause = SIGNED_OUT if account.was_signed_out else NOT_SIGNED_IN
-        item = OpenItem(
-            group=ItemGroup.DUE_NOW,
-            cause=cause,
-            title=customers_title(cause, name),
-            is_failing=True,
-            stops="No data reaches their cycles until they sign in again.",
-            advice="Send each a letter with a new link.",
-            command=letters_command(known),
-            since=account.not_signed_in_since,
-            is_about_customers=True,
-            places=(ItemPlace(id=account.id, name=name, reason=LABELS[account.standing]),),
-        )
-        failing = account.failing
-        if is_signed_out(account, now):
-            yield item
-        elif failing and account.standing is AccountStatus.SIGNED_IN:
-            yield replace(
-                item,
-                cause=CALLS_FAIL,
-                title=customers_title(CALLS_FAIL, name),
-                stops="Their cycles fail, although Cyclr says signed in.",
-                advice=failing.advice,
-                command=test_command(known, named),
-                since=failing.since,
-                places=(ItemPlace(id=account.id, name=name, reason=failing.cause),),
-            )
-    for row in known.polled:
-        if row.step == CUSTOMERS_STEP and row.current and is_broken(row):
-            meaning = meaning_of(row.current.code)
+    """Yield the customers who are cut off, and what the watch found about all of them."""
+    for row in customer_rows(known.customers, now):
+        if cause := _CAUSES.get(row.state):
+            place = ItemPlace(id=row.account, name=row.name, reason=" ".join(row.facts))
             yield OpenItem(
                 group=ItemGroup.DUE_NOW,
-                cause=f"{CUSTOMERS_STEP} {row.check} {row.current.code}",
+                cause=cause,
+                title=customers_title(cause, row.name),
+                is_failing=True,
+                stops=_STOPPED[row.state],
+                advice=row.advice,
+                command=row.command,
+                since=row.since,
+                is_about_customers=True,
+                places=(place,),
+            )
+    for polled in known.polled:
+        if polled.step == CUSTOMERS_STEP and polled.current and is_broken(polled):
+            meaning = meaning_of(polled.current.code)
+            yield OpenItem(
+                group=ItemGroup.DUE_NOW,
+                cause=f"{CUSTOMERS_STEP} {polled.check} {polled.current.code}",
                 title=meaning.means.rstrip(".") if meaning else _RIGHTS_LOST,
                 is_failing=True,
                 stops=meaning.stops if meaning else "",
                 advice=meaning.advice if meaning else _CHECK_RIGHTS,
-                since=row.since,
-                places=(ItemPlace(id=row.check, name=CUSTOMERS_TITLE, reason=row.current.reason),),
+                since=polled.since,
+                places=(
+                    ItemPlace(id=polled.check, name=CUSTOMERS_TITLE, reason=polled.current.reason),
+                ),
             )
-
-
-def _named_in_commands(known: KnownTenant, account: KnownAccount) -> str:
-    """Return a customer's name in a command: the name, or the id if the name is not plain."""
-    key = account.name.casefold()
-    alike = [
-        other
-        for other in known.accounts
-        if key in (other.name.strip().casefold(), other.id.casefold()) and other is not account
-    ]
-    is_plain = account.name.isprintable() and account.name == account.name.strip()
-    is_usable = bool(key) and is_plain and len(key) <= _MAX_NAME_CHARS and key[0] != "-"
-    return account.name if is_usable and not alike else account.id
-
-
-def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
-    """Yield each customer of a tenant who needs something, as the page lists them."""
-    open_items = {
-        place.id: item
-        for item in _customers(known, now)
-        if item.is_about_customers
-        for place in item.places
-    }
-    for account in known.accounts:
-        item = open_items.get(account.id)
-        if not item and account.standing not in _OPEN:
-            continue
-        state = ACCOUNT_STATES[account.standing]
-        outcome = LIKE[account.standing]
-        since = ""
-        if item:
-            state = _STATES[item.cause]
-            outcome = Outcome.FAILED
-            since = item.since
-        elif account.standing is AccountStatus.NOT_SIGNED_IN:
-            # Nobody has seen it signed in, or no second poll has seen it signed out.
-            state = "not signed in"
-            outcome = Outcome.NOT_RUN
-        failing = account.failing.cause if account.failing else ""
-        # NOTE: one poll may be wrong; who signed in once gets no letter for it.
-        has_letter = item or not account.signed_in_on
-        day = fetch_since(account, known.procedure, now) if item else ""
-        yield CustomerRow(
-            tenant=known.tenant,
-            account=account.id,
-            name=account.name or account.id,
-            state=state,
-            outcome=outcome,
-            since=since,
-            used_on=account.used_on,
-            missing=fetch_sentence(day, known.procedure),
-            polled_on=account.polled_on,
-            reason=account.error or failing,
-            advice=item.advice if item else "",
-            command=item.command if item else "",
-            letter=letter_to(account, known.procedure, app_name(known.values))
-            if has_letter
-            else "",
-            is_practice=known.state.sandbox,
-        )
-
-
-def test_command(known: KnownTenant, customer: str) -> str:
-    """Return the command that makes one test call for a customer."""
-    return f"runbook connections {_whose(known)} --test {shlex.quote(customer)}"
-
-
-def letters_command(known: KnownTenant) -> str:
-    """Return the command that writes a letter to each customer who is cut off."""
-    return f"runbook connections {_whose(known)} --letters letters"
-
-
-def _whose(known: KnownTenant) -> str:
-    tenant = f"--tenant {shlex.quote(known.tenant)}"
-    if known.file:
-        return f"{shlex.quote(known.file)} {tenant}"
-    return f"{tenant}{_connector_option(known.procedure.id)}"
 
 
 def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:

@@ -37,7 +37,6 @@ from runbook_lib.evidence.reports.tenant_status import (
 
 INDEX_PAGE = "index.html"
 
-_WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WAITING, Outcome.NOT_RUN)
 _PRACTICE = "practice"
 _OVERDUE = "overdue"
 
@@ -87,7 +86,7 @@ def index_page(
     come first.
     """
     tenants = sorted_statuses(statuses)
-    accounts = sorted(customers, key=_customer_urgency)
+    accounts = sorted(customers, key=lambda row: row.urgency)
     causes = cause_rows(tenants)
     kinds = {
         *(tenant.is_practice for tenant in tenants),
@@ -164,18 +163,6 @@ def _customer_words(customer: CustomerRow) -> list[str]:
 def _people(row: CauseRow) -> list[str]:
     """Return the party that must act."""
     return list(dict.fromkeys(item.whom for _, item in row.items))
-
-
-def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
-    is_open = customer.outcome in _WORST_FIRST
-    return (
-        customer.is_practice,
-        _WORST_FIRST.index(customer.outcome) if is_open else len(_WORST_FIRST),
-        customer.since or "9",
-        customer.tenant.casefold(),
-        customer.name.casefold(),
-        customer.account,
-    )
 
 
 def _connectors(row: CauseRow) -> list[str]:

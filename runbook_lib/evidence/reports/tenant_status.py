@@ -8,8 +8,8 @@ customers' rows. Here are its words, its order and its grouping: one row for eac
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -588,10 +588,13 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerRow:
-    """A customer's account in Cyclr, as the page lists it."""
+    """A customer's account in Cyclr that needs something: in a terminal, on the page, in JSON."""
 
     tenant: str
     """The tenant whose Cyclr console has the account."""
+
+    connector: str
+    """The id of its procedure."""
 
     account: str
     """The id of the account."""
@@ -600,7 +603,7 @@ class CustomerRow:
     """The customer's name."""
 
     state: str
-    """In words: `signed in`, `signed out`, `calls fail`, …"""
+    """In words: `signed out`, `not signed in`, `calls fail`, …"""
 
     outcome: Outcome
     """The outcome whose colour and icon are most like the state's."""
@@ -611,26 +614,52 @@ class CustomerRow:
     used_on: str = ""
     """The time of the last proven use of the connection."""
 
-    missing: str = ""
-    """The sentence that data must be fetched again; empty if none are missing."""
-
     polled_on: str = ""
     """The time of the last poll."""
 
-    reason: str = ""
-    """The reason, if known: a refusal, or why the account could not be read."""
+    missing_since: str = ""
+    """The time since which data are missing at least; empty if none are."""
+
+    fetch_since: str = ""
+    """The day (ISO 8601) from which to fetch data again; empty for none."""
+
+    cause: str = ""
+    """The known error's id, if its text or a subcode decided."""
+
+    facts: tuple[str, ...] = ()
+    """Sentences about its failures, its sign-in, and what is missing."""
 
     advice: str = ""
     """The thing to do."""
 
     command: str = ""
-    """The command that shows more; empty without one."""
+    """The command that does it, or shows more; empty without one."""
 
     letter: str = ""
     """The letter to a customer who is cut off; empty for others."""
 
+    stopped_cycles: tuple[Mapping[str, str], ...] = ()
+    """The cycles that Cyclr has stopped: `cycle`, `name`, `is` and `at`."""
+
     is_practice: bool = False
     """Whether it is practice."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the row for programs, without the letter."""
+        return {name: value for name, value in asdict(self).items() if name != "letter"}
+
+    @property
+    def urgency(self) -> tuple[object, ...]:
+        """The sort key: who is cut off first, those who are so for longest at the top."""
+        return (
+            self.is_practice,
+            self.outcome is not Outcome.FAILED,
+            self.missing_since or _NO_DAY,
+            self.since or _NO_DAY,
+            self.tenant.casefold(),
+            self.name.casefold(),
+            self.account,
+        )
 
 
 def days_until(day_text: str, today: date) -> int:

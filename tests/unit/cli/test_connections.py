@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,24 @@ from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_co
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.errors import CyclrAPIError, ExitCode
-from runbook_lib.text import csv_cell, pluralize
+from runbook_lib.text import pluralize
 from tests.support.commands import runbook
 from tests.support.customer_console import served
 from tests.support.wording import wording
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
 
-# The fields of `connections --json`, and of each account there: programs rely on them.
+# The fields of `connections --json`, and of each customer there: programs rely on them.
 FIELDS = {
-    "accounts", "began", "complete", "connector", "counts", "customer_data", "cyclr_connector",
-    "ended", "notes",
-    "sandbox", "tenant", "unknown_accounts", "unverifiable",
+    "began", "complete", "connector", "counts", "customer_data", "customers", "cyclr_connector",
+    "ended", "notes", "sandbox", "tenant", "unknown_accounts", "unverifiable",
 }  # fmt: skip
-ACCOUNT_FIELDS = {
-    "cause", "connectors", "cycle_lacks", "error", "facts", "failing", "id", "installed_on",
-    "fetch_since", "last_failure", "listed_in", "missing_since", "name", "not_installed_on",
-    "not_signed_in_since",
-    "polled_in", "polled_on", "says", "signed_in_on", "standing", "stopped_cycles",
-    "succeeded_on", "used_on",
+CUSTOMER_FIELDS = {
+    "account", "advice", "cause", "command", "connector", "facts", "fetch_since", "is_practice",
+    "missing_since", "name", "outcome", "polled_on", "since", "state", "stopped_cycles", "tenant",
+    "used_on",
 }  # fmt: skip
-HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
+HOSTILE = "Acme <script>alert(1)</script> \x1b[2J\u202e"
 
 
 @pytest.fixture
@@ -51,6 +46,21 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
     return console
 
 
+def surveyed(*words: str) -> dict[str, Any]:
+    """Return what `connections --json` prints about one console."""
+    document: dict[str, Any] = json.loads(runbook("connections", "--json", *words).stdout)
+    return document
+
+
+def states(survey: dict[str, Any]) -> dict[str, str]:
+    """Return the state of each customer who needs something, in their order."""
+    return {row["account"]: row["state"] for row in survey["customers"]}
+
+
+def write_log(*entries: Any) -> None:
+    Path("log").write_text(json.dumps(entries), encoding="utf-8")
+
+
 def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     """Counts, each account that is not signed in, since when, and what nothing shows."""
     result = runbook("connections")
@@ -59,8 +69,11 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     assert result.exit_code == ExitCode.INCOMPLETE
     signed_in = wording("connections.signed-in")
     not_signed_in = wording("connections.not-signed-in")
-    assert f" 3 accounts 1 {not_signed_in} 1 {signed_in}" in text
-    assert f"✘ Name of b: {not_signed_in}, b, since" in text.replace("SANDBOX ", "")
+    not_installed = wording("connections.not-installed")
+    assert f" 3 accounts 1 {not_signed_in} 1 {signed_in} 1 {not_installed}" in text
+    assert "✘ Name of b: not signed in, b, since" in text.replace("SANDBOX ", "")
+    assert "Name of a" not in text
+    assert "Name of c" not in text
     assert wording("connections.not-visible") in text
     assert wording("connections.graph-version-not-visible") in text
     assert "works." not in text
@@ -69,85 +82,32 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     assert runbook("connections").exit_code == ExitCode.COMPLETE
 
 
-def test_a_program_gets_all_accounts(console: Console) -> None:
-    """`--json` has each account, what is lacking, and whether it is whole."""
-    whole = json.loads(runbook("connections", "--json").stdout)
+def test_a_program_gets_who_needs_something(console: Console) -> None:
+    """`--json` counts all, lists who needs something and why, and says whether it is whole."""
+    whole = surveyed()
     console.faults["a"] = lambda _: httpx.Response(500)
-    partial = json.loads(runbook("connections", "--json").stdout)
+    partial = surveyed()
 
     assert whole.keys() == FIELDS
-    assert all(account.keys() == ACCOUNT_FIELDS for account in whole["accounts"])
-    assert (whole["complete"], whole["counts"]) == (
-        True,
-        {"not_signed_in": 1, "signed_in": 1, "not_installed": 1},
-    )
-    assert [account["id"] for account in whole["accounts"]] == ["b", "a", "c"]
-    assert (partial["complete"], partial["accounts"][1]["error"]) == (False, "Cyclr answered 500.")
+    assert all(row.keys() == CUSTOMER_FIELDS for row in whole["customers"])
+    assert whole["complete"]
+    assert whole["counts"] == {"not_signed_in": 1, "signed_in": 1, "not_installed": 1}
+    assert states(whole) == {"b": "not signed in"}
     assert len(whole["unverifiable"]) == 5
+    assert not partial["complete"]
+    assert states(partial) == {"b": "not signed in", "a": "could not be read"}
+    assert "Cyclr answered 500." in partial["customers"][1]["facts"]
 
 
-def test_the_csv_has_all_accounts(console: Console) -> None:
-    """It has each account once, with its tenant; no cell is run."""
+def test_a_name_is_shown_and_does_nothing(console: Console) -> None:
+    """A customer's name moves no cursor and turns no text, in a terminal and in JSON."""
     console.faults["/v1.0/accounts"] = lambda _: httpx.Response(
-        200, json=[{"Id": "a", "Name": HOSTILE}, {"Id": "b", "Name": "B"}]
+        200, json=[{"Id": "b", "Name": HOSTILE}], headers={"Total-Pages": "1"}
     )
-    runbook("connections", "--csv", "all.csv")
-    rows = list(csv.reader(Path("all.csv").read_text(encoding="utf-8").splitlines()))
+    printed = runbook("connections").stdout + runbook("connections", "--json").stdout
 
-    assert [row[1] for row in rows] == ["id", "b", "a"]
-    assert rows[0][0] == "tenant"
-    assert rows[2][2].startswith("'=cmd")
-
-
-@pytest.mark.parametrize(
-    "begin",
-    [
-        "=",
-        "+",
-        "-",
-        "@",
-        "|",
-        "%0d",
-        "%0D",
-        "\uff1d",
-        "\uff0b",
-        "\uff0d",
-        "\uff20",
-        "\uff5c",
-        " =",
-        "\ufeff=",
-        "\u200b=",
-        "\u00a0\u200e=",
-        "\x00=",
-        "\t=",
-        "\r\n=",
-    ],
-)
-def test_a_cell_that_a_spreadsheet_would_run_is_text(begin: str) -> None:
-    """A text that begins a formula gets an apostrophe, also after invisible characters."""
-    (row,) = csv.reader([csv_cell(f'{begin}1+"x"')])
-
-    assert row[0].startswith("'")
-    assert row[0].endswith('1+"x"')
-
-
-@pytest.mark.parametrize(
-    ("text", "cell"),
-    [
-        ("\tAcme", "'Acme"),
-        ("\rAcme", "'Acme"),
-        ("Acme | B = 1", "Acme | B = 1"),
-        ("20%0d", "20%0d"),
-        (" Acme ", "Acme"),
-        ("2026-11-24", "2026-11-24"),
-        ("Größe 名前", "Größe 名前"),
-        ("", ""),
-        ("\ufeff", "\ufeff"),
-    ],
-)
-def test_other_cells_stay_as_they_are(text: str, cell: str) -> None:
-    """Only a tab or a new line at the beginning counts beside the signs."""
-    assert next(csv.reader([csv_cell(text)])) == [cell]
+    assert printed.count("<script>") == 2
+    assert not {"\x1b", "\u202e"} & {*printed}
 
 
 def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +117,7 @@ def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.Monke
     """
 
     def opened(*_: Any, **__: Any) -> Any:
-        app = {"RUNBOOK_FACEBOOK_APP_DISPLAY_NAME": "Acme Connect"}
+        app: dict[str, Any] = {"RUNBOOK_FACEBOOK_APP_DISPLAY_NAME": "Acme Connect"}
         return console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50, **app)
 
     monkeypatch.setattr("runbook_lib.engine.tenant_run.open_known", opened)
@@ -174,18 +134,22 @@ def test_a_first_sign_in_needs_proof(console: Console, monkeypatch: pytest.Monke
         assert not re.search(r"again|20\d\d", text)
 
 
-def test_cut_off_customers_come_first_with_what_to_fetch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_cut_off_customers_come_first(console: Console) -> None:
+    """Also before those who were not signed in at the first poll, and perhaps never were."""
+    surveyed()
+    console.accounts["a"] = False
+    cut = surveyed()
+
+    assert [*states(cut).items()] == [("a", "signed out"), ("b", "not signed in")]
+    assert [bool(row["missing_since"]) for row in cut["customers"]] == [True, False]
+
+
+def test_a_cut_off_customer_has_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Since when data are missing, why, and from which day to fetch, also after the return."""
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
         runbook("connections")
-        works = next(
-            account
-            for account, state in sandbox.state.cyclr.accounts.items()
-            if state.name == "Customer 5"
-        )
+        works = named(sandbox, "Customer 5")
         runbook("connections", "--test", works)
         fail_connection(sandbox.state, works, "token-ended", is_noticed=True)
         stopped = {
@@ -193,37 +157,49 @@ def test_cut_off_customers_come_first_with_what_to_fetch(
             "message": "There was an error when we were running your cycle: Leads to CRM. We have "
             "paused it for now.",
         }  # fmt: skip
-        log = [*sandbox.state.cyclr.transaction_errors, stopped]
-        Path("log").write_text(json.dumps(log), encoding="utf-8")
-        cut = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
+        given_up = payload(
+            AccountId=works, CycleName="Given up", Message="Out of retries", Detail=""
+        )
+        write_log(*sandbox.state.cyclr.transaction_errors, stopped, given_up)
+        cut = surveyed("--errors", "log")
         restore_connection(sandbox.state, works)
         result = runbook("connections")
-        back = json.loads(runbook("connections", "--json").stdout)
+        back = surveyed()
 
-    missing = [row["missing_since"] for row in cut["accounts"] if row["missing_since"]]
+    missing = [row["missing_since"] for row in cut["customers"] if row["missing_since"]]
     assert len(missing) == 4
-    assert missing == [row["missing_since"] for row in cut["accounts"][:4]] == sorted(missing)
-    (row,) = (row for row in cut["accounts"] if row["id"] == works)
-    (returned,) = (row for row in back["accounts"] if row["id"] == works)
+    assert missing == sorted(missing)
+    (row,) = (row for row in cut["customers"] if row["account"] == works)
+    (returned,) = (row for row in back["customers"] if row["account"] == works)
     assert row["used_on"] < row["missing_since"]
     assert row["cause"] == "bad-token"
-    assert [cycle["is"] for cycle in row["stopped_cycles"]] == ["paused"]
+    cycles = {cycle["name"]: cycle["is"] for cycle in row["stopped_cycles"]}
+    assert cycles == {"Leads to CRM": "paused", "Given up": "out_of_retries"}
     assert row["fetch_since"] == returned["fetch_since"] == row["used_on"][:10]
-    assert (returned["standing"], returned["missing_since"]) == ("signed_in", "")
+    assert (returned["state"], returned["missing_since"]) == ("signed in", "")
     fetch = wording("connections.fetch-again", day=row["fetch_since"])
     assert fetch in row["facts"]
     assert returned["facts"] == [fetch]
-    shown = date.fromisoformat(row["fetch_since"])
-    assert wording("connections.fetch-again", day=shown) in " ".join(result.stdout.split())
+    assert fetch in " ".join(result.stdout.split())
+
+
+def named(sandbox: Sandbox, name: str) -> str:
+    """Return the id of the account with this name."""
+    accounts = sandbox.state.cyclr.accounts
+    return next(account for account, state in accounts.items() if state.name == name)
 
 
 def test_a_partial_list_says_so(console: Console) -> None:
-    """A result that lacks accounts is called partial."""
+    """A result that lacks accounts is called partial; who was not asked has no other state."""
+    surveyed()
     console.faults["b"] = lambda _: httpx.Response(429, headers={"retry-after": "9999"})
     result = runbook("connections")
 
+    assert result.exit_code == ExitCode.INCOMPLETE
     assert wording("connections.partial", accounts=3) in result.stdout
+    assert wording("connections.not-asked-yet") in result.stdout
     assert wording("connections.limited", host="127.0.0.1") in result.stdout
+    assert "Name of b" not in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -259,11 +235,7 @@ def test_a_connector_on_a_further_page_is_found(console: Console) -> None:
         return httpx.Response(200, json=rows[number - 1 : number])
 
     console.faults["a"] = page
-    shown = json.loads(runbook("connections", "--json").stdout)
-    (account,) = (row for row in shown["accounts"] if row["id"] == "a")
-
-    assert account["standing"] == "not_signed_in"
-    assert [connector["id"] for connector in account["connectors"]] == [2, 3]
+    assert states(surveyed())["a"] == "not signed in"
 
 
 def test_a_first_survey_without_any_connector_is_partial(console: Console) -> None:
@@ -275,27 +247,48 @@ def test_a_first_survey_without_any_connector_is_partial(console: Console) -> No
     assert f"PARTIAL: {pluralize(2, 'account')}" in result.stdout
     assert wording("connections.nobody-has-it") in " ".join(result.stdout.split())
     console.accounts["b"] = True
-    assert json.loads(runbook("connections", "--json").stdout)["complete"]
+    assert surveyed()["complete"]
 
 
 def test_the_last_failure_is_shown(console: Console) -> None:
-    """`--errors` puts a log's last failure beside its account, in the CSV and the terminal."""
-    Path("log").write_text(json.dumps(payload(AccountId="a")), encoding="utf-8")
+    """`--errors` puts a log's last failure, and what its cycle lacks, beside its account."""
+    write_log(
+        payload(AccountId="a"),
+        payload(AccountId="a", Timestamp="2026-11-23T10:00:00Z", CycleName="An earlier one"),
+        payload(AccountId="z", CycleId="another"),
+    )
     console.faults["a"] = lambda request: (
-        httpx.Response(200, json=[{"Reason": "Unauthenticated connector"}])
+        httpx.Response(200, json=[{"ReasonCode": 20, "Reason": "Unauthenticated connector"}])
         if "prerequisites" in request.url.path
         else None
     )
-    result = runbook("connections", "--errors", "log", "--csv", "all.csv")
+    result = runbook("connections", "--errors", "log")
     text = " ".join(result.stdout.split())
+    document = surveyed("--errors", "log")
 
     cause = wording("connections.cause-token")
     assert f" 24 Nov, 11:02: {cause}, Error validating" in text
-    assert "Leads to CRM" in text
-    assert "Unauthenticated connector" in text
-    content = Path("all.csv").read_text(encoding="utf-8")
-    assert "Unauthenticated connector" in content
-    assert TOKEN not in content
+    assert "Cycle Leads to CRM lacks Unauthenticated connector." in text
+    assert "failures of 1 account that" in text
+    (row,) = (row for row in document["customers"] if row["account"] == "a")
+    assert "Cycle Leads to CRM lacks Unauthenticated connector." in row["facts"]
+    assert document["unknown_accounts"] == ["z"]
+    for shown in (result.stdout, json.dumps(document)):
+        assert "An earlier one" not in shown
+        assert TOKEN not in shown
+
+
+def test_a_failure_signs_no_account_in(console: Console) -> None:
+    """An account without the connector is never called signed in, whatever a log says."""
+    write_log(payload(AccountId="c"))
+    assert "signed in" not in states(surveyed("--errors", "log"))["c"]
+
+
+def test_the_last_failure_of_an_account_that_was_not_asked_is_shown(console: Console) -> None:
+    """Cyclr asks to wait: the log's failures are shown all the same."""
+    console.faults["a"] = lambda _: httpx.Response(429, headers={"retry-after": "9999"})
+    write_log(payload(AccountId="a"))
+    assert "a" in states(surveyed("--errors", "log"))
 
 
 @pytest.mark.parametrize(
@@ -330,9 +323,9 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
         cyclr = sandbox.state.cyclr
-        shown = json.loads(runbook("connections", "--json").stdout)
-        Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
-        failed = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
+        shown = surveyed()
+        write_log(*cyclr.transaction_errors)
+        failed = surveyed("--errors", "log")
         first, noticed = list(cyclr.accounts)[:2]
         works = runbook("connections", "--test", first)
         ended = runbook("connections", "--test", noticed)
@@ -341,12 +334,9 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
         users = cyclr.accounts[noticed].users
 
     assert shown["counts"] == {"not_signed_in": 1, "signed_in": 4, "not_installed": 1}
-    causes = [
-        account["last_failure"]["cause"]
-        for account in failed["accounts"]
-        if account["last_failure"]
-    ]
+    facts = " ".join(fact for row in failed["customers"] for fact in row["facts"])
     token = wording("connections.cause-token")
+    causes = re.findall(r"Last failure \S+: ([^,]+),", facts)
     assert sorted(causes) == [token, token, "this page"]
     assert wording("connections.call-answered", call="List My Permissions") in works.stdout
     assert wording("connections.one-call") in works.stdout
@@ -366,10 +356,9 @@ def test_a_file_asks_each_console_once_and_an_account_has_a_name(
     Path("tenants.toml").write_text('[[tenant]]\ntenant = "acme"\n[[tenant]]\ntenant = "beta"\n')
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
-        shown = runbook("connections", "tenants.toml", "--json", "--csv", "all.csv")
+        shown = runbook("connections", "tenants.toml", "--json")
         (look,) = json.loads(shown.stdout)
-        first = next(iter(sandbox.state.cyclr.accounts))
-        name = next(row["name"] for row in look["accounts"] if row["id"] == first)
+        name = next(iter(sandbox.state.cyclr.accounts.values())).name
         words = ("connections", "tenants.toml", "--tenant", "acme")
         tested = runbook(*words, "--test", name.upper())
         linked = runbook(*words, "--sign-in-link", name, "--user", "new@acme.example")
@@ -378,8 +367,7 @@ def test_a_file_asks_each_console_once_and_an_account_has_a_name(
 
     assert look["tenant"] == "acme"
     assert wording("connections.same-console", tenant="beta", other="acme") in shown.stderr
-    rows = csv.DictReader(Path("all.csv").read_text(encoding="utf-8").splitlines())
-    assert {row["tenant"] for row in rows} == {"acme"}
+    assert {row["tenant"] for row in look["customers"]} == {"acme"}
     assert (tested.exit_code, "answered" in tested.stdout) == (ExitCode.COMPLETE, True)
     assert linked.stdout.startswith("https://")
     assert (unknown.exit_code, wording("connections.no-such-account") in unknown.stderr) == (
@@ -414,38 +402,37 @@ def test_a_refused_console_is_named_and_the_next_one_is_asked(
 def test_calls_that_fail_are_a_state_until_the_next_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A log or a refused test makes it, all outputs show it, and an answered test ends it."""
+    """A log or a refused test makes it, text and JSON show it, and an answered test ends it."""
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
-        cyclr = sandbox.state.cyclr
-        Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
-        logged = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
-        failing = {row["id"] for row in logged["accounts"] if row["standing"] == "calls_fail"}
-        works = next(row["id"] for row in logged["accounts"] if row["standing"] == "signed_in")
+        write_log(*sandbox.state.cyclr.transaction_errors)
+        logged = surveyed("--errors", "log")
+        failing = {name for name, state in states(logged).items() if state == "calls fail"}
+        works = named(sandbox, "Customer 5")
         fail_connection(sandbox.state, works, "token-ended", is_noticed=False)
         refused = runbook("connections", "--test", works)
-        result = runbook("connections", "--csv", "all.csv")
+        result = runbook("connections")
+        during = surveyed()
         restore_connection(sandbox.state, works)
         runbook("connections", "--test", works)
-        after = json.loads(runbook("connections", "--json").stdout)
+        after = surveyed()
 
     text = " ".join(result.stdout.split())
-    rows = {row["id"]: row for row in csv.DictReader(Path("all.csv").read_text().splitlines())}
-    states = {row["id"]: row for row in after["accounts"]}
     assert logged["counts"] == {
         "not_signed_in": 1, "calls_fail": 2, "signed_in": 2, "not_installed": 1,
     }  # fmt: skip
+    assert works not in states(logged)
     assert wording("connections.was-refused") in refused.stdout
     assert refused.exit_code == ExitCode.INCOMPLETE
     assert result.exit_code == ExitCode.INCOMPLETE
     assert f"3 {wording('connections.state-calls-fail')}" in text
     assert wording("connections.token-has-ended") in text
-    for name in (works, *failing):
-        assert rows[name]["says"] == wording("connections.state-calls-fail")
-        assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "advice"))
-    assert states[works]["standing"] == "signed_in"
-    assert states[works]["failing"] is None
-    assert {states[name]["standing"] for name in failing} == {"calls_fail"}
+    rows = {row["account"]: row for row in during["customers"] if row["state"] == "calls fail"}
+    assert rows.keys() == {works, *failing}
+    assert all(row["since"] and row["facts"] and row["advice"] for row in rows.values())
+    assert wording("connections.token-has-ended") in " ".join(rows[works]["facts"])
+    assert states(after)[works] == "signed in"
+    assert {states(after)[name] for name in failing} == {"calls fail"}
 
 
 def test_practice_brings_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:

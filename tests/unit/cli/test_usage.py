@@ -199,6 +199,8 @@ def test_invalid_attestations_are_refused(content: str, said: str) -> None:
         (("connections", "--use", "5"), "`--use` was withdrawn; use `--test ACCOUNT`"),
         (("connections", "--count=a", "--form", "1"), "`--count` was withdrawn; use List Leads"),
         (("connections", "--letters", "l", "--language", "de"), "`--language` was withdrawn"),
+        (("connections", "--csv", "all.csv"), "`--csv` was withdrawn; use `--json`"),
+        (("watch", "--until=2026-12-31"), "`--until` was withdrawn; use `--ack ID --by NAME`"),
     ],
 )
 def test_a_withdrawn_command_or_option_names_what_serves_instead(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
@@ -15,15 +13,12 @@ import httpx
 import pytest
 from filelock import FileLock
 
-from runbook_lib.connectors.cyclr.transactions import Failures, read_failures
+from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.clock import timestamp
 from runbook_lib.engine.customer_calls import CustomerCalls
-from runbook_lib.engine.customer_connections import (
-    ConsoleAccounts,
-    csv_text,
-    survey_document,
-)
+from runbook_lib.engine.customer_connections import ConsoleAccounts
+from runbook_lib.engine.customer_list import CustomerList, customer_rows
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
@@ -79,11 +74,6 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
     return once
 
 
-def shown(survey: Survey, folder: Path, **more: Any) -> dict[str, Any]:
-    run = console_run(Console({}), folder)
-    return survey_document(survey, run, more.get("failures", Failures(())), more.get("cycles", {}))
-
-
 def many(count: int) -> dict[str, bool | None]:
     return {f"account-{number:05}": True for number in range(count)}
 
@@ -104,7 +94,7 @@ def third_page_fails(request: httpx.Request) -> httpx.Response | None:
     return httpx.Response(500) if request.url.params.get("page") == "3" else None
 
 
-def test_each_account_has_the_state_that_cyclr_reports(survey: TakeSurvey, tmp_path: Path) -> None:
+def test_each_account_has_the_state_that_cyclr_reports(survey: TakeSurvey) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
     console = Console({"a": True, "b": False, "c": None})
     seen = survey(console)
@@ -115,12 +105,6 @@ def test_each_account_has_the_state_that_cyclr_reports(survey: TakeSurvey, tmp_p
         "c": AccountStatus.NOT_INSTALLED,
     }
     assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
-    labels = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
-    assert labels == [
-        wording("connections.not-signed-in"),
-        wording("connections.signed-in"),
-        wording("connections.not-installed"),
-    ]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -213,7 +197,11 @@ def test_no_account_is_lost_by_another_ones_error(
 def test_an_account_that_vanished_is_said_once(survey: TakeSurvey, still_answers: bool) -> None:
     """Removed between list and turn, or between looks; Cyclr may answer for it with a list."""
     console = Console(many(3))
-    console.faults["account-00001"] = lambda _: console.accounts.pop("account-00001", None) and None
+
+    def remove(_: httpx.Request) -> None:
+        console.accounts.pop("account-00001", None)
+
+    console.faults["account-00001"] = remove
     first = survey(console)
     del console.accounts["account-00002"]
     if still_answers:
@@ -228,7 +216,7 @@ def test_an_account_that_vanished_is_said_once(survey: TakeSurvey, still_answers
     assert list(third.accounts) == ["account-00000"]
 
 
-def test_half_a_page_makes_a_partial_result(survey: TakeSurvey, tmp_path: Path) -> None:
+def test_half_a_page_makes_a_partial_result(survey: TakeSurvey) -> None:
     """The rows of a page that is too short count, the others are read, and a note says so."""
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = odd(total=lambda _: 4, half=2)
@@ -237,7 +225,6 @@ def test_half_a_page_makes_a_partial_result(survey: TakeSurvey, tmp_path: Path) 
     assert len(seen.accounts) == 290
     assert seen.notes == [wording("connections.short-page", rows=40, page=2, pages=4)]
     assert not seen.is_complete
-    assert shown(seen, tmp_path)["complete"] is False
 
 
 def odd(
@@ -319,7 +306,7 @@ def test_a_total_that_agrees_ends_the_list(survey: TakeSurvey, moment: Time) -> 
 
 @pytest.mark.parametrize("rows", [[], [{"Id": 1, "Name": "Close", "Connector": {"Name": "X"}}]])
 def test_connectors_that_are_all_gone_at_once_are_a_finding(
-    survey: TakeSurvey, tmp_path: Path, rows: list[Any]
+    survey: TakeSurvey, rows: list[Any]
 ) -> None:
     """If no account has a connector that earlier looks saw, a note says so until one has it."""
     console = Console({"a": True, "b": False, "c": None})
@@ -329,10 +316,9 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
     for _ in range(2):
         gone = survey(console)
         assert gone.counts == {AccountStatus.NOT_INSTALLED: 3}
-        assert shown(gone, tmp_path)["notes"][0].startswith(
-            wording("connections.no-account-has", connector="Facebook Marketing API")
-        )
-        assert wording("connections.seen-in", accounts=2) in shown(gone, tmp_path)["notes"][0]
+        (finding,) = gone.findings
+        assert finding.startswith(wording("connections.no-account-has", connector=CONNECTOR))
+        assert wording("connections.seen-in", accounts=2) in finding
         assert not gone.is_complete
     del console.faults["a"]
 
@@ -379,20 +365,13 @@ def test_a_wait_that_cyclr_asks_for_is_kept(survey: TakeSurvey, moment: Time) ->
 
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
-def test_a_long_wait_ends_the_look_for_now(
-    survey: TakeSurvey, tmp_path: Path, seconds: str
-) -> None:
+def test_a_long_wait_ends_the_look_for_now(survey: TakeSurvey, seconds: str) -> None:
     """The result is partial and says why; accounts that were not asked have no other state."""
     console = Console(many(5))
     console.faults["account-00003"] = responds(429, headers={"retry-after": seconds})
     seen = survey(console)
 
     assert seen.counts == {AccountStatus.SIGNED_IN: 3, AccountStatus.NOT_ASKED: 2}
-    rows = shown(seen, tmp_path)["accounts"]
-    assert [(row["says"], bool(row["connectors"])) for row in rows] == [
-        *[(wording("connections.signed-in"), True)] * 3,
-        *[(wording("connections.not-asked-yet"), False)] * 2,
-    ]
     assert wording("rate-limited.limits-calls") in seen.notes[0]
     console.faults.clear()
     assert survey(console).is_complete
@@ -560,17 +539,17 @@ def test_calls_fail_until_the_next_success(
         failures = read_failures(json.dumps(lines).encode(), run.procedure)
         seen = asked.survey(failures.items)
 
-    (row,) = shown(seen, tmp_path)["accounts"]
-
     def hour(of: str) -> int | None:
         return round((datetime.fromisoformat(of) - began).total_seconds() / 3600) if of else None
 
-    assert (row["standing"], hour(row["used_on"])) == (standing, used)
-    assert (row["failing"] is None) is (standing != "calls_fail")
-    if row["failing"]:
-        assert hour(row["failing"]["since"]) == since
-        assert row["failing"]["cause"].startswith(wording("connections.token-has-ended"))
-        assert row["failing"]["advice"].startswith(wording("walkthrough.sign-in-again"))
+    account = seen.accounts["a"]
+    assert (seen.standing(account), hour(account.used_on)) == (standing, used)
+    known = CustomerList(tenant="acme", procedure=run.procedure, accounts=[account])
+    rows = [row for row in customer_rows(known, moment.now()) if row.state == "calls fail"]
+    assert [hour(row.since) for row in rows] == ([since] if standing == "calls_fail" else [])
+    for row in rows:
+        assert any(fact.startswith(wording("connections.token-has-ended")) for fact in row.facts)
+        assert row.advice.startswith(wording("walkthrough.sign-in-again"))
 
 
 @pytest.mark.parametrize(
@@ -626,44 +605,3 @@ def test_odd_accounts_are_not_dropped_in_silence(survey: TakeSurvey) -> None:
 
     assert list(seen.accounts) == ["a"]
     assert seen.notes == [wording("connections.unusable-id")] * 3
-
-
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])
-def test_a_field_of_the_csv_is_never_a_formula(
-    survey: TakeSurvey, tmp_path: Path, name: str
-) -> None:
-    """A customer's name that a spreadsheet would run is text; any name is one field."""
-    console = Console({"a": True})
-    console.faults["/v1.0/accounts"] = responds(200, [{"Id": "a", "Name": name}])
-    rows = list(csv.reader(io.StringIO("".join(csv_text([shown(survey(console), tmp_path)])))))
-
-    assert len(rows) == 2
-    assert len(rows[1]) == len(rows[0])
-    assert not rows[1][2].startswith(("=", "+", "-", "@"))
-    assert name.strip() in rows[1][2]
-
-
-def test_the_last_failure_stands_beside_its_account(survey: TakeSurvey, tmp_path: Path) -> None:
-    """A log's last failure, with what its cycle lacks; accounts that no list has are named."""
-    console = Console({"a": True, "b": True})
-    console.faults["b"] = lambda request: (
-        httpx.Response(200, json=[{"ReasonCode": 20, "Reason": "Unauthenticated connector"}])
-        if "prerequisites" in request.url.path
-        else None
-    )
-    lines = [
-        {"AccountId": name, "Timestamp": f"2026-11-2{day}T10:00:00Z", "CycleId": "c/1",
-         "Message": "Out of retries", "Detail": ""}
-        for name, day in (("b", 3), ("b", 2), ("z", 1))
-    ]  # fmt: skip
-    procedure = find_procedure("facebook_marketing")
-    failures = read_failures(json.dumps(lines).encode(), procedure)
-    seen = survey(console)
-    asked = ConsoleAccounts(console_run(console, tmp_path))
-    cycles = asked.prerequisites([failures.last["b"]])
-    rows = shown(seen, tmp_path, failures=failures, cycles=cycles)
-
-    assert [row["id"] for row in rows["accounts"]] == ["b", "a"]
-    assert rows["accounts"][0]["last_failure"]["at"] == "2026-11-23T10:00:00.000Z"
-    assert rows["accounts"][0]["cycle_lacks"] == "Unauthenticated connector"
-    assert rows["unknown_accounts"] == ["z"]

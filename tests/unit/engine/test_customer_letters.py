@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import pytest
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core import files
+from runbook_lib.core.clock import timestamp
 from runbook_lib.engine.customer_letters import (
     LINK_LINE,
     letter_file_name,
     letter_to,
     write_letters,
 )
-from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, KnownAccount
+from runbook_lib.engine.customer_list import CustomerList, customer_rows
+from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, KnownAccount, Outage
+from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.wording import wording
 
@@ -73,6 +77,12 @@ def failing(cause: str = "", **more: Any) -> KnownAccount:
     calls = FailingCalls(SINCE, "", "", cause)
     is_in = {"standing": AccountStatus.SIGNED_IN, "not_signed_in_since": "", "failing": calls}
     return account(**(is_in | more))
+
+
+def written(folder: Path, *accounts: KnownAccount) -> list[Path]:
+    """Write the letters to those of these customers who get one."""
+    known = CustomerList(tenant="acme", procedure=MARKETING, accounts=accounts)
+    return write_letters(customer_rows(known, NOON), folder)
 
 
 def test_a_signed_out_customer_is_asked_to_sign_in_again() -> None:
@@ -137,17 +147,41 @@ def test_an_error_that_signing_in_does_not_end_does_not_ask_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "standing", [each for each in AccountStatus if each is not AccountStatus.NOT_SIGNED_IN]
+    "more",
+    [
+        *(
+            {"standing": each, "not_signed_in_since": ""}
+            for each in AccountStatus
+            if each is not AccountStatus.NOT_SIGNED_IN
+        ),
+        # Only one poll of a watch has seen it.
+        {"in_doubt_since": SINCE, "polled_on": SINCE},
+    ],
 )
-def test_a_customer_who_is_not_cut_off_gets_no_letter(
-    tmp_path: Path, standing: AccountStatus
-) -> None:
-    """Customers who are signed in, lack the connector or could not be read get no letter."""
-    row = account(standing=standing, not_signed_in_since="")
-
-    assert letter_to(row, MARKETING) == ""
-    assert write_letters([row], tmp_path, MARKETING) == []
+def test_a_customer_who_is_not_cut_off_gets_no_letter(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Signed in, without the connector, not read, or signed out in one poll only: no letter."""
+    assert written(tmp_path, account(**more)) == []
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("connector", "days", "fetch_since"),
+    [
+        ("facebook_marketing", 89, [SINCE[:10]]),
+        ("facebook_marketing", 91, []),
+        ("facebook_messenger", 1, []),
+    ],
+)
+def test_a_customer_who_is_back_is_listed_while_the_data_are_kept(
+    connector: str, days: int, fetch_since: list[str]
+) -> None:
+    """Facebook keeps leads for 90 days; a connector whose vendor keeps nothing has no day."""
+    returned_on = timestamp(NOON - timedelta(days=days))
+    outage = Outage(SINCE, returned_on)
+    back = account(standing=AccountStatus.SIGNED_IN, not_signed_in_since="", outage=outage)
+    known = CustomerList(tenant="acme", procedure=find_procedure(connector), accounts=[back])
+
+    assert [row.fetch_since for row in customer_rows(known, NOON)] == fetch_since
 
 
 def test_a_letter_is_short_and_plain() -> None:
@@ -175,7 +209,7 @@ def test_a_name_changes_no_line_of_a_letter(name: str) -> None:
 def test_a_name_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     """The file's name is made of letters, digits and `-`, and is short enough with its draft's."""
     folder = tmp_path / "letters"
-    (path,) = write_letters([account(name=name)], folder, MARKETING)
+    (path,) = written(folder, account(name=name))
 
     assert path.parent == folder
     assert path.resolve().parent == folder.resolve()
@@ -191,7 +225,7 @@ def test_each_account_has_a_file_of_its_own(tmp_path: Path) -> None:
     rows = [account(id=account_id, name=name) for account_id in ids for name in ("Acme", "acme")]
     rows += [account(id="c", name="a-b"), account(id="b-c", name="a")]
 
-    paths = write_letters(rows, tmp_path, MARKETING)
+    paths = written(tmp_path, *rows)
 
     assert len({path.name.casefold() for path in paths}) == len(ids) + 2
     assert len({path.name for path in paths}) == len(rows)
@@ -202,14 +236,14 @@ def test_each_account_has_a_file_of_its_own(tmp_path: Path) -> None:
 def test_a_letter_is_replaced_whole(tmp_path: Path) -> None:
     """The next survey's letter replaces the last one; a link in its place is not followed."""
     folder = tmp_path / "letters" / "december"
-    (path,) = write_letters([account()], folder, MARKETING)
+    (path,) = written(folder, account())
     first = path.read_text(encoding="utf-8")
     outside = tmp_path / "outside.txt"
     outside.write_text("mine", encoding="utf-8")
     path.unlink()
     path.symlink_to(outside)
 
-    (again,) = write_letters([failing("lead-terms")], folder, MARKETING)
+    (again,) = written(folder, failing("lead-terms"))
 
     assert again == path
     assert not path.is_symlink()
@@ -244,6 +278,6 @@ def test_a_folder_that_cannot_be_written_is_an_error(
     spoil(folder, monkeypatch)
 
     with pytest.raises(OSError):  # noqa: PT011  (each has its own)
-        write_letters([account()], folder, MARKETING)
+        written(folder, account())
 
     assert not [*tmp_path.rglob("*.draft")]
