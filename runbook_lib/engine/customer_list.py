@@ -16,7 +16,13 @@ from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.core.model import Outcome, Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_letters import app_name, fetch_sentence, fetch_since, letter_to
-from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, LIKE, AccountStatus, KnownAccount
+from runbook_lib.engine.customer_rows import (
+    CONFIRMED_AFTER,
+    LIKE,
+    AccountStatus,
+    FailingCalls,
+    KnownAccount,
+)
 from runbook_lib.engine.watch.watch_state import has_passed
 from runbook_lib.evidence.reports.phrases import bounded
 from runbook_lib.evidence.reports.tenant_status import CustomerRow
@@ -83,6 +89,12 @@ def is_signed_out(account: KnownAccount, now: datetime) -> bool:
     return not account.in_doubt_since or is_again
 
 
+def _had_sign_in(account: KnownAccount, failing: FailingCalls) -> bool:
+    """Return whether it is signed in, or only one poll has seen it signed out since."""
+    is_in = account.standing is AccountStatus.SIGNED_IN
+    return is_in or (account.lacks_sign_in and account.signed_in_on >= failing.since)
+
+
 def customer_rows(known: CustomerList, now: datetime) -> list[CustomerRow]:
     """Return each customer who needs something, the most urgent first."""
     last = known.failures.last
@@ -116,7 +128,7 @@ def _rows_of(
         since = account.not_signed_in_since
         advice = "Send each a letter with a new link."
         command = known.command("--letters letters")
-    elif failing and account.standing is AccountStatus.SIGNED_IN:
+    elif failing and _had_sign_in(account, failing):
         state = CALLS_FAIL
         since = failing.since
         advice = failing.advice

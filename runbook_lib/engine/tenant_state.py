@@ -26,7 +26,7 @@ from runbook_lib.engine.customer_list import (
     customer_rows,
 )
 from runbook_lib.engine.due_items import due_items
-from runbook_lib.engine.watch.results import is_broken
+from runbook_lib.engine.watch.results import is_broken, is_failing
 from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     RECORD_UNREADABLE,
@@ -276,6 +276,7 @@ def _unchecked(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             since=since,
             places=(ItemPlace(id="", name="", reason=reason),),
         )
+        return
     checked_on = _answered_on(known)
     checked = parse_time(checked_on)
     if checked and (now - checked).days >= _UNCONFIRMED_AFTER_DAYS:
@@ -330,10 +331,11 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     A step that nobody has begun fails nothing, unless a watch says so. Only the walkthrough has
     checked it.
     """
-    is_watched = any(row.step == step.id and is_broken(row) for row in known.polled)
+    broken = [row for row in known.polled if row.step == step.id and is_broken(row)]
+    is_watched = bool(broken)
     if step.is_untouched and not is_watched:
         return
-    findings = [(finding, cause_of(finding)) for finding in step.findings]
+    findings = [(finding, cause_of(finding)) for finding in _findings(step, broken)]
     causes = [(finding, meaning) for finding, meaning in findings if meaning]
     is_worse = is_watched and not step.is_settled
     if not (causes or is_worse or step.outcome is Outcome.FAILED):
@@ -354,7 +356,7 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             title=meaning.means.rstrip("."),
             stops=_stopped_by(known.procedure, finding, meaning),
             advice=meaning.advice or _advice(known, step),
-            places=(replace(item.places[0], reason=finding.reason),),
+            places=(_failing_place(item.places[0], finding),),
         )
     if not causes:
         stops = (
@@ -369,6 +371,27 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             stops=" ".join(filter(None, stops)),
             advice=_advice(known, step),
         )
+
+
+def _failing_place(place: ItemPlace, finding: Finding) -> ItemPlace:
+    """Return the place of a failure, which a watch may have seen for newer values than the run."""
+    is_failed = finding.outcome is Outcome.FAILED
+    outcome = Outcome.FAILED if is_failed else place.outcome
+    return replace(place, outcome=outcome, reason=finding.reason)
+
+
+def _findings(step: StepState, broken: Iterable[WatchedStep]) -> list[Finding]:
+    """Return a step's findings, and newer failures of a watch, whose values no run has seen yet."""
+    known = {finding.check for finding in step.findings if is_failing(finding)}
+    later = [
+        Finding(outcome=current.outcome, code=current.code, reason=current.reason, check=row.check)
+        for row in broken
+        if (current := row.current)
+        and is_failing(current)
+        and row.check not in known
+        and row.seen_on > step.checked_on
+    ]
+    return [*step.findings, *later]
 
 
 def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -> OpenItem:

@@ -6,7 +6,7 @@ A confirmed change of a result becomes a line of the journal, which the next run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -121,6 +121,15 @@ def poll_tenant(run: Run, state: WatchState) -> PollResult:
         return _Poll(run, state).run_due()
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A result that changed without a failure."""
+
+    moved: Set[tuple[str, str]]
+    row: SavedItem
+    is_other_outcome: bool = True
+
+
 class _Poll:
     """One poll of a tenant."""
 
@@ -142,7 +151,7 @@ class _Poll:
         }
         self.is_unsettled = False
         self._moved: set[tuple[str, str]] = set()
-        self._changes: list[tuple[frozenset[tuple[str, str]], SavedItem]] = []
+        self._changes: list[_Change] = []
         self._refusals: set[str] = set()
         self._of_a_cause: list[tuple[Step, CheckResult]] = []
         self._confirmed: dict[_Key, CheckResult] = {}
@@ -286,15 +295,24 @@ class _Poll:
                 news=CHANGED,
                 ended_on=self.on,
             )
-            values = moved if current.outcome is replaced.outcome else frozenset()
-            self._changes.append((values, row))
+            is_other_outcome = current.outcome is not replaced.outcome
+            self._changes.append(_Change(moved, row, is_other_outcome=is_other_outcome))
 
-    def _news(self) -> Iterator[SavedItem]:
-        """Yield the changes; what moved with a failure, or with another change, is no news."""
-        for moved, row in sorted(self._changes, key=lambda change: -len(change[0])):
-            if not moved or not moved <= self._moved:
-                yield row
-            self._moved |= moved
+    def _news(self) -> list[SavedItem]:
+        """
+        Return the changes that are news; of those with a value in common the last step's.
+
+        The last one concludes the others. A value that moved with a failure alone is no news.
+        """
+        alike: list[_Change] = []
+        for change in self._changes:
+            if not change.is_other_outcome and change.moved <= self._moved:
+                continue
+            same = next((other for other in alike if other.moved & change.moved), None)
+            if same:
+                alike.remove(same)
+            alike.append(_Change(change.moved | (same.moved if same else set()), change.row))
+        return [change.row for change in alike]
 
     def _change_of(
         self, step: StepState, finding: Finding, current: PolledCheck, replaced: PolledCheck

@@ -182,6 +182,10 @@ class Sender:
                 self.state.digests.delete(old for old in earlier if not old.is_uncertain)
                 pending = self._pending(row)
                 digest = pending or self._compose(addressee, row, now)
+                if digest is None:
+                    # What was refused is over: nothing waits.
+                    row.refusal = ""
+                    row.tries = 0
             if digest:
                 row.tries += 1
                 row.tried_on = timestamp(now)

@@ -16,7 +16,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.customer_connections import ConsoleAccounts
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.tenant_reader import read_tenants
-from runbook_lib.engine.tenant_state import is_signed_out
+from runbook_lib.engine.customer_list import is_signed_out
 from runbook_lib.engine.watch.customer_poll import changed_accounts, is_due, poll_customers
 from runbook_lib.engine.watch.poll import PollResult, key_of
 from runbook_lib.engine.watch.saved_items import settle
@@ -130,7 +130,7 @@ def test_they_are_one_row_with_their_names(office: Office) -> None:
     assert row.title == wording("status.customers-signed-out", customers=50)
     assert "38 " in names
     assert "m49" not in names
-    assert any("--letters" in line for line in row.lines())
+    assert "Send each a letter with a new link." in row.lines()
 
 
 def test_only_who_is_in_doubt_is_polled_between_two_surveys(office: Office) -> None:
