@@ -43,6 +43,8 @@ _STATES: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
     AccountStatus.SIGNED_IN: "signed in",
 }
+# A state that is no failure has the colour and icon of the outcome most like it.
+_LIKE = {**LIKE, AccountStatus.NOT_SIGNED_IN: Outcome.NOT_RUN}
 _OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN, AccountStatus.VANISHED)
 
 
@@ -128,6 +130,8 @@ def _rows_of(
         since = account.not_signed_in_since
         advice = "Send each a letter with a new link."
         command = known.command("--letters letters")
+    elif account.lacks_sign_in and not (failing and _had_sign_in(account, failing)):
+        state = "signed out, seen once"
     elif failing and _had_sign_in(account, failing):
         state = CALLS_FAIL
         since = failing.since
@@ -151,7 +155,7 @@ def _rows_of(
         account=account.id,
         name=bounded(account.name or account.id, _MAX_NAME_CHARS),
         state=state,
-        outcome=Outcome.FAILED if is_cut_off else LIKE[account.standing],
+        outcome=Outcome.FAILED if is_cut_off else _LIKE[account.standing],
         since=since,
         used_on=account.used_on,
         polled_on=account.polled_on,

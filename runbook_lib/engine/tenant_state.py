@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import DEFAULT
+from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.customer_list import (
@@ -309,7 +310,7 @@ def _answered_on(known: KnownTenant) -> str:
 def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]:
     listed = set()
     for step in known.state.steps:
-        for item in _failing(known, step):
+        for item in _failing(known, step, now):
             listed.add(step.id)
             yield item
     for step, whom, _ in waits_in(known.state, known.procedure, today):
@@ -324,14 +325,19 @@ def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]
     yield from [unusable] if unusable else _unchecked(known, now)
 
 
-def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
+def _failing(known: KnownTenant, step: StepState, now: datetime) -> Iterator[OpenItem]:
     """
     Yield an item for each cause for which a step fails, or cannot be checked.
 
     A step that nobody has begun fails nothing, unless a watch says so. Only the walkthrough has
     checked it.
     """
-    broken = [row for row in known.polled if row.step == step.id and is_broken(row)]
+    # NOTE: a wrong clock may have kept a time that is still to come.
+    broken = [
+        row
+        for row in known.polled
+        if row.step == step.id and is_broken(row) and row.seen_on <= timestamp(now)
+    ]
     is_watched = bool(broken)
     if step.is_untouched and not is_watched:
         return

@@ -27,7 +27,7 @@ def hostile(text: str) -> str:
     rest = {"polled_on": text, "sealed_on": text}
     unchecked = replace(bad, group=ItemGroup.UNCHECKED, cause=f"{text}.")
     strange = customer(
-        text, text, text, account=text, since=text, used_on=text, reason=text, advice=text,
+        text, text, text, account=text, since=text, used_on=text, facts=(text,), advice=text,
         command=text, letter=letter(text),
     )  # fmt: skip
     return page(

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, time
 from runbook_lib.core.clock import days_between
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Procedure, Section, Step, StepKind
+from runbook_lib.engine.customer_list import CustomerList
+from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
 from runbook_lib.run.advice import next_step
@@ -66,6 +68,7 @@ def known(
     *states: StepState,
     steps: Sequence[Step] = (),
     sandbox: bool = False,
+    accounts: Sequence[KnownAccount] = (),
     **more: object,
 ) -> KnownTenant:
     """Return a tenant with only these states, `steps` of the procedure, and `more` fields."""
@@ -77,6 +80,9 @@ def known(
         procedure=procedure,
         state=state,
         next_id=following.step.id if following else "",
+        customers=CustomerList(
+            tenant=name, procedure=procedure, accounts=accounts, is_practice=sandbox
+        ),
         **more,  # type: ignore[arg-type]
     )
 

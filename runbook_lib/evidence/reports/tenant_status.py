@@ -38,6 +38,7 @@ _TOLD_DAYS = (1, 7, 30)
 # The number of tenants, customers or steps that a row names, and of places for programs.
 _MAX_NAMES = 12
 _MAX_STEPS = 3
+_MAX_WHOSE = 2
 _MAX_PLACES = 100
 _MAX_REASON_CHARS = 600
 ID_LETTERS = 8
@@ -400,9 +401,9 @@ class CauseRow:
 
     @property
     def whose(self) -> str:
-        """The tenant, or how many there are."""
-        tenants = self.tenants
-        return tenants[0] if len(tenants) == 1 else pluralize(len(tenants), "tenant")
+        """The tenants, or how many there are."""
+        many = len(self.tenants) > _MAX_WHOSE
+        return pluralize(len(self.tenants), "tenant") if many else ", ".join(self.tenants)
 
     @property
     def title(self) -> str:
@@ -495,7 +496,7 @@ class CauseRow:
             first.link,
             f"{then}{self.command}" if self.command else "",
             f"Known to {self.known_to}" if self.known_to else "",
-            _names("Tenants", self.tenants),
+            _names("Tenants", self.tenants) if len(self.tenants) > _MAX_WHOSE else "",
             _names("Customers", self.customers),
             f"Steps: {'; '.join(steps)}" if steps and not is_named else "",
             bounded(first.reason, _MAX_REASON_CHARS) if is_verbose or is_unknown else "",
@@ -654,6 +655,7 @@ class CustomerRow:
         return (
             self.is_practice,
             self.outcome is not Outcome.FAILED,
+            self.outcome is not Outcome.INCONCLUSIVE,
             self.missing_since or _NO_DAY,
             self.since or _NO_DAY,
             self.tenant.casefold(),

@@ -90,7 +90,7 @@ def test_a_program_gets_a_line_for_each_row(desk: Desk) -> None:
     assert row["tenants"] == ["acme", "beta"]
     assert all(place.keys() == PLACE_FIELDS for place in row["places"])
     assert {place["tenant"] for place in row["places"]} == {"acme", "beta"}
-    assert over.stdout.startswith(f"✔ SANDBOX 2 tenants: {REFUSED} (over)")
+    assert over.stdout.startswith(f"✔ SANDBOX acme, beta: {REFUSED} (over)")
 
 
 def test_an_unprinted_change_is_printed_by_the_next_cycle(

@@ -358,7 +358,8 @@ CUSTOMER_STATES = {
     "signed out": "First Second Twelfth",
     "calls fail": "Seventh",
     "could not be read": "Sixth",
-    "not signed in": "Fifth Ninth Fifteenth Seventeenth",
+    "signed out, seen once": "Fifth Fifteenth",
+    "not signed in yet": "Ninth Seventeenth",
 }
 
 

@@ -10,8 +10,9 @@ from msgspec import structs
 
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.customer_letters import LINK_LINE
+from runbook_lib.engine.customer_list import customer_rows
 from runbook_lib.engine.customer_rows import FailingCalls
-from runbook_lib.engine.tenant_state import KnownTenant, customer_rows
+from runbook_lib.engine.tenant_state import KnownTenant
 from runbook_lib.evidence.reports.tenant_status import (
     cause_rows,
     row_id,
@@ -323,7 +324,7 @@ def test_a_cut_off_customer_has_a_letter_on_the_page() -> None:
         world.signed_out("Doubtful", looks=1),
     ]
 
-    rows = customer_rows(known("acme", accounts=accounts), world.NOW)
+    rows = customer_rows(known("acme", accounts=accounts).customers, world.NOW)
 
     letters = {row.name: row.letter for row in rows if row.letter}
     assert {*letters} == {"Out", "Refused", "Never seen in", "New"}

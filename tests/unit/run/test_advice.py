@@ -10,6 +10,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.model import RunOutcome
+from runbook_lib.engine.customer_list import CustomerList
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, TenantStatus, what_now
 from runbook_lib.run.advice import blockers_by_step, is_checkable, next_step, waits_for, what_to_do
@@ -91,6 +92,7 @@ def status(state: RunState, day: date = TODAY) -> TenantStatus:
         procedure=MARKETING,
         state=state,
         next_id=following.step.id if following else "",
+        customers=CustomerList(tenant="acme", procedure=MARKETING),
     )
     return status_of(known, datetime.combine(day, time(9), UTC))
 

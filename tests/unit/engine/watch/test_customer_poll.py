@@ -14,9 +14,9 @@ from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.customer_connections import ConsoleAccounts
+from runbook_lib.engine.customer_list import is_signed_out
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.tenant_reader import read_tenants
-from runbook_lib.engine.customer_list import is_signed_out
 from runbook_lib.engine.watch.customer_poll import changed_accounts, is_due, poll_customers
 from runbook_lib.engine.watch.poll import PollResult, key_of
 from runbook_lib.engine.watch.saved_items import settle

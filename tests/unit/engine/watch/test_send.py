@@ -78,7 +78,7 @@ def test_the_first_digest_lists_all_that_is_open(desk: Desk) -> None:
     assert desk.post.take_reports() == told
 
 
-def test_what_only_comes_next_is_told_once_a_week(desk: Desk) -> None:
+def test_the_next_step_alone_is_told_once_a_week(desk: Desk) -> None:
     """It is no news by itself."""
     for _ in range(16):
         desk.cycle(DAY, THREE)
@@ -172,7 +172,7 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
     assert following in digest.text
 
 
-def test_what_comes_together_is_one_digest(failing: Desk) -> None:
+def test_causes_of_one_cycle_are_one_digest(failing: Desk) -> None:
     """What is new, over and still open for a receiver is one message, in this order."""
     failing.cycle(DAY, THREE)
     failing.answers.clear()
@@ -371,7 +371,7 @@ def test_a_tenant_without_a_channel_is_told_once_it_has_one(failing: Desk) -> No
     assert failing.post.take_news() == ["all changed acme+beta+coda"]
 
 
-def test_what_ended_before_a_digest_had_it_is_never_sent(failing: Desk) -> None:
+def test_an_end_before_any_digest_is_never_sent(failing: Desk) -> None:
     """Its tenant had no channel while it lasted."""
     mail = {"RUNBOOK_MAIL_SERVER": "127.0.0.1:25", "RUNBOOK_MAIL_FROM": "runbook@acme.example"}
     failing.set(RUNBOOK_MAIL="")
@@ -791,7 +791,7 @@ def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None
     assert len({*tries}) == 2
 
 
-def test_what_ended_long_ago_is_forgotten(desk: Desk) -> None:
+def test_an_end_of_long_ago_is_forgotten(desk: Desk) -> None:
     """An item that ended 90 days ago goes; one that lasts stays."""
     desk.fail()
     desk.answers.clear()

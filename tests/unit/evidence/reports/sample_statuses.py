@@ -62,6 +62,7 @@ def customer(
 ) -> CustomerRow:
     """Return a customer, by default one that nobody has seen signed in."""
     default = {
+        "connector": MARKETING,
         "account": f"{tenant}/{name}",
         "outcome": Outcome.NOT_RUN,
         "used_on": "2026-12-01T04:40:00.000Z",
@@ -256,7 +257,8 @@ def customers() -> list[CustomerRow]:
         "since": "2026-11-29T08:00:00.000Z",
         "used_on": "2026-11-28T22:00:00.000Z",
         "advice": "Send each a letter with a new link.",
-        "missing": "Facebook keeps leads for 90 days: fetch those since 2026-11-28 again.",
+        "missing_since": "2026-11-29T08:00:00.000Z",
+        "facts": ("Facebook keeps leads for 90 days: fetch those since 2026-11-28 again.",),
     }
     return [
         *(
@@ -279,7 +281,7 @@ def customers() -> list[CustomerRow]:
             "calls fail",
             outcome=Outcome.FAILED,
             since="2026-11-30T12:00:00.000Z",
-            reason="(#100) The parameter level is required.",
+            facts=("(#100) The parameter level is required.",),
             advice="Make one call with its token, and look at the answer.",
             command="runbook connections --tenant harbor --test a-5",
             letter=letter("Fifth Customer", "lead-terms", is_signed_out=False),
@@ -289,7 +291,7 @@ def customers() -> list[CustomerRow]:
             "harbor",
             "could not be read",
             outcome=Outcome.INCONCLUSIVE,
-            reason="Cyclr answered 502.",
+            facts=("Cyclr answered 502.",),
         ),
         customer("Customer 20"),
         customer("Practice 1", "sandbox-approved", is_practice=True),

@@ -428,13 +428,13 @@ def test_customers_have_the_worst_first() -> None:
         "signed out",
         "29 Nov",
         "28 Nov, 22:00",
-        f"{first.advice}{first.command}{first.missing} {COPY}",
+        f"{first.advice}{first.command}{first.facts[0]} {COPY}",
     ]
     assert listed[3][2:] == [
         "calls fail",
         "30 Nov",
         "1 Dec, 04:40",
-        f"{CALLS_FAIL.advice}{CALLS_FAIL.command} {COPY}Why{CALLS_FAIL.places[0].reason}",
+        f"{CALLS_FAIL.advice}{CALLS_FAIL.command}{CALLS_FAIL.places[0].reason} {COPY}",
     ]
     assert listed[5][1:] == ["acme", "not signed in", "", "1 Dec, 04:40", ""]
 
@@ -583,7 +583,7 @@ def test_a_page_is_never_whole_in_memory() -> None:
     """It is written in parts: of thousands of tenants only their order is held meanwhile."""
     statuses = many(18)
     reason = "It is refused. " * 40
-    accounts = [replace(account, reason=reason) for account in many_customers(6_000)]
+    accounts = [replace(account, facts=(reason,)) for account in many_customers(6_000)]
     page(statuses)
     tracemalloc.start()
     length = sum(len(part) for part in index_page(statuses, accounts, ON))
