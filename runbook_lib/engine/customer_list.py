@@ -45,7 +45,7 @@ _STATES: Mapping[AccountStatus, str] = {
 }
 # A state that is no failure has the colour and icon of the outcome most like it.
 _LIKE = {**LIKE, AccountStatus.NOT_SIGNED_IN: Outcome.NOT_RUN}
-_OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN, AccountStatus.VANISHED)
+_OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
