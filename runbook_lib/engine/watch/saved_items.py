@@ -24,7 +24,6 @@ from runbook_lib.engine.watch.watch_state import (
 )
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.tenant_status import (
-    ID_LETTERS,
     NO_PLACE,
     OpenItem,
     TenantStatus,
@@ -143,5 +142,5 @@ def _named(state: WatchState, ident: str) -> Iterator[SavedItem]:
     """Yield the open items of the row that an id names."""
     for row in state.items.read():
         ids = (row_id(row.cause, is_practice=is_practice) for is_practice in (False, True))
-        if not row.ended_on and ident[:ID_LETTERS] in ids:
+        if not row.ended_on and ident in ids:
             yield row
