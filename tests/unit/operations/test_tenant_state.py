@@ -173,6 +173,14 @@ def test_a_tenant_with_two_connectors_counts_once(second: StepState, expected: s
     assert "only wait" not in text
 
 
+@pytest.mark.parametrize(("outcome", "is_shown"), [("inconclusive", True), ("not_run", False)])
+def test_advice_that_names_the_reason_has_it(outcome: str, is_shown: bool) -> None:
+    """A check that could not tell: the row says why, also without `--verbose`."""
+    (row,) = cause_rows([status(known("acme", step("a", outcome)), TODAY)])
+
+    assert ("Because a." in row.lines()) is is_shown
+
+
 def test_a_step_verified_in_part_is_due() -> None:
     """A step that a person must look at is listed, also where another one comes next."""
     seen = step("b", "verified", needs_person=True)
