@@ -22,10 +22,10 @@ from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.engine.customer_list import CustomerList
-    from runbook_lib.engine.customer_rows import Survey
     from runbook_lib.engine.tenant_run import Run
     from runbook_lib.evidence.reports.tenant_status import CustomerRow
+    from runbook_lib.operations.customer_list import CustomerList
+    from runbook_lib.operations.customer_rows import Survey
 
 # The terminal shows the first accounts that need somebody; --json has all of them.
 _MOST_SHOWN = 20
@@ -79,8 +79,8 @@ def connections(
     console of its tenants once. Set its pace with RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt
     it, run it again within a day to continue.
     """
-    from runbook_lib.engine.customer_calls import CustomerCalls
-    from runbook_lib.engine.customer_connections import ConsoleAccounts
+    from runbook_lib.operations.customer_calls import CustomerCalls
+    from runbook_lib.operations.customer_connections import ConsoleAccounts
 
     one = tested or linked
     if tested and linked:
@@ -141,8 +141,8 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     """Return a run of each tenant of a FILE, or of the one that is named, to read about it."""
     from runbook_lib.config.settings import suggestion
     from runbook_lib.core.model import Mode
-    from runbook_lib.engine.tenant_list import whole_tenants_file
     from runbook_lib.engine.tenant_run import open_run
+    from runbook_lib.operations.tenant_list import whole_tenants_file
 
     named = whole_tenants_file(file)
     chosen = [entry for entry in named if tenant in ("", entry.tenant)]
@@ -175,8 +175,8 @@ def _survey(
     `letters` is the folder of the letters to write.
     """
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.engine.customer_connections import ConsoleAccounts, survey_document
-    from runbook_lib.engine.customer_list import CustomerList, customer_rows
+    from runbook_lib.operations.customer_connections import ConsoleAccounts, survey_document
+    from runbook_lib.operations.customer_list import CustomerList, customer_rows
 
     surveys: list[tuple[Survey, CustomerList, list[CustomerRow]]] = []
     consoles: dict[tuple[str, ...], str] = {}
@@ -223,7 +223,7 @@ def _survey(
 
 def _write_letters(rows: Sequence[CustomerRow], folder: Path) -> None:
     """Write the letters to the customers who are cut off, and say how to put the link in."""
-    from runbook_lib.engine.customer_letters import write_letters
+    from runbook_lib.operations.customer_letters import write_letters
 
     written = write_letters(rows, folder)
     say(f"{pluralize(len(written), 'letter')} written to {folder}.", is_error=True)
@@ -296,7 +296,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
 
 def _print_survey(survey: Survey, known: CustomerList, rows: Sequence[CustomerRow]) -> None:
     """Print a survey: how many customers are in which state, and those who need something."""
-    from runbook_lib.engine.customer_rows import LABELS
+    from runbook_lib.operations.customer_rows import LABELS
 
     mark = "SANDBOX " if known.is_practice else ""
     say(f"{mark}{known.tenant} · {survey.of[-1]} in Cyclr")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +54,18 @@ def doctor(
     from runbook_lib.cli.terminal import line_of, show_table
     from runbook_lib.engine.doctor import examine
     from runbook_lib.engine.practice import practice_settings
-    from runbook_lib.engine.tenant_list import whole_tenants_file
+    from runbook_lib.operations.tenant_list import whole_tenants_file
+    from runbook_lib.operations.watch.trial_messages import examine_messages
 
     if file and (scenario or not is_notify_test):
         raise SettingsError("FILE is for --notify-test, and not for --sandbox.")
     procedure = find_procedure(connector)
     tenants = whole_tenants_file(file) if file else ()
     with practice_settings(scenario, procedure, f"sandbox-{scenario}", options) as settings:
-        examination = examine(procedure, is_notify_test=is_notify_test, tenants=tenants, **settings)
+        examination = examine(procedure, **settings)
+        if is_notify_test:
+            messages = examine_messages(procedure, tenants, **settings)
+            examination = replace(examination, items=(*examination.items, *messages))
     if as_json:
         click.echo(json.dumps([asdict(item) for item in examination.items]))
     else:

@@ -21,10 +21,10 @@ from runbook_lib.text import escaped_json, one_line, pluralize
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from runbook_lib.engine.fleet import Fleet, FleetRequest
     from runbook_lib.evidence.fleet_result import FleetResult, TenantResult
     from runbook_lib.evidence.junit import JUnitSuite
     from runbook_lib.evidence.reports.tenant_status import TenantStatus
+    from runbook_lib.operations.fleet import Fleet, FleetRequest
 
 
 _LONGEST_RUN = 86_400
@@ -79,8 +79,8 @@ _MOST_NAMED = 5
 @JSON
 def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     """Run the tenants of FILE (TOML), each in its own process."""
-    from runbook_lib.engine.fleet import Fleet, FleetRequest
     from runbook_lib.engine.scheduler_address import TLS_LINES
+    from runbook_lib.operations.fleet import Fleet, FleetRequest
 
     request = FleetRequest(**options, may_spend=is_sure)
     if request.workers and request.scheduler:

@@ -19,8 +19,8 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.tenant_reader import TenantsOverview
     from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
+    from runbook_lib.operations.tenant_reader import TenantsOverview
 
 
 @click.command()
@@ -59,8 +59,8 @@ def inbox(
 def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsOverview:
     """Return the tenants, of all FILEs or of `file`; raises `FleetFileError` for its mistakes."""
     from runbook_lib.core.clock import utc_now
-    from runbook_lib.engine.tenant_list import whole_tenants_file
-    from runbook_lib.engine.tenant_reader import read_tenants
+    from runbook_lib.operations.tenant_list import whole_tenants_file
+    from runbook_lib.operations.tenant_reader import read_tenants
 
     only = [tenant] if tenant else []
     if file is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runbook_lib.cli.plain_output import say
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.tenant_reader import TenantsOverview
+    from runbook_lib.operations.tenant_reader import TenantsOverview
 
 
 def renew_index(
@@ -21,7 +21,7 @@ def renew_index(
     Say why that failed: it changes no exit code, since the page is no evidence.
     """
     from runbook_lib.core.clock import utc_now
-    from runbook_lib.engine.index_builder import build_index
+    from runbook_lib.operations.index_builder import build_index
 
     read, problem = build_index(evidence, utc_now(), file=file, alone=alone)
     if problem:

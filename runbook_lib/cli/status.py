@@ -18,7 +18,7 @@ from runbook_lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from runbook_lib.engine.run_view import RunView
-    from runbook_lib.engine.tenant_reader import TenantsOverview
+    from runbook_lib.operations.tenant_reader import TenantsOverview
 
 
 @click.command()

@@ -129,6 +129,6 @@ def verify(
 
 def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
-    from runbook_lib.engine.tenant_list import names_in_file
+    from runbook_lib.operations.tenant_list import names_in_file
 
     return names_in_file(Path(file))

@@ -22,7 +22,7 @@ from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError,
 
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
-    from runbook_lib.engine.watch.digest import ToldRow
+    from runbook_lib.operations.watch.digest import ToldRow
 
 _EVERY_SECONDS = 300
 
@@ -65,10 +65,10 @@ def watch(
     from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.core.clock import utc_now
     from runbook_lib.engine.practice import practice_settings
-    from runbook_lib.engine.tenant_list import read_tenants_file
-    from runbook_lib.engine.watch.channels import try_channels
-    from runbook_lib.engine.watch.poll import open_watched
-    from runbook_lib.engine.watch.saved_items import acknowledge
+    from runbook_lib.operations.tenant_list import read_tenants_file
+    from runbook_lib.operations.watch.channels import try_channels
+    from runbook_lib.operations.watch.poll import open_watched
+    from runbook_lib.operations.watch.saved_items import acknowledge
 
     values = assignments(given)
     if ack:
@@ -124,8 +124,8 @@ def watch(
 
 def _try_receivers(file: Path, options: Mapping[str, Any]) -> ExitCode:
     """Send a test message to each receiver of a FILE's tenants; return the worst exit code."""
-    from runbook_lib.engine.tenant_list import whole_tenants_file
-    from runbook_lib.engine.watch.trial_messages import try_receivers
+    from runbook_lib.operations.tenant_list import whole_tenants_file
+    from runbook_lib.operations.watch.trial_messages import try_receivers
 
     code = ExitCode.COMPLETE
     for trial in try_receivers(whole_tenants_file(file), **options):
@@ -164,7 +164,7 @@ def _run_cycle(
 
     With `is_told` it also prints that it polled, for a person who practises.
     """
-    from runbook_lib.engine.watch.cycle import open_cycle
+    from runbook_lib.operations.watch.cycle import open_cycle
     from runbook_lib.text import pluralize
 
     shown = 0

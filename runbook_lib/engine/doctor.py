@@ -13,13 +13,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import (
@@ -37,9 +36,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.run_view import known_values
-from runbook_lib.engine.tenant_run import load_settings, open_known, require_within_reach
-from runbook_lib.engine.watch.channels import try_channels
-from runbook_lib.engine.watch.trial_messages import try_receivers
+from runbook_lib.engine.tenant_run import load_settings, require_within_reach
 from runbook_lib.errors import (
     ExitCode,
     RunbookError,
@@ -118,14 +115,10 @@ def examine(
     env_file: str,
     evidence: str,
     *,
-    is_notify_test: bool = False,
-    tenants: Sequence[FleetTenant] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> Examination:
     """
     Examine Python, Jupyter, the notebook, the evidence folder, settings, secrets and network.
-
-    With `is_notify_test` a test message is sent, too; if there are `tenants`, to their receivers.
     """
     python = ExaminedItem("Python", platform.python_version())
     items = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
@@ -141,14 +134,6 @@ def examine(
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     reach = NetworkScope.LOOPBACK if is_sandbox(values) else NetworkScope.ANYWHERE
     items += [_reachable(url, Limits.of(values), reach) for url in addresses]
-    if tenants:
-        trials = try_receivers(tenants, env_file=env_file, evidence=evidence, environ=environ)
-        items += [
-            ExaminedItem(f"Test message of {trial.tenant}", trial.message, trial.exit_code)
-            for trial in trials
-        ]
-    elif is_notify_test:
-        items.append(_message(procedure, env_file, evidence))
     return Examination(tuple(items))
 
 
@@ -329,18 +314,6 @@ def _reads_keyring_without_session(references: list[str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0
-
-
-def _message(procedure: Procedure, env_file: str, evidence: str) -> ExaminedItem:
-    """Send a test message in each channel that is set."""
-    try:
-        run = open_known(procedure, tenant="", evidence=evidence, env_file=env_file)
-        try:
-            return ExaminedItem("Test message", f"accepted: {', '.join(try_channels(run))}")
-        finally:
-            run.close()
-    except RunbookError as error:
-        return ExaminedItem("Test message", f"{error} {error.diagnostics()}", ExitCode.INCOMPLETE)
 
 
 def _signing_key(settings: Settings) -> ExaminedItem:

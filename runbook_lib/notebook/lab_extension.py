@@ -18,10 +18,10 @@ from runbook_lib.config.workspace import WORKING_COPIES, evidence_folder, tenant
 from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.clock import utc_now
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.tenant_reader import WatchedRows, read_tenant
 from runbook_lib.errors import RunbookError
 from runbook_lib.notebook.confirm_page import add_confirm_page
 from runbook_lib.notebook.rendering import saved_bundle
+from runbook_lib.operations.tenant_reader import WatchedRows, read_tenant
 from runbook_lib.run.state import RunState
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 

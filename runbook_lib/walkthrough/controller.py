@@ -19,7 +19,6 @@ from runbook_lib.core.model import Attestation, AttestationKind, Note, NoteKind,
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.confirm_links import make_link
-from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import (
     AuthorizationError,
@@ -27,6 +26,7 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
+from runbook_lib.operations.index_builder import build_index
 from runbook_lib.run.fold import decide
 from runbook_lib.walkthrough.check_all import (
     CheckPlan,

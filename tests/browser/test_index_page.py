@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.customer_letters import LINK_LINE
+from runbook_lib.operations.customer_letters import LINK_LINE
 from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
 from tests.browser.report_reader import Reader

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.engine.customer_rows import KnownAccount
-from runbook_lib.engine.watch.watch_state import read_state
+from runbook_lib.operations.customer_rows import KnownAccount
+from runbook_lib.operations.watch.watch_state import read_state
 from tests.runs.conftest import command, environment
 
 COUNT = 260

@@ -25,7 +25,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.clock import utc_now
-from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.operations.tenant_reader import read_tenants
 from tests.runs.conftest import (
     ROOT,
     command,

@@ -21,7 +21,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.engine.watch.watch_state import last_polled_on
+from runbook_lib.operations.watch.watch_state import last_polled_on
 from tests.runs.conftest import ROOT
 
 PATIENCE = 240

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.engine.elsewhere import RunEnd, RunningProcesses
-from runbook_lib.engine.fleet import Fleet, FleetRequest
-from tests.unit.engine.sealed_fleets import TenantRequest, sealed
+from runbook_lib.operations.fleet import Fleet, FleetRequest
+from tests.unit.operations.sealed_fleets import TenantRequest, sealed
 
 Act = Callable[[TenantRequest], RunEnd]
 ENVIRON = {"PATH": "/bin"}

@@ -17,6 +17,7 @@ LAYERS = (
     "evidence",
     "connectors",
     "engine",
+    "operations",
     "walkthrough",
     "notebook",
     "api",

@@ -73,7 +73,7 @@ def _live(
 
     if ahead:
         from runbook_lib.core.clock import utc_now  # noqa: PLC0415
-        from runbook_lib.engine.watch import cycle, poll  # noqa: PLC0415
+        from runbook_lib.operations.watch import cycle, poll  # noqa: PLC0415
 
         def clock() -> datetime:
             return utc_now() + timedelta(seconds=ahead)

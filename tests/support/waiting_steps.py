@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime, time
 from runbook_lib.core.clock import days_between
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Procedure, Section, Step, StepKind
-from runbook_lib.engine.customer_list import CustomerList
-from runbook_lib.engine.customer_rows import KnownAccount
-from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
+from runbook_lib.operations.customer_list import CustomerList
+from runbook_lib.operations.customer_rows import KnownAccount
+from runbook_lib.operations.tenant_state import KnownTenant, status_of
 from runbook_lib.run.advice import next_step
 from runbook_lib.run.state import RunState, StepState
 from tests.support.attestations import assigned, attested

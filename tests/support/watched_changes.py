@@ -21,14 +21,14 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.core.clock import timestamp, utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.engine.watch.cycle import open_cycle
+from runbook_lib.operations.tenant_reader import read_tenants
+from runbook_lib.operations.watch.cycle import open_cycle
 from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
 from tests.support.attestations import attested
 from tests.support.post import Post
 from tests.support.wording import wording
-from tests.unit.engine.watch.desk import DAY, NOON, PROCEDURE
+from tests.unit.operations.watch.desk import DAY, NOON, PROCEDURE
 
 Repair = Callable[[], object]
 

@@ -212,6 +212,13 @@ class OpenItem:
         return Outcome.FAILED if self.is_failing else _LOOKS[self.group]
 
     @property
+    def needs_reason(self) -> bool:
+        """Whether its advice is worth nothing without the reason: a check could not tell."""
+        could_not = any(place.outcome is Outcome.INCONCLUSIVE for place in self.places)
+        is_unknown = self.stops_checks or self.group is ItemGroup.UNCHECKED
+        return is_unknown or (could_not and not self.is_failing)
+
+    @property
     def is_urgent(self) -> bool:
         """Whether something fails, or nothing of the tenant is checked: people hear of it daily."""
         return self.is_failing or self.stops_checks
@@ -484,7 +491,6 @@ class CauseRow:
             f"{pluralize(self.overdue_days, 'day')} overdue" if self.overdue_days else "",
             f"usually up to {pluralize(first.usual_days, 'day')}" if first.usual_days else "",
         )
-        is_unknown = first.stops_checks or first.group is ItemGroup.UNCHECKED
         then = "" if first.is_about_customers else "Then: "
         more = len(self.steps) - _MAX_STEPS
         steps = [*self.steps[:_MAX_STEPS], *([f"{more:,} more"] if more > 0 else [])]
@@ -499,7 +505,7 @@ class CauseRow:
             _names("Tenants", self.tenants) if len(self.tenants) > _MAX_WHOSE else "",
             _names("Customers", self.customers),
             f"Steps: {'; '.join(steps)}" if steps and not is_named else "",
-            bounded(first.reason, _MAX_REASON_CHARS) if is_verbose or is_unknown else "",
+            bounded(first.reason, _MAX_REASON_CHARS) if is_verbose or first.needs_reason else "",
         ]
         return [with_times(line) for line in lines if line]
 

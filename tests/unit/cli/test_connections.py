@@ -12,8 +12,8 @@ import pytest
 
 from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.engine.customer_letters import LINK_LINE
 from runbook_lib.errors import CyclrAPIError, ExitCode
+from runbook_lib.operations.customer_letters import LINK_LINE
 from runbook_lib.text import pluralize
 from tests.support.commands import runbook
 from tests.support.customer_console import served

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.elsewhere import RunEnd
-from runbook_lib.engine.fleet import Fleet, Job
 from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
+from runbook_lib.operations.fleet import Fleet, Job
 from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 
@@ -53,7 +53,7 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
     def result(_: Fleet, job: Job, _end: RunEnd) -> TenantResult:
         return replace(job.pending, **results[job.tenant.tenant])
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.run_all", run)
+    monkeypatch.setattr("runbook_lib.operations.fleet.run_all", run)
     monkeypatch.setattr(Fleet, "tenant_result", result)
 
 
@@ -146,7 +146,7 @@ def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(_: object) -> None:
         raise FleetFileError("No.", [f"line 1: {HOSTILE}"])
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.Fleet", refuse)
+    monkeypatch.setattr("runbook_lib.operations.fleet.Fleet", refuse)
 
     assert fleet().stderr.splitlines()[0] == "line 1: a[U+001B][2J[U+202E][U+000A]b"
 
@@ -191,7 +191,7 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.Fleet.run", stop)
+    monkeypatch.setattr("runbook_lib.operations.fleet.Fleet.run", stop)
     assert fleet("--attestations", "attestations.toml").stderr.splitlines()[:21] == shown
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.engine.elsewhere import RunEnd
-from runbook_lib.engine.watch import cycle as cycle_module
-from runbook_lib.engine.watch import poll as poll_module
 from runbook_lib.errors import ExitCode, SealingError
 from runbook_lib.evidence.reports.phrases import when
+from runbook_lib.operations.watch import cycle as cycle_module
+from runbook_lib.operations.watch import poll as poll_module
 from tests.support.commands import runbook
 from tests.support.post import Post, receiving
 from tests.support.wording import wording
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, Desk
+from tests.unit.operations.watch.desk import DAY, HOUR, MINUTE, Desk
 
 ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
 FILE = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")

@@ -24,9 +24,9 @@ from runbook_lib.core.clock import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.cluster import connector_versions
 from runbook_lib.engine.practice import practice_environment
-from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import BrokenConnectorError, ExitCode, FleetFileError, SettingsError
+from runbook_lib.operations.tenant_reader import read_tenants
 from tests.support.commands import runbook
 from tests.support.other_connectors import NAME, beside, forget
 from tests.support.wording import refused, wording

@@ -38,7 +38,7 @@ from runbook_lib.run.journal import Journal
 from tests.support.attestations import skipped
 from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
-from tests.unit.engine.sealed_fleets import verdicts
+from tests.unit.operations.sealed_fleets import verdicts
 
 NAME = notebook_name(PROCEDURE)
 REQUEST = RunRequest(

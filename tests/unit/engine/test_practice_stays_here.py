@@ -25,9 +25,6 @@ from runbook_lib.engine import tenant_run as run_module
 from runbook_lib.engine.headless import RunRequest, archive_sealed
 from runbook_lib.engine.practice import practice, practise_tenant, scenarios_of
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.channels import try_channels
-from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.cycle import _ping
 from runbook_lib.errors import (
     ExitCode,
     OutsidePracticeError,
@@ -36,6 +33,9 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.keys import key_from_settings
 from runbook_lib.notebook.session import open_run as open_from_notebook
+from runbook_lib.operations.watch.channels import try_channels
+from runbook_lib.operations.watch.channels.base import NotSentError
+from runbook_lib.operations.watch.cycle import _ping
 from runbook_lib.remote.domain import (
     AllowedRedirects,
     follow_to_sign_in,

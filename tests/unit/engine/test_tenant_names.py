@@ -16,9 +16,9 @@ from runbook_lib.engine.tenant_names import (
     list_some_names,
     tenants_of,
 )
-from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import SettingsError
+from runbook_lib.operations.tenant_reader import read_tenants
 from tests.conftest import NOON
 from tests.support.attestations import attested
 from tests.support.wording import refused, wording

@@ -21,18 +21,18 @@ from runbook_lib.core.clock import timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
-from runbook_lib.engine.customer_rows import (
+from runbook_lib.engine.tenant_run import Run, open_run
+from runbook_lib.operations.customer_rows import (
     AccountStatus,
     FailingCalls,
     InstalledConnector,
     KnownAccount,
     Survey,
 )
-from runbook_lib.engine.tenant_list import list_tenants
-from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.engine.watch.customer_poll import changed_accounts
-from runbook_lib.engine.watch.poll import open_watched, poll_tenant
-from runbook_lib.engine.watch.watch_state import WatchedCustomer, WatchState, open_state
+from runbook_lib.operations.tenant_list import list_tenants
+from runbook_lib.operations.watch.customer_poll import changed_accounts
+from runbook_lib.operations.watch.poll import open_watched, poll_tenant
+from runbook_lib.operations.watch.watch_state import WatchedCustomer, WatchState, open_state
 from runbook_lib.run.journal import Journal
 from tests.support.attestations import attested, submitted
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.elsewhere import RunEnd
-from runbook_lib.engine.fleet import Fleet, Job
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
+from runbook_lib.operations.fleet import Fleet, Job
 from tests.support.odd_files import FILES, ends_well, once_each, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix(80)
@@ -44,7 +44,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def result(_: Fleet, job: Job, _end: RunEnd) -> TenantResult:
         return replace(job.pending, status=TenantRunStatus.SEALED, outcome="complete", exit_code=0)
 
-    monkeypatch.setattr("runbook_lib.engine.fleet.run_all", run)
+    monkeypatch.setattr("runbook_lib.operations.fleet.run_all", run)
     monkeypatch.setattr(Fleet, "tenant_result", result)
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.model import RunOutcome
-from runbook_lib.engine.customer_list import CustomerList
-from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, TenantStatus, what_now
+from runbook_lib.operations.customer_list import CustomerList
+from runbook_lib.operations.tenant_state import KnownTenant, status_of
 from runbook_lib.run.advice import blockers_by_step, is_checkable, next_step, waits_for, what_to_do
 from runbook_lib.run.state import RunState
 from tests.support.run_states import MARKETING, SIGNS, state_of

@@ -7,8 +7,6 @@ from typing import Any
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.engine.customer_letters import letter_to
-from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, KnownAccount
 from runbook_lib.evidence.reports.index_page import index_page
 from runbook_lib.evidence.reports.tenant_status import CALLS_FAIL as CALLS_FAIL_CAUSE
 from runbook_lib.evidence.reports.tenant_status import (
@@ -19,6 +17,8 @@ from runbook_lib.evidence.reports.tenant_status import (
     OpenItem,
     TenantStatus,
 )
+from runbook_lib.operations.customer_letters import letter_to
+from runbook_lib.operations.customer_rows import AccountStatus, FailingCalls, KnownAccount
 
 ON = "2026-12-01T05:10:00.000Z"
 MARKETING = "facebook_marketing"

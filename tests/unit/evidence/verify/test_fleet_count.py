@@ -14,17 +14,17 @@ from click.testing import Result
 
 from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import workers
-from runbook_lib.engine.fleet import Fleet, FleetRequest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
 from runbook_lib.evidence.verify.fleet_count import FleetCount, FleetVerdict
 from runbook_lib.evidence.verify.signed_files import TrustAnchors
 from runbook_lib.evidence.verify.tree import verify_tree
+from runbook_lib.operations.fleet import Fleet, FleetRequest
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
 from tests.support.wording import wording
-from tests.unit.engine.sealed_fleets import TenantRequest, sealed
+from tests.unit.operations.sealed_fleets import TenantRequest, sealed
 
 CONNECTOR = "facebook_marketing"
 EVIDENCE = Path("evidence")

@@ -1,0 +1,1 @@
+"""Keeps watch over tenants: fleets, open items, the page, the watch, customers."""
