@@ -220,12 +220,13 @@ class OpenItem:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether something fails, or nothing of the tenant is checked: people hear of it daily."""
-        return self.is_failing or self.stops_checks
+        """Whether something fails, or a tenant cannot be read or started: told daily."""
+        # NOTE: one that nobody has run yet has no reason.
+        return self.is_failing or (self.stops_checks and bool(self.reason))
 
     def news_on(self, today: date) -> str:
         """Return what is told of it today; empty if it is only next, or waits."""
-        if self.is_urgent:
+        if self.is_failing or self.stops_checks:
             return "failing"
         if self.group is ItemGroup.UNCHECKED:
             return "cannot be checked"
