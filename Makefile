@@ -20,10 +20,10 @@ PARTS = units-of-others units-of-engine units-of-evidence units-of-odd-files
 # Of odd files every test is a matrix, so without matrices there is none.
 WITHOUT_MATRICES = -m "not matrix"
 SHORTER = $(filter-out units-of-odd-files,$(PARTS))
-units-of-engine: PART = tests/unit/engine
+units-of-engine: PART = tests/unit/engine tests/unit/operations
 units-of-odd-files: PART = tests/unit/odd
 units-of-evidence: PART = tests/unit/evidence tests/unit/cli tests/unit/remote tests/sandbox
-units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine evidence cli remote odd)
+units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine operations evidence cli remote odd)
 # What runs them, and what more it is given.
 RUN = $(BIN)/python
 MORE =
