@@ -51,6 +51,9 @@ def settle(state: WatchState, status: TenantStatus, now: datetime) -> None:
     An item that another failure at its place replaces ends without news, and so does one whose
     decision is told as a change. Of a tenant whose record cannot be read no item ends.
     """
+    polled_on = state.tenant(status.key).last_polled_on
+    if status.polled_on and status.polled_on < polled_on:
+        return  # another watch has polled it since, and decides
     on = timestamp(now)
     rows = state.items.read(tenant=status.key)
     items = items_by_place(status)
@@ -67,7 +70,6 @@ def settle(state: WatchState, status: TenantStatus, now: datetime) -> None:
             written.append(structs.replace(row, news=news, acknowledged_by="", note=""))
     is_unreadable = any(item.stops_checks for item in status.items)
     gone = [] if is_unreadable else [row for key, row in known.items() if key not in items]
-    polled_on = state.tenant(status.key).last_polled_on
     changed = {row.place for row in rows if row.is_change and row.began_on >= polled_on}
     replaced = [
         row for row in gone if _is_replaced(row, items) or (row.place in changed and row.news)

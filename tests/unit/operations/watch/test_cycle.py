@@ -24,7 +24,7 @@ from runbook_lib.operations.watch import cycle as cycle_module
 from runbook_lib.operations.watch.cycle import open_cycle
 from runbook_lib.operations.watch.poll import PollResult, poll_tenant
 from runbook_lib.operations.watch.results import is_broken
-from runbook_lib.operations.watch.saved_items import acknowledge
+from runbook_lib.operations.watch.saved_items import acknowledge, settle
 from runbook_lib.operations.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving
@@ -248,3 +248,17 @@ def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
     secret = next(iter(sandbox.state.facebook.apps.values())).secret
     assert secret.encode() not in content
     assert wrong.encode() not in content
+
+
+def test_a_slow_watch_ends_nothing_that_another_has_found(desk: Desk) -> None:
+    """It read the tenant before the other one polled it: only the newer poll decides."""
+    desk.cycle(0)
+    before = read_tenants("evidence", desk.now()).statuses
+    desk.refuse_secret()
+    desk.cycle(DAY)
+    with desk.state() as state, state.transaction():
+        for status in before:
+            settle(state, status, desk.now())
+
+    failing = [row for row in desk.items() if row.news == "failing"]
+    assert [row.ended_on for row in failing] == [""]
