@@ -588,7 +588,7 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
     elif ordered:
         sentences.append("There is nothing to do now.")
     if unchecked := numbers[Standing.UNCHECKED]:
-        sentences.append(f"Nobody knows about {pluralize(unchecked, 'tenant')}: see why.")
+        sentences.append(f"{pluralize(unchecked, 'tenant')} cannot be checked.")
     if waiting := numbers[Standing.WAITING]:
         sentences.append(f"{pluralize(waiting, 'tenant')} can only wait.")
     return " ".join(sentences)

@@ -119,7 +119,7 @@ TABLE = (
     ExpectedTenant("willow", FAILING, APP_OFF, CUT_OFF, "you"),
 )
 NEED_YOU = wording("inbox.tenants-need-you", tenants=15, tenant=f"elm: {UNUSABLE}.")
-NOW_SENTENCE = f"{NEED_YOU} Nobody knows about 1 tenant: see why. 1 tenant can only wait."
+NOW_SENTENCE = f"{NEED_YOU} 1 tenant cannot be checked. 1 tenant can only wait."
 # One row for each cause, as everything shows them: group, tenants, title.
 ROWS = (
     ("Due now", "elm, gingko", UNUSABLE),
@@ -620,7 +620,7 @@ def test_a_state_that_nobody_confirmed_is_not_in_order(
     assert (state_of().label, titles(state_of())) == (label, [UNCONFIRMED])
     assert state_of(now=NOW - timedelta(days=days - 2, minutes=1)).label == IN_ORDER
     assert [shown["state"] for shown in documents("inbox", "--json")] == ["cannot_be_checked"] * 2
-    sentence = f"{wording('inbox.nothing-to-do')} Nobody knows about 2 tenants: see why."
+    sentence = f"{wording('inbox.nothing-to-do')} 2 tenants cannot be checked."
     for command in ("inbox", "status"):
         assert output(command).splitlines()[0] == sentence
     assert shown_rows(output("inbox")) == [("Cannot be checked", "acme, beta", UNCONFIRMED)]
