@@ -35,6 +35,7 @@ def build_index(
     nothing of the command.
     """
     read = None
+    problem = ""
     try:
         folder = evidence_folder(evidence)
         if not folder.is_dir():
@@ -45,10 +46,14 @@ def build_index(
             read = read_tenants(str(folder), now)
             _write(folder, read, now)
     except RunbookError as error:
-        return read, f"{INDEX_PAGE} is not up to date: {' '.join(describe_error(error))}"
+        problem = f"{INDEX_PAGE} is not up to date: {' '.join(describe_error(error))}"
     except OSError as error:
-        return read, f"{INDEX_PAGE} cannot be written: {reason_of(error)}."
-    return read, ""
+        problem = f"{INDEX_PAGE} cannot be written: {reason_of(error)}."
+    if read is None:
+        # NOTE: a watch tells what is open also without the page.
+        with suppress(RunbookError, OSError):
+            read = read_tenants(evidence, now, file=file)
+    return read, problem
 
 
 def _write(folder: Path, read: TenantsOverview, now: datetime) -> None:

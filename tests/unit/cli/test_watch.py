@@ -71,6 +71,20 @@ def test_a_change_is_printed_once(desk: Desk) -> None:
     assert again.stdout == ""
 
 
+def test_a_page_that_cannot_be_built_silences_no_watch(desk: Desk) -> None:
+    """The list of tenants cannot be written: what is open is told all the same."""
+    runbook(*ONCE)
+    Path("evidence/tenants.json").unlink()
+    Path("evidence/tenants.json").mkdir()
+    desk.refuse_secret()
+    desk.offset += DAY
+    result = runbook(*ONCE)
+
+    assert result.exit_code == ExitCode.FAILED
+    assert result.stdout.startswith(f"✘ SANDBOX acme: {REFUSED} (new)")
+    assert "index.html" in result.stderr
+
+
 def test_a_program_gets_a_line_for_each_row(desk: Desk) -> None:
     """`--json` has these fields, with each tenant of the cause; a person reads the cause once."""
     desk.begin("beta")
