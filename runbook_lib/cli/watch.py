@@ -22,7 +22,7 @@ from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError,
 
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
-    from runbook_lib.operations.watch.digest import ToldRow
+    from runbook_lib.operations.watch.digest import ReportedRow
 
 _EVERY_SECONDS = 300
 
@@ -114,8 +114,8 @@ def watch(
                     click.echo(f"Accepted: {', '.join(try_channels(run))}.")
                     return ExitCode.COMPLETE
                 alone = [FleetTenant(run.tenant, procedure, values, {})]
-            is_told = bool(scenario) and not as_json
-            return _run_cycle(alone, wishes, as_json=as_json, is_told=is_told)
+            is_reported = bool(scenario) and not as_json
+            return _run_cycle(alone, wishes, as_json=as_json, is_reported=is_reported)
 
         if is_once or is_test:
             sys.exit(run_once())
@@ -157,12 +157,12 @@ def _run_cycle(
     *,
     as_json: bool,
     file: Path | None = None,
-    is_told: bool = False,
+    is_reported: bool = False,
 ) -> ExitCode:
     """
     Poll each tenant, show and send what is new, and build the page; return the exit code.
 
-    With `is_told` it also prints that it polled, for a person who practises.
+    With `is_reported` it also prints that it polled, for a person who practises.
     """
     from runbook_lib.operations.watch.cycle import open_cycle
     from runbook_lib.text import pluralize
@@ -188,7 +188,7 @@ def _run_cycle(
         lines = [*chain.from_iterable(act() for act in rest)]
         for line in lines:
             say(line, is_error=True)
-        if is_told:
+        if is_reported:
             names = ", ".join(tenant.tenant for tenant in tenants)
             changes = pluralize(shown, "change") if shown else "nothing changed"
             say(f"Polled {names} in the sandbox: {changes}.")
@@ -198,9 +198,9 @@ def _run_cycle(
     return code
 
 
-def show_row(told: ToldRow) -> None:
-    """Show a row as it is told: its title, and what `inbox` says of it."""
-    head, *lines = told.lines()
+def show_row(reported: ReportedRow) -> None:
+    """Show a row as it is reported: its title, and what `inbox` says of it."""
+    head, *lines = reported.lines()
     say(head)
     for line in lines:
         show_paragraph(line, indent="    ")

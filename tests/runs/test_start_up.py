@@ -43,17 +43,13 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.config.fleet_file",
     f"{_OURS}.config.toml_tables",
     f"{_OURS}.connectors.code_meanings",
-    f"{_OURS}.engine.customer_letters",
-    f"{_OURS}.engine.customer_rows",
-    f"{_OURS}.engine.due_items",
-    f"{_OURS}.engine.index_builder",
-    f"{_OURS}.engine.journal_summary",
+    f"{_OURS}.connectors.cyclr.transactions",
     f"{_OURS}.engine.practice",
     f"{_OURS}.engine.tenant_",
-    f"{_OURS}.engine.watch",
     f"{_OURS}.evidence.fleet_result",
     f"{_OURS}.evidence.reports.index_page",
     f"{_OURS}.evidence.reports.tenant_status",
+    f"{_OURS}.operations",
 )
 # Modules that every Python starts with, where a distribution or an installer adds them.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}

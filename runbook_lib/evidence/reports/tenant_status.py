@@ -33,8 +33,8 @@ _NO_DAY = "9999-12-31"
 _MAX_NAME_CHARS = 120
 # The number of tenants that one command names.
 _MAX_OPTIONS = 12
-# A day is told when it is so near.
-_TOLD_DAYS = (1, 7, 30)
+# A day is reported when it is so near.
+_REPORTED_DAYS = (1, 7, 30)
 # The number of tenants, customers or steps that a row names, and of places for programs.
 _MAX_NAMES = 12
 _MAX_STEPS = 3
@@ -220,20 +220,20 @@ class OpenItem:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether something fails, or a tenant cannot be read or started: told daily."""
+        """Whether something fails, or a tenant cannot be read or started: reported daily."""
         # NOTE: one that nobody has run yet has no reason.
         return self.is_failing or (self.stops_checks and bool(self.reason))
 
     def news_on(self, today: date) -> str:
-        """Return what is told of it today; empty if it is only next, or waits."""
+        """Return what is reported of it today; empty if it is only next, or waits."""
         if self.is_failing or self.stops_checks:
             return "failing"
         if self.group is ItemGroup.UNCHECKED:
             return "cannot be checked"
         if self.overdue_days:
             return "overdue"
-        left = days_until(self.due, today) if self.due else _TOLD_DAYS[-1] + 1
-        return next((f"{days} days" for days in _TOLD_DAYS if left <= days), "")
+        left = days_until(self.due, today) if self.due else _REPORTED_DAYS[-1] + 1
+        return next((f"{days} days" for days in _REPORTED_DAYS if left <= days), "")
 
     @property
     def urgency(self) -> tuple[object, ...]:

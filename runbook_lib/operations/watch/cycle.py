@@ -36,7 +36,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
 from runbook_lib.operations.watch.customer_poll import is_due, poll_customers
-from runbook_lib.operations.watch.digest import ReceiverList, ToldRow, told_rows
+from runbook_lib.operations.watch.digest import ReceiverList, ReportedRow, reported_rows
 from runbook_lib.operations.watch.poll import (
     key_of,
     open_watched,
@@ -211,7 +211,7 @@ class WatchCycle:
         self._saved = [row for key in keys for row in self.state.items.read(tenant=key)]
         return ()
 
-    def shown(self) -> Iterator[ToldRow]:
+    def shown(self) -> Iterator[ReportedRow]:
         """
         Yield each row that is new, changed or over, and was not printed yet.
 
@@ -225,13 +225,17 @@ class WatchCycle:
         new = WatchReceiver("", "", "", first_on=on)
         terminal = next(iter(state.receivers.read(receiver="")), new)
         own = ReceiverList({status.key: status for status in self._statuses}, self._saved)
-        shown = [row for row in told_rows(terminal, own, deliveries, self._now()) if row.is_news]
+        shown = [
+            row for row in reported_rows(terminal, own, deliveries, self._now()) if row.is_news
+        ]
         yield from shown
-        told = [Delivery(ident, "", on, news) for row in shown for ident, news in row.told.items()]
-        if told or terminal is new:
+        reported = [
+            Delivery(ident, "", on, news) for row in shown for ident, news in row.reported.items()
+        ]
+        if reported or terminal is new:
             # NOTE: a row that cannot be saved is printed again.
             with suppress(RunbookError), state.transaction():
-                state.deliveries.write(told)
+                state.deliveries.write(reported)
                 state.receivers.write([terminal])
 
     def send(self) -> Iterator[str]:

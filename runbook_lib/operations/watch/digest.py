@@ -1,5 +1,5 @@
 """
-A receiver's open items against what it was told -> its rows, and the digest it gets now. Pure.
+A receiver's open items against what was reported to it -> its rows and its digest. Pure.
 
 The rows are those of `inbox`, with the same words, changed ones first.
 """
@@ -42,21 +42,21 @@ class Phase(StrEnum):
     """The reason why a row is in a digest, in the order of its rows."""
 
     NEW = "new"
-    """It was not told before."""
+    """It was not reported before."""
 
     CHANGED = "changed"
     """A part of it is new, it is due sooner, or a value changed and nothing fails."""
 
     OVER = "over"
-    """It has ended since it was told."""
+    """It has ended since it was reported."""
 
     OPEN = "open"
-    """It was told before, or was there when the receiver was first known."""
+    """It was reported before, or was there when the receiver was first known."""
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRow:
-    """A row of the list, as a receiver is told of it."""
+class ReportedRow:
+    """A row of the list, as it is reported to a receiver."""
 
     phase: Phase
     """The reason."""
@@ -76,8 +76,8 @@ class ToldRow:
         return f"{self.row.whose}: {mark}{self.row.title}"
 
     @property
-    def told(self) -> dict[str, str]:
-        """Item id → what is told of it."""
+    def reported(self) -> dict[str, str]:
+        """Item id → what is reported of it."""
         return {row.id: OVER if self.phase is Phase.OVER else row.news for row in self.saved}
 
     def lines(self) -> list[str]:
@@ -113,14 +113,14 @@ class ReceiverList:
     """The begin and end of these items, and changes."""
 
 
-def told_rows(
+def reported_rows(
     receiver: WatchReceiver,
     own: ReceiverList,
     deliveries: Mapping[str, Delivery],
     now: datetime,
-) -> list[ToldRow]:
+) -> list[ReportedRow]:
     """
-    Return the rows of a receiver's list against what it was told: changed ones first.
+    Return the rows of a receiver's list against what was reported to it: changed ones first.
 
     What was there when the receiver was first known is open: nobody knows whether it is new.
     """
@@ -137,16 +137,16 @@ def told_rows(
         delivery = deliveries.get(row.id)
         if row.is_change and delivery is None and row.began_on >= first_on:
             changes.append(row)
-        is_told = delivery is not None and delivery.news not in ("", OVER) and not row.is_change
+        is_reported = delivery is not None and delivery.news not in ("", OVER) and not row.is_change
         # NOTE: a customer is over alone, a step with the last one of its cause.
         is_last = row.item.is_about_customers or (row.tenant, row.cause) not in open_causes
-        if row.ended_on and is_told and is_last:
+        if row.ended_on and is_reported and is_last:
             ended.append(row)
     rows += _rows_of(Phase.CHANGED, changes, own)
     rows += _rows_of(Phase.OVER, ended, own)
     has_several = len({status.connector for status in own.statuses.values()}) > 1
     rows = [replace(row, names_connectors=has_several) for row in rows]
-    return sorted(rows, key=lambda told: [*Phase].index(told.phase))
+    return sorted(rows, key=lambda reported: [*Phase].index(reported.phase))
 
 
 def _saved_of(
@@ -163,32 +163,32 @@ def _open_row(
     saved: Sequence[SavedItem],
     deliveries: Mapping[str, Delivery],
     first_on: str,
-) -> ToldRow:
+) -> ReportedRow:
     known = [deliveries[item.id] for item in saved if item.id in deliveries]
-    untold = [item for item in saved if item.id not in deliveries and item.news]
+    unreported = [item for item in saved if item.id not in deliveries and item.news]
     others = [
         item
         for item in saved
         if item.news and item.id in deliveries and deliveries[item.id].news != item.news
     ]
     phase = Phase.OPEN
-    if others or any(item.began_on > first_on for item in untold):
+    if others or any(item.began_on > first_on for item in unreported):
         phase = Phase.CHANGED if known else Phase.NEW
-    return ToldRow(phase, row, saved, bool(untold or others))
+    return ReportedRow(phase, row, saved, bool(unreported or others))
 
 
-def _rows_of(phase: Phase, saved: Iterable[SavedItem], own: ReceiverList) -> Iterator[ToldRow]:
+def _rows_of(phase: Phase, saved: Iterable[SavedItem], own: ReceiverList) -> Iterator[ReportedRow]:
     """Yield the rows of items that are not open."""
     by_cause: dict[tuple[bool, str], list[SavedItem]] = defaultdict(list)
     for item in saved:
         by_cause[own.statuses[item.tenant].is_practice, item.cause].append(item)
     for alike in by_cause.values():
         row = CauseRow([(own.statuses[item.tenant], item.item) for item in alike])
-        yield ToldRow(phase, row, alike)
+        yield ReportedRow(phase, row, alike)
 
 
 def is_due(
-    rows: Iterable[ToldRow],
+    rows: Iterable[ReportedRow],
     deliveries: Mapping[str, Delivery],
     now: datetime,
     *,
@@ -199,13 +199,13 @@ def is_due(
 
     What somebody has acknowledged reminds nobody. With `is_restart` the watch lost its state.
     """
-    for told in rows:
-        if told.is_news or is_restart:
+    for reported in rows:
+        if reported.is_news or is_restart:
             return True
-        for item in told.saved:
+        for item in reported.saved:
             delivery = deliveries.get(item.id)
             interval = _DAY if item.item.is_urgent else _WEEK
-            last_on = delivery.told_on if delivery else item.began_on
+            last_on = delivery.reported_on if delivery else item.began_on
             if not item.acknowledged_by and has_passed(interval, last_on, now):
                 return True
     return False
@@ -226,11 +226,11 @@ def compose_digest(
 
     The `notices` come first; `page` is the address of the page of all tenants.
     """
-    rows = told_rows(receiver, own, deliveries, now)
+    rows = reported_rows(receiver, own, deliveries, now)
     if not rows or not is_due(rows, deliveries, now, is_restart=bool(notices)):
         return None
     on = timestamp(now)
-    told = {ident: news for row in rows for ident, news in row.told.items()}
+    reported = {ident: news for row in rows for ident, news in row.reported.items()}
     is_sandbox = any(row.row.is_practice for row in rows)
     lines = [notice.text for notice in notices]
     for row in rows[:_MAX_ROWS]:
@@ -246,7 +246,7 @@ def compose_digest(
     subject = f"{rows[0].headline[: _MAX_SUBJECT - 30]}{others}"
     keys = dict.fromkeys(item.tenant for row in rows for item in row.saved)
     return Digest(
-        id=identify(receiver.receiver, on, *told),
+        id=identify(receiver.receiver, on, *reported),
         receiver=receiver.receiver,
         subject=one_line(f"{'SANDBOX ' if is_sandbox else ''}{subject}")[:_MAX_SUBJECT],
         text="\n".join(one_line(line) for line in lines).strip(),
@@ -260,5 +260,5 @@ def compose_digest(
             "more": max(more, 0),
         },
         person=person,
-        told=told,
+        reported=reported,
     )

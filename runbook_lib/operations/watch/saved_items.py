@@ -49,7 +49,7 @@ def settle(state: WatchState, status: TenantStatus, now: datetime) -> None:
     Save which items of a tenant have begun, changed or ended; call it in a transaction.
 
     An item that another failure at its place replaces ends without news, and so does one whose
-    decision is told as a change. Of a tenant whose record cannot be read no item ends.
+    decision is reported as a change. Of a tenant whose record cannot be read no item ends.
     """
     polled_on = state.tenant(status.key).last_polled_on
     if status.polled_on and status.polled_on < polled_on:

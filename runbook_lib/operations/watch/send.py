@@ -169,7 +169,7 @@ class Sender:
         has_left = self._fleet is not None and not {*digest.tenants} <= {*self._fleet}
         is_others = any(key in self.book and key not in own.statuses for key in digest.tenants)
         own_ids = {row.id for row in own.saved}
-        return has_left or is_others or not digest.told.keys() & ids <= own_ids
+        return has_left or is_others or not digest.reported.keys() & ids <= own_ids
 
     def _serve(self, addressee: Addressee, row: WatchReceiver) -> Iterator[str]:
         """Send one receiver its digest, if one is due."""
@@ -248,10 +248,10 @@ class Sender:
         return None
 
     def _accept(self, digest: Digest, row: WatchReceiver) -> None:
-        """Note what the receiver was told."""
+        """Note what was reported to the receiver."""
         on = timestamp(self._clock())
         self.state.deliveries.write(
-            Delivery(ident, digest.receiver, on, news) for ident, news in digest.told.items()
+            Delivery(ident, digest.receiver, on, news) for ident, news in digest.reported.items()
         )
         row.accepted_on = on
         row.refusal = ""
@@ -265,7 +265,7 @@ class Sender:
 
 
 def deliveries_of(state: WatchState, receiver: str) -> dict[str, Delivery]:
-    """Return what a receiver was told, by the id of the item; the terminal has an empty name."""
+    """Return what was reported to a receiver, by item; the terminal has an empty name."""
     return {row.item: row for row in state.deliveries.read(receiver=receiver)}
 
 

@@ -39,7 +39,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of the results about customers.
 CUSTOMERS_STEP = "customers"
-# What is told of a change that fails nothing, and of an item that has ended.
+# What is reported of a change that fails nothing, and of an item that has ended.
 CHANGED = "changed"
 OVER = "over"
 FORMAT_VERSION = 8
@@ -156,7 +156,7 @@ class SavedItem(Struct):
     item: OpenItem
     """The item as it began, at this place alone."""
     news: str = ""
-    """What is told of it (`OpenItem.news_on`); of a change that fails nothing `changed`."""
+    """What is reported of it (`OpenItem.news_on`); of a change that fails nothing `changed`."""
     ended_on: str = ""
     """The time at which it ended; empty while it is open."""
     end_reason: str = ""
@@ -168,7 +168,7 @@ class SavedItem(Struct):
 
     @property
     def is_change(self) -> bool:
-        """Whether it is a change that fails nothing, and is told once."""
+        """Whether it is a change that fails nothing, and is reported once."""
         return self.news == CHANGED
 
     @property
@@ -178,16 +178,16 @@ class SavedItem(Struct):
 
 
 class Delivery(Struct):
-    """An item as it was told to one receiver; the terminal is the receiver with no name."""
+    """An item as it was reported to one receiver; the terminal is the receiver with no name."""
 
     item: str
     """The item's id."""
     receiver: str
     """The receiver; empty for the terminal."""
-    told_on: str
+    reported_on: str
     """The time at which the receiver accepted the digest."""
     news: str = ""
-    """What was told of it."""
+    """What was reported of it."""
 
 
 class WatchReceiver(Struct):
@@ -232,7 +232,7 @@ class Digest(Struct):
     """The same for programs."""
     person: str = ""
     """The person who has the steps; empty for the tenant's own address."""
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     """Item id → what it tells of it."""
     is_uncertain: bool = True
     """Whether the server may have taken it, so that its id and text stay."""
@@ -377,7 +377,7 @@ class WatchState:
             raise
 
     def forget_old(self, now: datetime) -> None:
-        """Delete what ended, or was told once, so long ago that no receiver waits for it."""
+        """Delete what ended, or was reported once, so long ago that no receiver waits for it."""
         limit = timestamp(now - timedelta(days=_KEPT_DAYS))
         self.items.delete(row for row in self.items.read() if "" < row.ended_on < limit)
         self._connection.execute(

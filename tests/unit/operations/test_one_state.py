@@ -26,7 +26,7 @@ from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
 from runbook_lib.operations.index_builder import build_index
 from runbook_lib.operations.tenant_list import LIST_NAME, list_tenants, read_list
 from runbook_lib.operations.tenant_reader import TenantsOverview, read_tenants
-from runbook_lib.operations.watch.digest import Phase, ReceiverList, compose_digest, told_rows
+from runbook_lib.operations.watch.digest import Phase, ReceiverList, compose_digest, reported_rows
 from runbook_lib.operations.watch.saved_items import acknowledge, settle
 from runbook_lib.operations.watch.watch_state import WatchReceiver, open_state
 from tests.support.attestations import assigned, attested, submitted
@@ -407,7 +407,7 @@ def settled() -> ReceiverList:
 def test_a_digest_says_the_same(whole: TenantsOverview) -> None:
     """It has the list's rows with the list's lines, after what changed; ten at most."""
     own = settled()
-    changed, *listed = told_rows(RECEIVER, own, {}, NOW)
+    changed, *listed = reported_rows(RECEIVER, own, {}, NOW)
     digest = compose_digest(RECEIVER, own, {}, NOW, page="file:///index.html")
     inbox = " ".join(output("inbox", "--verbose").split())
 
@@ -460,12 +460,12 @@ def test_a_digest_has_the_title_and_the_day_of_the_list(
 ) -> None:
     """Failures without a known cause, ends, and steps that somebody must do by a day."""
     world.begin(replace(ACME, seen=seen, said=attestations, polled={}))
-    (told,) = told_rows(RECEIVER, settled(), {}, NOW)
+    (told,) = reported_rows(RECEIVER, settled(), {}, NOW)
     (item,) = state_of().items
 
     assert told.row.title == item.title == expected
     assert told.row.due == item.due
-    assert [*told.told.values()] == [news]
+    assert [*told.reported.values()] == [news]
 
 
 # --- The newer of journal and poll

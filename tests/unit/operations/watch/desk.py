@@ -22,7 +22,7 @@ from runbook_lib.operations.watch import cycle as cycle_module
 from runbook_lib.operations.watch.channels import CHANNELS
 from runbook_lib.operations.watch.channels.base import NotSentError
 from runbook_lib.operations.watch.cycle import open_cycle
-from runbook_lib.operations.watch.digest import ToldRow
+from runbook_lib.operations.watch.digest import ReportedRow
 from runbook_lib.operations.watch.poll import PollResult, open_watched, poll_tenant
 from runbook_lib.operations.watch.watch_state import (
     STATE_NAME,
@@ -257,7 +257,7 @@ class Desk:
             read, problem = build_index("evidence", self.now())
             assert not problem
             lines += cycle.settle(read.statuses if read else ())
-            self.shown: list[ToldRow] = [*cycle.shown()]
+            self.shown: list[ReportedRow] = [*cycle.shown()]
             for act in (cycle.send, cycle.ping, cycle.seal, cycle.forget_old):
                 lines += act()
             self.code = cycle.code

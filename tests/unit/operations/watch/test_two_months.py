@@ -81,7 +81,7 @@ class Months(Desk):
         run.finish()
         run.close()
 
-    def told(self, *waits: float) -> Digest | None:
+    def reported(self, *waits: float) -> Digest | None:
         """Return the newest message after cycles with these waits; `None` without one."""
         self.post.sent.clear()
         for wait in waits:
@@ -160,11 +160,11 @@ def test_inbox_page_and_message_have_the_same_rows(
 ) -> None:
     """For each fault the row is the same, and it ends everywhere."""
     months.cut_off("chat-3", "early", was_out_at_first=True)
-    first = months.told(0, AGAIN)
+    first = months.reported(0, AGAIN)
     assert {row["phase"] for row in first.document["rows"]} == {"open"}
     assert_same_everywhere(months, first)
 
-    assert months.told(10 * DAY)
+    assert months.reported(10 * DAY)
     months.answers |= FAULTS
     months.answers["ads-8", "app-is-registered"] = None
     months.run(monkeypatch, "ads-0", CLIENT_ID_DIFFERS)
@@ -172,10 +172,10 @@ def test_inbox_page_and_message_have_the_same_rows(
     journal = months.journal("ads-9")
     journal.write_bytes(journal.read_bytes().replace(b"verified", b"verifled", 1))
     months.post.act = refuse
-    assert months.told(DAY, AGAIN, 3 * DAY) is None
+    assert months.reported(DAY, AGAIN, 3 * DAY) is None
     assert "A message was not accepted" in months.page()
     months.post.act = take
-    digest = months.told(DAY)
+    digest = months.reported(DAY)
     assert_same_everywhere(months, digest)
     titles = [row.title for row in rows_now(months)]
     assert len(titles) == 14
@@ -184,11 +184,11 @@ def test_inbox_page_and_message_have_the_same_rows(
     for key in FAULTS.keys() | {("ads-8", "app-is-registered")}:
         del months.answers[key]
     months.run(monkeypatch, "ads-0")
-    over = months.told(DAY, AGAIN)
+    over = months.reported(DAY, AGAIN)
     left = {row.title for row in rows_now(months)}
     assert len(set(titles) - left) == 8
     assert {row["title"] for row in over.document["rows"] if row["phase"] == "over"} <= {*titles}
 
-    token = months.told(12 * DAY)
+    token = months.reported(12 * DAY)
     assert "Token ends" in token.text
     assert_same_everywhere(months, token)

@@ -185,7 +185,7 @@ DAMAGES = {
     "no zone": altered("watchedtenant", "customers_polled_on", '"2026-11-24T12:00:00"'),
     "no day": altered("watchedstep", "since", '"2026-02-30T12:00:00Z"'),
     "time in a row": altered("watchedtenant", "polled_on", '{"fb-04-create-app": "soon"}'),
-    "delivery": altered("delivery", "told_on", '"soon"'),
+    "delivery": altered("delivery", "reported_on", '"soon"'),
     "customer": altered("watchedcustomer", "body", "[]"),
     "time of a customer": altered("watchedcustomer", "body.polled_on", '"soon"'),
     "survey": altered("customersurvey", "body", "7"),
