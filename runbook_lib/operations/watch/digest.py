@@ -105,7 +105,7 @@ class ReportedRow:
 
 @dataclass(slots=True)
 class ReceiverList:
-    """What a receiver may see: its tenants with its own items, and these items as saved."""
+    """A receiver's tenants with its own items, and these items as saved."""
 
     statuses: dict[str, TenantStatus] = field(default_factory=dict)
     """The receiver's tenants by key, each with the items that are for it."""
@@ -197,7 +197,7 @@ def is_due(
     """
     Return whether a digest goes out: for news, daily for failures, weekly for what else is open.
 
-    What somebody has acknowledged reminds nobody. With `is_restart` the watch lost its state.
+    An acknowledged item reminds nobody. With `is_restart` the watch lost its state.
     """
     for reported in rows:
         if reported.is_news or is_restart:

@@ -183,7 +183,7 @@ class Sender:
                 pending = self._pending(row)
                 digest = pending or self._compose(addressee, row, now)
                 if digest is None:
-                    # What was refused is over: nothing waits.
+                    # The refused digest has nothing left to say.
                     row.refusal = ""
                     row.tries = 0
             if digest:

@@ -39,7 +39,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of the results about customers.
 CUSTOMERS_STEP = "customers"
-# What is reported of a change that fails nothing, and of an item that has ended.
+# The news of a change that fails nothing, and of an item that has ended.
 CHANGED = "changed"
 OVER = "over"
 FORMAT_VERSION = 8
@@ -156,7 +156,7 @@ class SavedItem(Struct):
     item: OpenItem
     """The item as it began, at this place alone."""
     news: str = ""
-    """What is reported of it (`OpenItem.news_on`); of a change that fails nothing `changed`."""
+    """Its news (`OpenItem.news_on`); of a change that fails nothing `changed`."""
     ended_on: str = ""
     """The time at which it ended; empty while it is open."""
     end_reason: str = ""
@@ -187,7 +187,7 @@ class Delivery(Struct):
     reported_on: str
     """The time at which the receiver accepted the digest."""
     news: str = ""
-    """What was reported of it."""
+    """Its news at that time."""
 
 
 class WatchReceiver(Struct):
