@@ -13,8 +13,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-# A cell that begins with one of these is a formula, or leads to one (OWASP: CSV Injection).
-_FORMULA = ("=", "+", "-", "\u2212", "@", "|", "%0d", "%0a", "%09")
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?]) (?=[*\"“]?[A-Z])")
@@ -95,8 +93,3 @@ def first_unseen(text: str) -> str:
 def _is_printable(character: str) -> bool:
     # NOTE: to Python a no-break space is not printable; in a sentence it is one.
     return character.isprintable() or unicodedata.category(character) == "Zs"
-
-
-def _is_seen(character: str) -> bool:
-    """Return whether a character is neither blank nor invisible."""
-    return unicodedata.category(character)[0] not in "ZC"

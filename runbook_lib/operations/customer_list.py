@@ -43,8 +43,6 @@ _STATES: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
     AccountStatus.SIGNED_IN: "signed in",
 }
-# A state that is no failure has the colour and icon of the outcome most like it.
-_LIKE = {**LIKE, AccountStatus.NOT_SIGNED_IN: Outcome.NOT_RUN}
 _OPEN = (AccountStatus.NOT_SIGNED_IN, AccountStatus.NOT_KNOWN)
 
 
@@ -155,7 +153,7 @@ def _rows_of(
         account=account.id,
         name=bounded(account.name or account.id, _MAX_NAME_CHARS),
         state=state,
-        outcome=Outcome.FAILED if is_cut_off else _LIKE[account.standing],
+        outcome=Outcome.FAILED if is_cut_off else LIKE[account.standing],
         since=since,
         used_on=account.used_on,
         polled_on=account.polled_on,

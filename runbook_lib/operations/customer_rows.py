@@ -66,10 +66,10 @@ LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
 }
 
-# Each standing has the colour and icon of the outcome most like it.
+# Each standing has the colour and icon of the outcome most like it; one that is cut off fails.
 LIKE: Mapping[str, Outcome] = {
     AccountStatus.SIGNED_IN: Outcome.VERIFIED,
-    AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
+    AccountStatus.NOT_SIGNED_IN: Outcome.NOT_RUN,
     AccountStatus.CALLS_FAIL: Outcome.FAILED,
     AccountStatus.NOT_INSTALLED: Outcome.NOT_RUN,
     AccountStatus.VANISHED: Outcome.SKIPPED,
