@@ -37,6 +37,8 @@ from runbook_lib.evidence.reports.tenant_status import (
 
 INDEX_PAGE = "index.html"
 
+# The page stays under half a MB, however many customers need something.
+_MAX_CUSTOMERS = 300
 _PRACTICE = "practice"
 _OVERDUE = "overdue"
 
@@ -81,12 +83,14 @@ def index_page(
     """
     Return the page as it is at `on`, in parts: of thousands of tenants it has MiB.
 
-    `customers` are those who need something, and `well` is the number of the others. `undelivered`
+    `customers` are those who need something: the worst of them are rows, the rest a number. `well`
+    is the number of those who need nothing. `undelivered`
     names the tenants of each receiver that did not accept a message, and the reason. The `notices`
     come first.
     """
     tenants = sorted_statuses(statuses)
     accounts = sorted(customers, key=lambda row: row.urgency)
+    listed = accounts[:_MAX_CUSTOMERS]
     causes = cause_rows(tenants)
     kinds = {
         *(tenant.is_practice for tenant in tenants),
@@ -107,9 +111,10 @@ def index_page(
             ],
             tenants=tenants,
             number=len({tenant.tenant for tenant in tenants}),
-            customers=accounts,
+            customers=listed,
+            unlisted=len(accounts) - len(listed),
             well=well,
-            has_letters=any(account.letter for account in accounts),
+            has_letters=any(account.letter for account in listed),
             undelivered=undelivered,
             notices=notices,
             sandbox=is_practice,
@@ -119,7 +124,7 @@ def index_page(
             has_connectors=len({tenant.connector for tenant in tenants}) > 1,
             people=_counts(_people(row) for row in causes),
             tenant_states=_counts(map(_tenant_words, tenants)),
-            customer_states=_counts(map(_customer_words, accounts)),
+            customer_states=_counts(map(_customer_words, listed)),
             words_of={"tenant": _tenant_words, "customer": _customer_words, "cause": _people},
             looks=LOOKS_LIKE,
             connectors_of=_connectors,
