@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from string import Formatter
-from typing import Any, TypedDict
+from typing import Any
 
 from runbook_lib.core.model import Finding, Value
 from runbook_lib.core.redaction import Credential
@@ -211,13 +211,6 @@ class Provider:
         return tuple(text if "://" in text else f"https://{text}" for text in named if text)
 
 
-class ShownLink(TypedDict):
-    """A link's label and address; the address is empty while a value in it is unknown."""
-
-    label: str
-    url: str
-
-
 @dataclass(frozen=True, slots=True)
 class Link:
     """A page to open; `needs` is the label of the input in its address, if there is one."""
@@ -230,7 +223,7 @@ class Link:
         """Return the page's address; empty while a value is unknown."""
         return _fill_in(self.template, values)
 
-    def shown(self, values: Mapping[str, object]) -> ShownLink:
+    def shown(self, values: Mapping[str, object]) -> dict[str, str]:
         """
         Return label and address; without an address, the label names the missing value.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from runbook_lib.walkthrough.view_types import RefusedValue, StatusView
+View = dict[str, Any]
+"""A part of what a browser script draws: JSON without a credential."""
 
 # An open step is checked again at most this often, however often its window gets the focus.
 _MIN_REFRESH_INTERVAL = timedelta(seconds=30)
@@ -31,7 +32,7 @@ class PanelStatus:
     """The number of actions that have ended, so that two equal messages differ."""
     taken: int = 0
     """The number of times that typed values were accepted."""
-    refused: Sequence[RefusedValue] = field(default_factory=list)
+    refused: Sequence[Mapping[str, str]] = field(default_factory=list)
     """The typed values that were refused, each with its problem or doubt."""
     written: int = 0
     """The number of recorded remarks of a person."""
@@ -48,9 +49,9 @@ class PanelStatus:
     consent_paste_url: str = ""
     """The beginning of the address that a person pastes after the consent."""
 
-    def view(self) -> StatusView:
+    def view(self) -> View:
         """Return the status as JSON."""
-        return cast("StatusView", asdict(self))
+        return asdict(self)
 
 
 class PanelStatuses:

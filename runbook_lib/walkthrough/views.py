@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, groupby
-from typing import Any, Unpack
+from typing import Any
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
@@ -60,33 +60,7 @@ from runbook_lib.run.journal import Line
 from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import as_text, pluralize, split_first_sentence
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
-from runbook_lib.walkthrough.panel_status import PanelStatus
-from runbook_lib.walkthrough.view_types import (
-    ActionNames,
-    BeginView,
-    CopiedSecretView,
-    ExchangeView,
-    FieldView,
-    FinishView,
-    ForecastView,
-    FormView,
-    GateView,
-    GroupView,
-    HeaderFacts,
-    HeaderView,
-    InputView,
-    KitView,
-    KnownErrorView,
-    LineView,
-    NextStepView,
-    OptionView,
-    OutcomeView,
-    ProseView,
-    ReadyItem,
-    ScreenView,
-    StepEntry,
-    StepView,
-)
+from runbook_lib.walkthrough.panel_status import PanelStatus, View
 
 _EVENT_VERBS: Mapping[str, str] = {
     AttestationKind.ATTESTED: "confirmed",
@@ -202,7 +176,7 @@ def is_watched(state: StepState, step: Step, wanted: Sequence[Input]) -> bool:
 
 def line_view(
     state: StepState, context: PanelContext, *, status: PanelStatus, lacks: Sequence[Input]
-) -> LineView:
+) -> View:
     """
     Return the view of a step's panel until it is opened: one line, and its news.
 
@@ -230,7 +204,6 @@ def line_view(
         "next_refresh": context.next_refresh if is_watched(state, step, lacks) else "",
         "number": state.number,
         "part": step.group,
-        "line": _line_text(state, context),
         "has_card": False,
         **status.view(),
     }
@@ -244,7 +217,7 @@ def step_view(
     exchanges: Mapping[int, Exchange],
     status: PanelStatus,
     lacks: Sequence[Input],
-) -> StepView:
+) -> View:
     """
     Return the view of an opened step's panel: its line, and its card.
 
@@ -262,21 +235,13 @@ def step_view(
     return {
         **line_view(state, context, status=status, lacks=lacks),
         "has_card": True,
-        "attested_by": state.attested_by or None,
         "overdue": _overdue(state, step),
         "overdue_act": what_to_do(state, step) if state.overdue_days else "",
         "assigned": _assigned(state),
         "remarks": [with_times(text) for text in state.remarks],
         "quotes": state.gather("quotes"),
         "changes": state.gather("changes"),
-        "tables": [
-            {
-                "caption": table.caption,
-                "columns": list(table.columns),
-                "rows": [list(row) for row in table.rows],
-            }
-            for table in state.gather("tables")
-        ],
+        "tables": to_builtins(state.gather("tables")),
         "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(copyable)}
@@ -347,7 +312,7 @@ def is_current(state: StepState, context: PanelContext) -> bool:
     return _is_next(state, context) and not state.is_settled
 
 
-def _prose_view(step: Step) -> ProseView | None:
+def _prose_view(step: Step) -> View | None:
     """Return the documented text of a step, or None if its card shows all of it."""
     off_page = step.source.off_page
     if not (step.prose or off_page):
@@ -359,30 +324,13 @@ def _prose_view(step: Step) -> ProseView | None:
     }
 
 
-def _line_text(state: StepState, context: PanelContext) -> str:
-    """Return the text beside a closed step's title: who and when, or its requirements."""
-    attestation = state.attestation
-    step = context.procedure.step(state.id)
-    late = _overdue(state, step)
-    if late or not state.is_settled:
-        needs = context.later.get(state.id, "")
-        waits = state.outcome is Outcome.WAITING
-        takes = step.usual_time
-        usual = f"{takes} at {context.vendor.title}" if takes and state.is_untouched else ""
-        who = _who(state, context.vendor.title) if waits else ""
-        return " · ".join(filter(None, (who, _assigned(state), late, needs or usual)))
-    if attestation is not None and state.by_person:
-        return f"{attestation.by}, {day(attestation.at)}"
-    return day(seen_on(state))
-
-
 def _warnings(state: StepState, context: PanelContext) -> list[str]:
     """Return warnings about the step's values, and the warnings of its checks."""
     doubts = context.procedure.step(state.id).doubts(context.values)
     return list(dict.fromkeys([*doubts, *state.gather("warnings")]))
 
 
-def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> ScreenView:
+def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> View:
     """Return the map of the screen where a step is done; `owner` is the company whose it is."""
     svg = screen_picture(screen, values)
     source = f"{SCHEMATIC}. Source: {screen.source}"
@@ -397,7 +345,7 @@ def _can_refresh(state: StepState, step: Step, lacks: Sequence[Input]) -> bool:
     return is_open and can_ask and not step.side_effect
 
 
-def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> ActionNames:
+def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> View:
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
@@ -478,11 +426,12 @@ def _is_question(step: Step) -> bool:
 
 
 def _since(state: StepState, context: PanelContext) -> str:
-    """Return the person who did it, the party it waits for, or the steps before it."""
-    first = context.later.get(state.id, "")
-    late = _overdue(state, context.procedure.step(state.id))
-    parts = (_who(state, context.vendor.title), _assigned(state), late)
-    return " · ".join(filter(None, (*parts, first)))
+    """Return who did it, the party it waits for, the steps before it, or its usual time."""
+    step = context.procedure.step(state.id)
+    usual = f"{step.usual_time} at {context.vendor.title}" if step.usual_time else ""
+    ahead = context.later.get(state.id, "") or (usual if state.is_untouched else "")
+    parts = (_who(state, context.vendor.title), _assigned(state), _overdue(state, step), ahead)
+    return " · ".join(filter(None, parts))
 
 
 def header_view(
@@ -491,8 +440,8 @@ def header_view(
     *,
     status: PanelStatus,
     plan: Plan | None,
-    **facts: Unpack[HeaderFacts],
-) -> HeaderView:
+    **facts: object,
+) -> View:
     """
     Return the header's view: progress over the whole procedure, and the next step.
 
@@ -521,19 +470,19 @@ def header_view(
     }
 
 
-def _begin_view(plan: Plan | None, checklist: Checklist) -> BeginView | None:
+def _begin_view(plan: Plan | None, checklist: Checklist) -> View | None:
     """Return the items of *Before you begin*, with their ticks."""
     if plan is None:
         return None
-    ready: list[ReadyItem] = [
+    ready: list[View] = [
         {"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready
     ]
     return {"plan": plan.duration, "ready": ready, "has_begun": checklist.has_begun}
 
 
-def _groups(state: RunState, procedure: Procedure) -> list[GroupView]:
+def _groups(state: RunState, procedure: Procedure) -> list[View]:
     """Return each group of steps with its most urgent outcome, and the step in it to go to."""
-    groups: list[GroupView] = []
+    groups: list[View] = []
     by_group = groupby(state.steps, key=lambda part: procedure.step(part.id).group or part.id)
     for title, group in by_group:
         steps = list(group)
@@ -559,9 +508,9 @@ def _groups(state: RunState, procedure: Procedure) -> list[GroupView]:
     return groups
 
 
-def _gates(state: RunState, procedure: Procedure) -> list[GateView]:
+def _gates(state: RunState, procedure: Procedure) -> list[View]:
     """Return each gate's outcome, start, usual time, and the steps before it."""
-    gates: list[GateView] = []
+    gates: list[View] = []
     for part in procedure.plan.gates if procedure.plan else ():
         step = procedure.step(part.step)
         gate = state.step(part.step)
@@ -576,7 +525,7 @@ def _gates(state: RunState, procedure: Procedure) -> list[GateView]:
     return gates
 
 
-def _forecast_view(state: RunState, context: PanelContext) -> ForecastView | None:
+def _forecast_view(state: RunState, context: PanelContext) -> View | None:
     """Return the forecast in one line and as chips, if others decide anything."""
     forecast = make_forecast(state, context.procedure, context.today.isoformat())
     if forecast is None:
@@ -585,12 +534,12 @@ def _forecast_view(state: RunState, context: PanelContext) -> ForecastView | Non
     return {"title": forecast_title(forecast), "chips": forecast_chips(forecast, next_id)}
 
 
-def _line(state: StepState) -> StepEntry:
+def _line(state: StepState) -> View:
     """Return a step's entry in a list: its id, number, title and outcome."""
     return {"id": state.id, "number": state.number, "title": state.title, **_outcome(state)}
 
 
-def _outcome(state: StepState) -> OutcomeView:
+def _outcome(state: StepState) -> View:
     """Return how the page shows a step's outcome."""
     displayed = as_displayed(state)
     return {
@@ -611,7 +560,7 @@ def _who(state: StepState, provider: str) -> str:
         return f"waits for {whom}{since}"
     if word is not None and state.by_person:
         return f"{word.by}, {when(word.at)}"
-    if state.made_findings:
+    if state.made_findings and not state.is_untouched:
         return f"checked {when(state.checked_on)}"
     return f"checked {day(state.verified_on)}" if state.verified_on else ""
 
@@ -635,7 +584,7 @@ def _is_next(state: StepState, context: PanelContext) -> bool:
     return context.following is not None and state.id == context.following.step.id
 
 
-def _next_view(context: PanelContext) -> NextStepView | None:
+def _next_view(context: PanelContext) -> View | None:
     if context.following is None:
         return None
     step, advice = context.following
@@ -658,7 +607,7 @@ def finish_view(
     ended_on: str,
     doubts: Sequence[str],
     plan: Plan | None,
-) -> FinishView:
+) -> View:
     """
     Return the view of the notebook's end.
 
@@ -714,7 +663,7 @@ def _verdict(warnings: Sequence[str]) -> str:
     return f"Your customers can connect, with {number}:"
 
 
-def _forms(state: StepState, context: PanelContext) -> list[FormView]:
+def _forms(state: StepState, context: PanelContext) -> list[View]:
     """
     Return the forms by which a person can confirm a step, skip it, and so on.
 
@@ -757,12 +706,12 @@ def _forms(state: StepState, context: PanelContext) -> list[FormView]:
     ]
 
 
-def _answers(step: Step, context: PanelContext) -> Iterator[OptionView]:
+def _answers(step: Step, context: PanelContext) -> Iterator[View]:
     """Return the options that a person can confirm about a step."""
     vendor = context.vendor.title
     is_wait = step.kind is StepKind.WAIT
-    asked: list[FieldView] = []
-    named: list[FieldView] = []
+    asked: list[View] = []
+    named: list[View] = []
     for item in step.inputs:
         chosen = context.values.get(item.name, item.default)
         if isinstance(chosen, tuple):
@@ -786,13 +735,11 @@ def _answers(step: Step, context: PanelContext) -> Iterator[OptionView]:
         yield {**decline, "fields": [*decline["fields"], *named], "note_label": "The reason given"}
 
 
-def _done(step: Step, label: str) -> OptionView:
+def _done(step: Step, label: str) -> View:
     return _option("attest", label, step.sentence, *_until_field(step.valid_days))
 
 
-def _option(
-    action: str, label: str, sentence: str, *fields: FieldView, answer: str = ""
-) -> OptionView:
+def _option(action: str, label: str, sentence: str, *fields: View, answer: str = "") -> View:
     """Return one thing that can be said in a form; `answer` names which of the step's answers."""
     return {
         "name": action,
@@ -810,10 +757,10 @@ def _act(
     label: str,
     sentence: str,
     verb: str,
-    *fields: FieldView,
+    *fields: View,
     action: str = "",
     **more: Any,
-) -> FormView:
+) -> View:
     """Return the form of one option, which has the form's label."""
     option = _option(action or name, label, sentence, *fields)
     return _form(name, label, option, verb=verb, **more)
@@ -822,7 +769,7 @@ def _act(
 def _form(
     name: str,
     label: str,
-    *options: OptionView,
+    *options: View,
     verb: str,
     act: str = "",
     note_label: str = "Note",
@@ -830,7 +777,7 @@ def _form(
     has_files: bool = False,
     files_help: str = "",
     chosen: str = "",
-) -> FormView:
+) -> View:
     """
     Return a form's texts: its button is `act` (else the label), or a person's name and `verb`.
 
@@ -852,12 +799,12 @@ def _form(
     }
 
 
-def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date") -> FieldView:
+def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date") -> View:
     """Return a field of an option; `note` is its help."""
     return {"name": name, "label": label, "type": kind, "help": note, "choices": []}
 
 
-def _until_field(days: int) -> list[FieldView]:
+def _until_field(days: int) -> list[View]:
     """Return the field for the last day of an attestation that counts for `days`, if it ends."""
     note = f"Optional: the last day on which this counts. Without it, {days} days."
     return [_field("until", "Until", note)] if days else []
@@ -877,7 +824,7 @@ _COMMENT = {
 _DUE_FIELD = _field("due", "Due", "The day by which it must be done, as announced to you.")
 
 
-def _input_view(item: Input, context: PanelContext, *, is_needed: bool) -> InputView:
+def _input_view(item: Input, context: PanelContext, *, is_needed: bool) -> View:
     """Return the field for an input; a check that lacks it needs it."""
     kind = "password" if item.secret else "checkbox" if isinstance(item.default, bool) else "text"
     return {
@@ -912,7 +859,7 @@ def _help(item: Input, context: PanelContext) -> str:
     return f"{item.help} Read on {day(on)}, it asks for: {as_text(asked)}."
 
 
-def _copied_secret(step: Step, context: PanelContext) -> CopiedSecretView | None:
+def _copied_secret(step: Step, context: PanelContext) -> View | None:
     """Return the credential that this step hands over to another console, if any."""
     item = step.copies_secret
     if item is None:
@@ -926,35 +873,12 @@ def _copied_secret(step: Step, context: PanelContext) -> CopiedSecretView | None
     return {"name": item.name, "label": item.label, "unknown": unknown}
 
 
-def _kit_view(step: Step, values: Mapping[str, Value]) -> KitView | None:
+def _kit_view(step: Step, values: Mapping[str, Value]) -> View | None:
     """Return the texts for the provider's review, if they belong to this step."""
-    if not step.review_kit:
-        return None
-    kit = kit_of(step.review_kit, values)
-    return {
-        "review": kit.review,
-        "warnings": list(kit.warnings),
-        "about": list(kit.about),
-        "parts": [
-            {
-                "label": part.name,
-                "usage": part.usage,
-                "calls": [call.request for call in part.calls],
-                "reasons": [f"{reason.name}: {reason.why}." for reason in part.reasons],
-            }
-            for part in kit.permissions
-        ],
-        "rules": list(kit.rules),
-        "scenes": [f"{context.shows} Caption: “{context.caption}”" for context in kit.scenes],
-        "reviewer": list(kit.reviewer),
-        "prepare_for": kit.prepare_for,
-        "prepare": [f"{part.name}: {part.text}" for part in kit.prepare],
-    }
+    return to_builtins(kit_of(step.review_kit, values)) if step.review_kit else None
 
 
-def _known_errors(
-    state: StepState, step: Step, exchanges: Sequence[Exchange]
-) -> list[KnownErrorView]:
+def _known_errors(state: StepState, step: Step, exchanges: Sequence[Exchange]) -> list[View]:
     """Return the known errors of a step; those that were seen come first."""
     words = " ".join([state.reason, *state.gather("quotes")])
     responses = [exchange.response for exchange in exchanges]
@@ -963,7 +887,7 @@ def _known_errors(
     return [_known_error_view(error, error.advice_at(here), seen) for error, seen in ranked]
 
 
-def _known_error_view(error: KnownError, advice: str, seen: str) -> KnownErrorView:
+def _known_error_view(error: KnownError, advice: str, seen: str) -> View:
     return {
         "title": error.shown[0],
         "seen": bool(seen),
@@ -974,7 +898,7 @@ def _known_error_view(error: KnownError, advice: str, seen: str) -> KnownErrorVi
     }
 
 
-def _exchange_view(exchange: Exchange) -> ExchangeView:
+def _exchange_view(exchange: Exchange) -> View:
     return {
         "line": f"{exchange.method} {exchange.url}",
         "status": exchange.error or str(exchange.status or "done"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from runbook_lib.core.procedure import Screen
 from runbook_lib.evidence.reports import phrases
@@ -101,21 +101,13 @@ def forecast_lines(forecast: Forecast) -> list[tuple[str, str]]:
     ]
 
 
-class ForecastChip(TypedDict):
-    """A decision in the forecast, in one short text; `state` says how the chip looks."""
-
-    step: str
-    text: str
-    state: str
-
-
-def forecast_chips(forecast: Forecast, next_step: str) -> list[ForecastChip]:
+def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
     """
-    Return the decisions that have begun or are next, each with its day in one short text.
+    Return the decisions that have begun or are next, each with its day in one short `text`.
 
-    `next_step` is the id of the step that is next.
+    `next_step` is the id of the step that is next; `state` says how a decision looks.
     """
-    chips: list[ForecastChip] = []
+    chips: list[dict[str, str]] = []
     for decision in forecast.decisions:
         if decision.stage == "ahead" and decision.step != next_step:
             continue

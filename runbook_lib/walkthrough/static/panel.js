@@ -628,11 +628,11 @@ class Panel {
     const badge = () => element("span", { class: "rb-badge", "data-outcome": view.outcome },
       view.outcome === "not_run" ? view.label : `${view.icon} ${view.label}`);
     const busy = () => (view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "");
-    redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.line, view.since, view.limits, view.warnings, view.busy_since], () => (this.isOpen
+    redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.since, view.limits, view.warnings, view.busy_since], () => (this.isOpen
       ? [element("span", { class: "rb-label" }, `Step ${view.number} · ${view.part}`), badge(), busy(),
         element("span", { class: "rb-label", dir: "auto" }, view.since)]
       : [badge(), busy(), element("b", {}, `${view.number} · ${view.title}`),
-        element("span", { class: "rb-label", dir: "auto" }, [view.line, ...this.doubts(view)].filter(Boolean).join(" · "))]));
+        element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.doubts(view)].filter(Boolean).join(" · "))]));
   }
 
   drawCard(view) {
@@ -813,18 +813,18 @@ class Panel {
       button.addEventListener("click", () => copy(value, button, "Copy"));
       return element("div", { class: "rb-row" }, element("span", { dir: "auto" }, value), button);
     };
-    const permissions = kit.parts.map(({ label, usage, calls, reasons }) => this.buildFold(`kit-${label}`, label, [
-      text(label, usage),
-      calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
-      reasons.length ? items(reasons.map((why) => `Asked for by ${why}`)) : ""]));
+    const permissions = kit.permissions.map(({ name, usage, calls, reasons }) => this.buildFold(`kit-${name}`, name, [
+      text(name, usage),
+      calls.length ? items(calls.map(({ request }) => `Needed by ${request}`)) : "",
+      reasons.length ? items(reasons.map((reason) => `Asked for by ${reason.name}: ${reason.why}.`)) : ""]));
     return this.buildFold("kit", `Texts and screencast script for ${kit.review}`, [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
       this.buildFold("kit-about", "About the app", [text("About the app", kit.about.join("\n\n"))]),
       ...permissions,
-      this.buildFold("kit-scenes", "Recording", [items(kit.rules), items(kit.scenes, "ol")]),
+      this.buildFold("kit-scenes", "Recording", [items(kit.rules), items(kit.scenes.map(({ shows, caption }) => `${shows} Caption: “${caption}”`), "ol")]),
       this.buildFold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
-      this.buildFold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
+      this.buildFold("kit-prepare", kit.prepare_for, [items(kit.prepare.map(({ name, text: says }) => `${name}: ${says}`))])]);
   }
 
   drawKnownError(error) {

@@ -38,8 +38,8 @@ function two(changes = {}) {
 
 describe("the line of a step", () => {
   test("has the outcome, and who and when; its button says whether the step is open", () => {
-    const { here } = shown({ outcome: "attested", icon: "✓", label: "confirmed", line: "Ada, 5 Jan", since: "Ada, 5 Jan, 09:40", is_current: false });
-    assert.equal(here.line.textContent, "✓ confirmed13 · App ID and App SecretAda, 5 Jan");
+    const { here } = shown({ outcome: "attested", icon: "✓", label: "confirmed", since: "Ada, 5 Jan, 09:40", is_current: false });
+    assert.equal(here.line.textContent, "✓ confirmed13 · App ID and App SecretAda, 5 Jan, 09:40");
     assert.equal(here.line.getAttribute("aria-expanded"), "false");
     here.line.click();
     assert.equal(here.line.getAttribute("aria-expanded"), "true");
@@ -60,7 +60,7 @@ describe("the line of a step", () => {
     const { here, next } = shown({ id: "a" }, { id: "b", has_card: false, is_current: false, inputs: undefined, forms: undefined });
     assert.deepEqual(next.model.sent, []);
     next.line.click();
-    next.model.show({ line: "3 days" });
+    next.model.show({ since: "3 days" });
     assert.deepEqual(next.model.sent, [{ action: "open" }]);
     assert.deepEqual([next.isOpen, here.isOpen], [true, false]);
     assert.equal(next.root.querySelector(".rb-opening").textContent, "Opening…");
@@ -101,7 +101,7 @@ describe("the line of a step", () => {
   });
 
   test("says while it is folded what is not proven and what was warned of", () => {
-    const { here } = shown({ since: "checked today", line: "today", is_current: false, in_part: true, limits: ["That it is saved.", "More."], warnings: ["It ends soon."] });
+    const { here } = shown({ since: "checked today", is_current: false, in_part: true, limits: ["That it is saved.", "More."], warnings: ["It ends soon."] });
     assert.match(here.line.textContent, /today · Not proven: That it is saved\. · Warning: It ends soon\.$/);
     here.line.click();
     assert.match(here.line.textContent, /checked today$/);

@@ -436,9 +436,9 @@ describe("the display of a step", () => {
   });
 
   test("has the texts for App Review in a fold, each with a button that copies it", () => {
-    const parts = [{ label: "ads_read", usage: "Acme <b>reads</b> ads.", calls: ["GET /me/adaccounts"], reasons: ["leads: why."] },
-      { label: "email", usage: "‹What›", calls: [], reasons: [] }];
-    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], scenes: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
+    const permissions = [{ name: "ads_read", usage: "Acme <b>reads</b> ads.", calls: [{ request: "GET /me/adaccounts" }], reasons: [{ name: "leads", why: "why" }] },
+      { name: "email", usage: "‹What›", calls: [], reasons: [] }];
+    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], permissions, rules: ["Sign out."], scenes: [{ shows: "A login.", caption: "Log in" }], reviewer: ["Open it."], prepare_for: "The renewal", prepare: [{ name: "Connection", text: "it is verified." }] };
     const { root } = shown({ kit });
     assert.deepEqual(folds(root), ["Texts and screencast script for Facebook’s App Review", "About the app", "ads_read", "email",
       "Recording", "Steps for the reviewer", "The renewal", "History"]);
@@ -727,7 +727,7 @@ describe("during an action and after it", () => {
     assert.deepEqual(live.querySelectorAll(".rb-message"), []);
     assert.equal(paragraph.textContent, "failed: Facebook does not know it. Compare both. It ends soon. Not proven: That it is yours.");
     assert.deepEqual(paragraph.querySelectorAll(".rb-heard").map((heard) => heard.textContent), ["failed: ", " It ends soon. Not proven: That it is yours."]);
-    model.show({ line: "today" });
+    model.show({ since: "today" });
     assert.equal(live.querySelector("p"), paragraph); // nothing is told again
   });
 
