@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from unicodedata import combining, east_asian_width
 
 import click
 
@@ -65,30 +63,10 @@ def columns() -> int:
     return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
 
 
-def wrapped(text: str, reserved: int) -> Iterator[str]:
-    """Yield `text` in lines beside `reserved` columns; a longer word is cut."""
+def wrapped(text: str, reserved: int) -> list[str]:
+    """Return `text` in lines beside `reserved` columns; a longer word is cut."""
+    from rich.console import Console
+    from rich.text import Text
+
     width = max(columns() - reserved, NARROWEST)
-    line = ""
-    used = 0
-    for word in text.split(" "):
-        size = sum(map(_cells, word))
-        if used and used + 1 + size > width:
-            yield line.rstrip()
-            line = ""
-            used = 0
-        elif used or line:
-            line = f"{line} "
-            used += 1
-        for letter in word:
-            if used + _cells(letter) > width:
-                yield line
-                line = ""
-                used = 0
-            line += letter
-            used += _cells(letter)
-    yield line.rstrip()
-
-
-def _cells(letter: str) -> int:
-    """Return the number of columns of a letter."""
-    return 0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1
+    return [line.plain.rstrip() for line in Text(text).wrap(Console(), width)]

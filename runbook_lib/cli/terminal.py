@@ -41,7 +41,7 @@ _NEXT = "Next: "
 # Replaces a blank that must not end a line; no outcome's label contains it.
 _NO_BREAK = "_"
 # In a line for an open step: the width before the title, and the title's share of the width.
-_OPEN_BEGINS = len("✘ 12a ")
+_NUMBER_WIDTH = len("✘ 12a")
 _TITLE_PART = 0.55
 
 _RUN_STYLES = {
@@ -149,18 +149,19 @@ def show_open(state: RunState, procedure: Procedure, *, title: str = "") -> None
     if not steps:
         return
     click.echo("\nOpen:")
-    titles = [line_of(step.title) for step in steps]
-    width = min(max(name.cell_len for name in titles), int(columns() * _TITLE_PART))
-    room = max(columns() - width - _OPEN_BEGINS - _GAP, NARROWEST)
+    table = Table.grid(padding=(0, _GAP, 0, 0), expand=True)
+    table.add_column(width=_NUMBER_WIDTH)
+    room = max(columns() - _NUMBER_WIDTH - NARROWEST - 2 * _GAP, NARROWEST // 2)
+    table.add_column(no_wrap=True, max_width=min(int(columns() * _TITLE_PART), room))
+    table.add_column(no_wrap=True, ratio=1)
     waits = blockers_by_step(state, procedure)
-    for step, name in zip(steps, titles, strict=True):
+    for step in steps:
         when_begun = waits.get(step.id, "")
         since = f"{when_begun.capitalize()}. " if when_begun else _since(step)
         why = line_of(since + _why(step, procedure.step(step.id)))
-        name.truncate(width, overflow="ellipsis", pad=True)
-        why.truncate(room, overflow="ellipsis")
-        mark = (ICONS[step.outcome], OUTCOMES[step.outcome].colour.terminal)
-        _print(Text.assemble(mark, f" {step.number:3} ", name, " " * _GAP, why))
+        mark = Text(ICONS[step.outcome], OUTCOMES[step.outcome].colour.terminal)
+        table.add_row(Text.assemble(mark, f" {step.number:3}"), line_of(step.title), why)
+    _print_table(table)
 
 
 def show_next(state: RunState, procedure: Procedure, values: Mapping[str, Value]) -> None:
@@ -190,13 +191,14 @@ def show_forecast(forecast: Forecast | None) -> None:
         return
     click.echo()
     show_paragraph(f"Forecast: {forecast_title(forecast)}.", indent="")
-    names, days = zip(*forecast_lines(forecast), strict=True)
-    room = columns() - max(map(len, days)) - 2 * _GAP
-    width = max(min(room, max(map(len, names))), NARROWEST)
-    for name, text in zip(names, days, strict=True):
-        shown = line_of(name)
-        shown.truncate(width, overflow="ellipsis", pad=True)
-        _print(Text.assemble(" " * _GAP, shown, " " * _GAP, text))
+    lines = forecast_lines(forecast)
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    room = columns() - max(len(days) for _, days in lines) - 2 * _GAP
+    table.add_column(no_wrap=True, max_width=max(room, NARROWEST))
+    table.add_column(overflow="fold")
+    for name, days in lines:
+        table.add_row(Text("  ").append(line_of(name)), days)
+    _print_table(table)
     if meanwhile(forecast):
         show_paragraph(meanwhile(forecast), indent=" " * _GAP)
 
@@ -222,6 +224,11 @@ def show_table(
     table.add_column(head[-1], overflow="fold", min_width=NARROWEST)
     for cells, lines in rows:
         table.add_row(*cells, Text("\n").join(lines))
+    _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table without blanks at the ends of its lines."""
     console = _console()
     with console.capture() as captured:
         console.print(table)
@@ -232,23 +239,27 @@ def show_table(
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
     is_chain = verdict.verified is None and verdict.error is None
-    name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
-    mark = Text("✔", "green")
+    name = "/".join(verdict.path.parts[-2 if is_chain else -3 :])
     notes = verdict.notes
-    if verdict.error is not None:
-        mark = Text("✘", "red")
-        text = line_of(str(verdict.error))
-    elif verdict.verified is not None:
+    text = Text(f"{verdict.length} in a chain{'' if notes else ', none missing'}")
+    if verdict.verified is not None:
         text = _proven(verdict.verified)
     elif verdict.is_unsealed:
-        mark = Text("-")
         text = Text("nothing sealed yet")
         notes = ()
-    else:
-        suffix = "" if notes else ", none missing"
-        text = Text(f"{verdict.length} in a chain{suffix}")
-    _print(Text.assemble(mark, f" {name}: ", text))
-    for note in (*notes, *verdict.anomalies):
+    mark = Text("-") if verdict.is_unsealed else Text("✔", "green")
+    _show_line(mark, name, text, verdict.error, (*notes, *verdict.anomalies))
+
+
+def _show_line(
+    mark: Text, name: str, text: Text, error: Exception | None, notes: Iterable[str]
+) -> None:
+    """Print a verdict, or else the `error`, and the notes below."""
+    if error is not None:
+        mark = Text("✘", "red")
+        text = line_of(str(error))
+    _print(Text.assemble(mark, f" {one_line(name)}: ", text))
+    for note in notes:
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 
@@ -277,18 +288,10 @@ def show_fleet_verdict(verdict: FleetVerdict) -> None:
     """Print the number of tenants of a fleet's run with a verified bundle, with notes below."""
     is_whole = verdict.present == verdict.selected
     mark = Text("✔", "green") if is_whole else Text("!", "yellow")
-    words = [
-        f"{verdict.present:,} of {pluralize(verdict.selected, 'tenant')}",
-        *([f"{verdict.not_run:,} not run"] if verdict.not_run else []),
-    ]
-    text = Text(" · ".join(words))
-    if verdict.error is not None:
-        mark = Text("✘", "red")
-        text = line_of(str(verdict.error))
+    not_run = f" · {verdict.not_run:,} not run" if verdict.not_run else ""
+    text = Text(f"{verdict.present:,} of {pluralize(verdict.selected, 'tenant')}{not_run}")
     name = f"fleet run {verdict.fleet_id}" if verdict.fleet_id else "fleet runs"
-    _print(Text.assemble(mark, f" {name}: ", text))
-    for note in verdict.notes:
-        _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
+    _show_line(mark, name, text, verdict.error, verdict.notes)
 
 
 def outcome_of(step: StepState, texts: Step) -> str:

@@ -97,8 +97,8 @@ def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.Monkey
     assert lines[:2] == ["acme", "FAILED ✔ 1 verified · ◔ 1 waiting · ✘ 1 failed"]
     assert lines[2].startswith(wording("terminal.warnings", warnings=1))
     assert lines[-3] == "Open:"
-    assert lines[-2].startswith("✘ 8a  Do a-title-that-is-long-a-title-that-is-lon…  Why it")
-    assert lines[-1].startswith("◔ 8a  Do review  ")
+    assert lines[-2].startswith("✘ 8a   Do a-title-that-is-long-a-title-that-is-lon…  Why it")
+    assert lines[-1].startswith("◔ 8a   Do review  ")
     assert "Since 24 Nov, 12:00" in lines[-1]
     assert "Do done" not in text
     assert all(len(line) <= 80 for line in lines)
