@@ -52,8 +52,7 @@ for _connector, _procedure in working_procedures().items():
     _ = _procedure.digest
     with suppress(SettingsError):  # a mistake in its texts stops its own commands only
         load_texts([_connector])
-for _name in ("runbook_lib.evidence.reports.renderer", "runbook_lib.notebook.rendering"):
-    compile_all(import_module(_name).environment())
+compile_all(import_module("runbook_lib.evidence.reports.renderer").environment())
 parent_domain("www.example.com")  # reads the Public Suffix List
 without_headers("")  # compiles its pattern
 # The schema of a notebook is compiled when the first one is validated.

@@ -8,24 +8,18 @@ The HTML loads nothing, runs no script, and follows the reader's colour scheme.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import to_builtins
 
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
-from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of, tally
+from runbook_lib.core.outcome import ICONS, MODES, label_of, tally
 from runbook_lib.core.procedure import Step
-from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports.phrases import exchange_detail, with_times
+from runbook_lib.evidence.reports.phrases import with_times
+from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.run.state import RunState, StepState
 from runbook_lib.text import one_line
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 
 STEP_MIME = "application/vnd.runbook.step+json"
 END_MIME = "application/vnd.runbook.end+json"
@@ -50,14 +44,11 @@ def step_bundle(
     ]
     if step.needs_person:
         notes.append(("Not confirmed by anybody yet", step.sentence))
-    for name, label in _NOTES.items():
-        notes += [(label, text) for text in step.gather(name)]
     pastes = [{"label": paste.label, "value": paste.value(values)} for paste in texts.pastes]
     html = _html(
         "step",
         step=step,
         notes=notes,
-        tables=step.gather("tables"),
         # A practice run's sandbox has stopped when somebody reads this.
         links=[link.shown({} if is_sandbox else values) for link in texts.links],
         pastes=[paste for paste in pastes if paste["value"]],
@@ -137,7 +128,8 @@ def confirm_page(*, heading: str, **values: object) -> str:
 def _step_text(step: StepState, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
     mark = "SANDBOX " if is_sandbox else ""
     lines = [f"{mark}{ICONS[step.outcome]} {label_of(step)}: {with_times(step.reason)}"]
-    lines += [f"  {label.lower()}: {text}" for label, text in notes]
+    found = [(label, text) for name, label in _NOTES.items() for text in step.gather(name)]
+    lines += [f"  {label.lower()}: {text}" for label, text in (*notes, *found)]
     for table in step.gather("tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
@@ -148,20 +140,5 @@ def _step_text(step: StepState, notes: list[tuple[str, str]], *, is_sandbox: boo
     return "\n".join(one_line(line) for line in lines)
 
 
-def _html(template: str, **values: Any) -> str:
-    return environment().get_template(f"{template}.html").render(**values)
-
-
-@cache
-def environment() -> Environment:
-    """Return the environment of the templates of a cell's output."""
-    made = template_environment(Path(__file__).parent / "templates")
-    made.globals.update(
-        as_saved=_AS_SAVED,
-        colours={outcome: row.colour.cell for outcome, row in OUTCOMES.items()},
-        icons=ICONS,
-        label=label_of,
-        detail=exchange_detail,
-    )
-    made.filters["timed"] = with_times
-    return made
+def _html(template: str, **values: object) -> str:
+    return render(f"cell/{template}.html", **values)

@@ -95,6 +95,7 @@ def environment() -> Environment:
         day=phrases.day,
         clock=phrases.clock,
         size=phrases.size,
+        detail=phrases.exchange_detail,
         plain=phrases.plain,
         trace_ids=_trace_ids,
         answers=_answers,
