@@ -46,7 +46,7 @@ class RunDisplay(RunListener, ExitStack):
         for label, doubt in run.procedure.doubts(run.values).items():
             say(f"! {label}: {doubt}", is_error=True)
         if not self._as_json:
-            label = "SANDBOX: practice, nothing is real" if run.is_sandbox else "PRODUCTION"
+            label = "SANDBOX: practice, nothing is real" if run.is_sandbox else "LIVE"
             details = f"tenant {run.tenant} · run {run.run_id}"
             click.echo(f"{label} · {run.procedure.title} · {details}")
         self._progress = self.enter_context(progress(run.procedure, is_quiet=self._as_json))

@@ -605,7 +605,7 @@ class Plan:
     """The duration of the whole procedure, and its reasons."""
 
     have_ready: tuple[str, ...]
-    """Things that a person needs on the first day."""
+    """Things to have ready, each after the role that has it: `legal: company documents`."""
     gates: tuple[Gate, ...]
     """The decisions of outside parties, in the documented order."""
     meanwhile: tuple[str, ...]
@@ -614,6 +614,8 @@ class Plan:
     """Things to watch once everything is done."""
     duration: str
     """The duration in words: `6 to 10 weeks`."""
+    price: str
+    """A sentence about the price, as far as the vendor's pages name one."""
     source: str
     """The source of `duration`."""
 

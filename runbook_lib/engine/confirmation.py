@@ -4,20 +4,23 @@ A person's confirmation of one step outside the walkthrough, recorded as the wal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook_lib.config.attestations import doubtful_days, read_answer
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.clock import timestamp
-from runbook_lib.core.model import Attestation, AttestationKind, Remark
+from runbook_lib.core.model import Attestation, AttestationKind, Outcome, Remark
 from runbook_lib.core.people import person_key
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_known
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.bundle import lock_sealing
 from runbook_lib.evidence.reports.phrases import when, with_times
+from runbook_lib.run.fold import decide
 from runbook_lib.run.state import StepState
 from runbook_lib.text import as_text
 
@@ -58,6 +61,47 @@ def subject_of(run: RunView, step: Step) -> list[str]:
     return [f"{items[name].label} {as_text(values[name])}" for name in named]
 
 
+def require_confirmable(run: Run, step: Step, check_again: Callable[[Step], object]) -> None:
+    """
+    Check again what contradicts a step, or a step before it, since it may have been set right.
+
+    `check_again` records the new results of a step; a check with a side effect is not repeated.
+    Raises `SettingsError` if a check still contradicts the step's sentence, or if a value is
+    missing that the sentence is about.
+    """
+    given = {**run.history.recorded, **run.values}
+    about = [item for item in step.inputs if item.name in step.subject and not item.secret]
+    if missing := [item.label for item in about if not given.get(item.name)]:
+        raise SettingsError(
+            f"What you confirm is about {' and '.join(missing)}, which nobody has given yet.",
+            next_step="Enter it in this step, then confirm it.",
+        )
+    # What another step has not done yet is not there; what failed there may be no part of this.
+    absent = dict.fromkeys(step.after, (Outcome.NOT_RUN,))
+    contradicting = dict.fromkeys((*step.requires, step.id), (Outcome.FAILED, Outcome.NOT_RUN))
+    for name, outcomes in {**absent, **contradicting}.items():
+        other = run.step(name)
+        if _contradiction(run, name, outcomes) and not other.side_effect:
+            check_again(other)
+        if reason := _contradiction(run, name, outcomes):
+            number = "" if name == step.id else f" (step {run.whole_state.step(name).number})"
+            raise SettingsError(
+                f"A check contradicts this{number}: {reason}",
+                next_step="Set it right, then confirm it; or skip the step with a reason.",
+            )
+
+
+def _contradiction(run: Run, step_id: str, outcomes: Container[Outcome]) -> str:
+    """Return why the newest checks of a step contradict a person; empty without such an outcome."""
+    state = run.whole_state.step(step_id)
+    decision = decide(state.findings, None)
+    if decision is None or decision.outcome not in outcomes:
+        return ""
+    deciding = [finding for finding in state.findings if finding.outcome is decision.outcome]
+    is_limited = all(finding.limits for finding in deciding)
+    return "" if decision.outcome is Outcome.NOT_RUN and is_limited else decision.reason
+
+
 def prepare_confirmation(
     procedure: Procedure,
     step: str,
@@ -82,7 +126,8 @@ def prepare_confirmation(
     `link` the SHA-256 of a second person's link.
 
     Raises `SettingsError` for an unknown step or tenant, and for an unusable name, note, answer or
-    day. Raises it too if nothing is left to confirm, or this person confirmed before. A No needs a
+    day. Raises it too if nothing is left to confirm, this person confirmed before, or a check
+    contradicts it. A No needs a
     reason and an attestation. Raises `ChainError` for a journal that lacks a bundle.
     """
     name = step.strip()
@@ -106,6 +151,8 @@ def prepare_confirmation(
     run.require_whole_journal()
     state = run.whole_state.step(step_id)
     _require_open(state, by)
+    if not (is_no or answer):
+        require_confirmable(run, run.step(step_id), lambda other: _check_again(run, other))
     at = timestamp(run.clock())
     named = f"Step {state.id}"
     given = {"answer": answer, "due": due, "until": until}
@@ -131,6 +178,16 @@ def prepare_confirmation(
         link=link,
     )
     return PreparedConfirmation(run, state, attestation)
+
+
+def _check_again(run: Run, step: Step) -> None:
+    """Record the results of a step's checks outside of any run, if they decide something."""
+    # NOTE: a result outside of a run belongs to none; the next run seals it.
+    alone = replace(run, run_id="")
+    results = alone.peek([step])[step.id]
+    if any(result.finding.outcome is not Outcome.INCONCLUSIVE for result in results):
+        with lock_sealing(run.home):
+            alone.record_results(step, results, run.known_subject)
 
 
 def _require_open(state: StepState, by: str) -> None:

@@ -79,9 +79,10 @@ class TenantQuestion:
 
     def __init__(self, settings: Settings, evidence: str) -> None:
         self._evidence = evidence
-        self.world = "SANDBOX" if is_sandbox(settings.values) else "PRODUCTION"
+        self.world = "SANDBOX" if is_sandbox(settings.values) else "LIVE"
         names = tenant_names(evidence)
-        self.known = f"There are: {list_some_names(names)}." if names else ""
+        known = f" There are: {list_some_names(names)}." if names else ""
+        self.known = f"A tenant is the company whose app this is, by any name that you give.{known}"
 
     def read(self, answer: str) -> str:
         """

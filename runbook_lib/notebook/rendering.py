@@ -67,7 +67,7 @@ def header_bundle(
     title: str, *, tenant: str, run_id: str, mode: str, is_sandbox: bool
 ) -> dict[str, Any]:
     """Return the renderings of a notebook's header."""
-    label = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
+    label = "practice, nothing of this is real" if is_sandbox else "LIVE"
     mark = "SANDBOX: " if is_sandbox else ""
     how = MODES[mode]
     text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {how} · times are UTC")

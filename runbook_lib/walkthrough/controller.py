@@ -19,6 +19,7 @@ from runbook_lib.core.model import Attestation, AttestationKind, Note, NoteKind,
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.confirm_links import make_link
+from runbook_lib.engine.confirmation import require_confirmable
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import (
     AuthorizationError,
@@ -188,6 +189,11 @@ class Walkthrough:
         """
         self._start_action(step, lambda: self._check(step, inputs, sure, is_asked=is_asked))
 
+    def note_opened(self, step: Step) -> None:
+        """Note that a person has opened the step's page: what comes after it is next."""
+        self._statuses.opened |= {step.id}
+        self.panels.draw(step.id)
+
     def go_past(self, step: Step) -> None:
         """Go on without the step, whose remote system has a fault; it stays open."""
         self._statuses.go_past(step.id)
@@ -208,12 +214,15 @@ class Walkthrough:
         """
         Record what a named person confirms about the step, with attachments.
 
-        Values that were typed beside it are accepted first, since the word is about them.
+        Values that were typed beside it are accepted first, since the word is about them. What a
+        check contradicts is checked again, and refused if it still does.
         """
 
         def record() -> str:
             self._accept_inputs(step, dict(words.get("inputs", {})), words.get("sure", ()))
             self._require_likely_days(step, words)
+            if kind is AttestationKind.ATTESTED and not words.get("answer"):
+                require_confirmable(self.run, step, lambda other: self.run.perform(other.id))
             return self._record(step, self._remarks.attestation(step, kind, words, files))
 
         self._start_action(step, record)

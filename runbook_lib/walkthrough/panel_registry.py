@@ -165,6 +165,7 @@ class PanelRegistry:
             rejected=frozenset().union(
                 *(rejected_inputs(step, run.step(step.id)) for step in state.steps)
             ),
+            opened=self._statuses.opened,
             checklist=self._checklist.read(),
             next_refresh=f"{self._statuses.next_refresh:%H:%M}{self._statuses.held_back}",
         )

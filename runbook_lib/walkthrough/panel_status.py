@@ -60,8 +60,8 @@ class PanelStatuses:
 
     `doubts` are what a person is asked before the evidence is sealed. Those of steps are safe to
     change from several threads. `passed` are the ids of steps that a person went past because a
-    remote system has a fault. `next_refresh` is when waiting steps are checked again, `held_back`
-    why they were not at the last time.
+    remote system has a fault, `opened` of those whose page was opened. `next_refresh` is when
+    waiting steps are checked again, `held_back` why they were not at the last time.
     """
 
     def __init__(self, next_refresh: datetime) -> None:
@@ -71,6 +71,7 @@ class PanelStatuses:
         self.sealing = PanelStatus()
         self.doubts: Sequence[str] = ()
         self.passed: frozenset[str] = frozenset()
+        self.opened: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._statuses: dict[str, PanelStatus] = {}
         self._refreshed_at: dict[str, datetime] = {}

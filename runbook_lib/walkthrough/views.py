@@ -142,6 +142,8 @@ class PanelContext:
     """Name of a fact → the value that a check found, and the time of the check."""
     rejected: frozenset[str] = frozenset()
     """Names of the values that a check has rejected; nobody should copy them."""
+    opened: frozenset[str] = frozenset()
+    """Ids of the steps whose page was opened in this kernel; this is no evidence."""
     checklist: Checklist = NOTHING_TICKED
     """The things that a person has at hand before the first step."""
 
@@ -378,7 +380,11 @@ def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) ->
 def _next_actions(
     state: StepState, context: PanelContext, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
-    """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
+    """
+    Return the first two actions; `page` is "open" if the step has a page that can be opened.
+
+    A page that was opened in this kernel comes second.
+    """
     step = context.procedure.step(state.id)
     displayed = as_displayed(state)
     token = step.consent_gives
@@ -392,12 +398,18 @@ def _next_actions(
         if part.allowed_by
     )
     is_declined = displayed.outcome is Outcome.FAILED and state.by_person
+    can_tell = step.checks and is_permitted and step.id not in context.too_early
+    lacks_token = token is not None and token.name not in context.credentials
+    # A check with a permitted side effect does the step itself; a review is submitted, then said.
+    is_done_elsewhere = not (step.side_effect and can_tell) and step.kind is not StepKind.WAIT
+    is_new = state.is_untouched and is_done_elsewhere and not (is_refused or lacks_token)
     cases = (
         (state.is_settled, ("", check)),
         (state.needs_another, (person, "link" if context.has_confirm_page else "")),
+        (page and is_new, (page, check if can_tell else person)),
         (step.id in context.too_early, (person, check)),
         (state.needs_person or _lacks_only_attestation(state), (person, check)),
-        (token is not None and token.name not in context.credentials, ("consent", "check")),
+        (lacks_token, ("consent", "check")),
         (state.is_asked_for, (person, "")),
         (displayed.outcome is Outcome.WAITING, ("", person)),
         (state.has_fault and _is_next(state, context), (check, "continue")),
@@ -412,7 +424,9 @@ def _next_actions(
         ),
         (True, ("check", person)),
     )
-    return next(actions for is_so, actions in cases if is_so)
+    first, second = next(actions for is_so, actions in cases if is_so)
+    is_opened = first == page and step.id in context.opened
+    return (second, first) if is_opened else (first, second)
 
 
 def _lacks_only_attestation(state: StepState) -> bool:
@@ -474,10 +488,13 @@ def _begin_view(plan: Plan | None, checklist: Checklist) -> View | None:
     """Return the items of *Before you begin*, with their ticks."""
     if plan is None:
         return None
-    ready: list[View] = [
-        {"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready
-    ]
-    return {"plan": plan.duration, "ready": ready, "has_begun": checklist.has_begun}
+    ready = []
+    for text in plan.have_ready:
+        role, _, thing = text.rpartition(": ")
+        is_ticked = text in checklist.ticked
+        ready.append({"text": text, "role": role, "thing": thing, "is_ticked": is_ticked})
+    takes = f"Plan for {plan.duration}, most of it waiting. {plan.price}"
+    return {"plan": takes, "ready": ready, "has_begun": checklist.has_begun}
 
 
 def _groups(state: RunState, procedure: Procedure) -> list[View]:

@@ -253,6 +253,9 @@ class StepPanel(_WalkthroughPanel):
     def _continue(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.go_past(self._step)
 
+    def _note_opened(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.note_opened(self._step)
+
     def _open(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.open_card(self._step)
 
@@ -300,6 +303,7 @@ class StepPanel(_WalkthroughPanel):
         "save": _save,
         "continue": _continue,
         "open": _open,
+        "opened": _note_opened,
         "refresh": _refresh,
         **dict.fromkeys(ATTESTATION_ACTIONS, _say),
         **dict.fromkeys(NOTE_ACTIONS, _add_note),

@@ -138,6 +138,11 @@ class Player:
             name.first.fill(OPERATOR)
         self.act(self.button(number, re.compile(f"^{OPERATOR} confirms")), number)
 
+    def open_page(self, number: str) -> None:
+        """Open the step's page, if that is what is blue."""
+        if any(one.inner_text().startswith("Open ") for one in self.blue()):
+            self.press_blue(number)
+
     def press_blue(self, number: str = "") -> None:
         """
         Press what is blue; it is in the step that is next, and nothing else is blue.

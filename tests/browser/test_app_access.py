@@ -219,7 +219,7 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_hidden()
     side = page.get_by_role("navigation", name="Parts of the set-up")
     expect(side).to_be_hidden()
-    page.get_by_role("button", name="I have these").click()
+    page.get_by_role("button", name="Begin", exact=True).click()
     parts = {step.group for step in PROCEDURE.steps}
     expect(side.get_by_role("link")).to_have_count(len(parts))
     expect(side.locator('[aria-current="step"]')).to_have_text("1 Log in to Facebook")

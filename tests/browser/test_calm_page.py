@@ -160,7 +160,7 @@ def test_the_first_window_shows_one_card(page: Page, axe: str) -> None:
     page.reload()
     page.locator("#runbook-finish").wait_for(state="attached")
     expect(page.get_by_label("an app icon of 512 to 1024 pixels")).to_be_checked()
-    page.get_by_role("button", name="I have these").click()
+    page.get_by_role("button", name="Begin", exact=True).click()
     expect(begin).to_be_hidden()
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
     _is_one_calm_card(_counts(page, "step-one"), _FIRST)

@@ -452,7 +452,7 @@ def test_a_filtered_page_is_printed_as_it_is_seen(page: Page) -> None:
 
 def test_practice_is_marked_on_paper(visit: Reader) -> None:
     """Each printed page of practice says so; one with real rows says it at the rows alone."""
-    for name, mark in (("practice", "SANDBOX · practice"), ("full", "PRODUCTION")):
+    for name, mark in (("practice", "SANDBOX · practice"), ("full", "LIVE")):
         page = visit.open(name)
         sheets = PdfReader(io.BytesIO(page.pdf())).pages
         assert len(sheets) > 2

@@ -36,7 +36,7 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory, keys_home: 
             page = context.new_page()
             page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
             page.locator("#runbook-finish").wait_for(state="attached")
-            page.get_by_role("button", name="I have these").click()
+            page.get_by_role("button", name="Begin", exact=True).click()
             yield page
 
 

@@ -348,6 +348,7 @@ def two_tabs(game: Game, number: str) -> None:
     second.load()
     second.press_start()
     player.page = second.page
+    player.open_page(number)
     player.card(number).get_by_label("Your name", exact=True).first.fill(OPERATOR)
     player.confirm(number)
     player.page = first
@@ -396,7 +397,6 @@ def due_in_the_past(game: Game, number: str) -> None:
 
 def submitted_tomorrow(game: Game, number: str) -> None:
     player = game.player
-    player.press_blue()
     player.card(number).get_by_role("radio", name="Submitted, and not decided").check()
     player.field(number, "Sent").fill("2099-01-31")
     player.confirm(number)
@@ -503,6 +503,7 @@ def turn(game: Game) -> None:
         game.done.add(title)
         mistake = matching(MISTAKES, title) if game.makes_mistakes else None
         if mistake:
+            player.open_page(number)
             mistake(game, number)
             if player.next_number() != number:
                 return

@@ -268,11 +268,11 @@ def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
 
 
 def test_a_printed_run_of_production_says_so(reader: Make) -> None:
-    """Each printed page says PRODUCTION and the run, and none says SANDBOX."""
+    """Each printed page says LIVE and the run, and none says SANDBOX."""
     pages = printed(reader().open("production"))
 
     assert len(pages) > 1
-    assert all("PRODUCTION" in text for text in pages)
+    assert all("LIVE" in text for text in pages)
     assert all("Run 0a1b2c3d" in text for text in pages)
     assert not any("SANDBOX" in text for text in pages)
 

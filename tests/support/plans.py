@@ -11,4 +11,4 @@ from runbook_lib.core.procedure import (
 
 def make_plan(**more: Any) -> Plan:
     known: dict[str, Any] = {"have_ready": (), "gates": (), "meanwhile": (), "afterwards": ()}
-    return Plan(**{**known, "duration": "6 weeks", "source": "read", **more})
+    return Plan(**{**known, "duration": "6 weeks", "price": "", "source": "read", **more})

@@ -142,8 +142,8 @@ def connector_is_installed(context: CheckContext) -> Finding:
         if context.values.get("create_test_account") is not True:
             return not_done(
                 code="account-not-named",
-                reason="You named no Cyclr account. Set account_api_id, or set "
-                "create_test_account to let the runbook create one.",
+                reason="You named no Cyclr account. Enter its Account API ID, or tick “Create a "
+                "test account”.",
             )
         name = f"Runbook test {context.text('service_domain')}"
         context.announce_change(f"Create Cyclr account {name!r}.")
@@ -288,8 +288,8 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     if connector is None and context.values.get("install_connector") is not True:
         return not_installed(
             cyclr,
-            "The connector is not installed in this account. Install it, or set "
-            "install_connector to let the runbook do it.",
+            "The connector is not installed in this account. Install it, or tick “Install the "
+            "connector”.",
         )
     listed = _in_library(context, cyclr)
     if isinstance(listed, Finding):

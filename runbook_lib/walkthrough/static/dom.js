@@ -401,3 +401,17 @@ function marked(text) {
 function picture(svg) {
   return document.importNode(new DOMParser().parseFromString(svg, "image/svg+xml").documentElement, true);
 }
+
+// Where the clipboard cannot be used, the text before the button appears, selected.
+async function copy(text, button, label) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Press Ctrl+C";
+    const range = document.createRange();
+    const source = /** @type {HTMLElement | null} */ (button.previousElementSibling);
+    if (source) { source.hidden = false; range.selectNodeContents(source); getSelection()?.removeAllRanges(); getSelection()?.addRange(range); }
+  }
+  setTimeout(() => { button.textContent = label; }, 1500);
+}

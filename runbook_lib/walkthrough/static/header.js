@@ -159,7 +159,8 @@ class Header {
 
   drawKnown(view) {
     this.world.classList.toggle("rb-sandbox", view.sandbox);
-    setText(this.world, view.sandbox ? "SANDBOX" : "PRODUCTION");
+    setText(this.world, view.sandbox ? "SANDBOX" : "LIVE");
+    this.world.title = view.sandbox ? "Practice: nothing here is real" : `The real ${view.provider} and Cyclr`;
     setText(this.title, view.title);
     setText(this.tenant, `tenant ${view.tenant}`);
     const person = personHere(view.user);
@@ -296,25 +297,30 @@ class Begin {
     this.header = header;
     this.boxes = new Map();
     this.known = new Map(); // what the kernel said of each text
+    this.title = element("h2", { class: "rb-heading" });
     this.plan = element("p", {});
-    this.ready = element("div", { class: "rb-options", role: "group", "aria-labelledby": "runbook-begin-title" });
-    this.have = element("button", { type: "button", class: "rb-first", "data-action": "have-these", onclick: () => this.close() }, "I have these");
+    this.ready = element("div", { class: "rb-options", role: "group", "aria-label": "What to have ready" });
+    this.have = element("button", { type: "button", class: "rb-first rb-main", "data-action": "begin-steps", onclick: () => this.close() }, "Begin");
     this.card = element("section", { class: "rb rb-panel rb-card", id: "runbook-begin", tabindex: -1, "aria-label": "Before you begin",
       "data-lm-suppress-shortcuts": "true" },
-    element("h2", { class: "rb-heading", id: "runbook-begin-title" }, "Before you begin"), this.plan, this.ready,
-    element("div", { class: "rb-row rb-acts" }, this.have));
+    this.title, this.plan, element("div", { class: "rb-row rb-acts" }, this.have),
+    element("details", {}, element("summary", {}, "Who does what"), this.ready));
     ignoreClicksWhileHeld(this.card);
   }
 
-  draw({ begin, settled, total }) {
+  draw({ begin, settled, total, provider }) {
     this.header.showBegin.hidden = !begin;
     if (!begin) return;
-    setText(this.plan, `Plan for ${begin.plan}. Have ready:`);
-    redraw(this.ready, begin.ready.map(({ text }) => text), () => begin.ready.map(({ text }) => {
+    setText(this.title, `Connect your ${provider} app to Cyclr`);
+    setText(this.plan, begin.plan);
+    redraw(this.ready, begin.ready.map(({ text }) => text), () => begin.ready.map(({ text, role, thing }) => {
       const box = element("input", { type: "checkbox", "data-key": text,
         onchange: () => this.header.send({ action: "tick", text, is_ticked: box.checked }) });
       this.boxes.set(text, box);
-      return element("label", {}, box, element("span", {}, text));
+      const button = element("button", { type: "button", class: "rb-small", "aria-label": `Copy as a message: ${thing}`,
+        onclick: () => copy(`To connect our ${provider} app to Cyclr, we need this from you: ${thing}. Can you get it ready?`, button, "Copy as a message") },
+      "Copy as a message");
+      return element("div", { class: "rb-row" }, element("label", {}, box, element("span", {}, element("strong", {}, role), ` ${thing}`)), button);
     }));
     // A tick that the kernel has not heard of yet stays.
     for (const { text, is_ticked: isTicked } of begin.ready) {

@@ -1,19 +1,6 @@
 // The panel of one step. It draws `view` and sends requests; it decides nothing.
 // A password is sent in a message, and removed from the page once it is accepted.
 
-async function copy(text, button, label) {
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Press Ctrl+C";
-    const range = document.createRange();
-    const source = /** @type {HTMLElement | null} */ (button.previousElementSibling);
-    if (source) { source.hidden = false; range.selectNodeContents(source); getSelection()?.removeAllRanges(); getSelection()?.addRange(range); }
-  }
-  setTimeout(() => { button.textContent = label; }, 1500);
-}
-
 // The redirect URI of the consent page at `url`.
 function redirectOf(url) {
   return url ? new URL(url).searchParams.get("redirect_uri") ?? "" : "";
@@ -430,8 +417,7 @@ class Panel {
   // --- actions -------------------------------------------------------------
   // The main action is blue, one more button stands beside it, the rest in a menu.
   drawActions(view) {
-    const { again, menu } = view.actions;
-    const [primary, other] = this.nextActions(view.actions);
+    const { primary, other, again, menu } = view.actions;
     const typed = this.hasTyped ? [...view.can_check ? ["check"] : [], "save"] : [];
     const [main] = [...typed, primary];
     const no = menu.includes("no") ? ["no"] : [];
@@ -455,7 +441,7 @@ class Panel {
       form.root.hidden = this.shownForm !== form.name && !isInline;
       if (form.hasAside) form.notes.hidden = form.root.hidden;
       form.confirmButton.classList.toggle("rb-first", this.shownForm === form.name || isInline);
-      form.confirmButton.classList.toggle("rb-main", this.shownForm === form.name || (form.name === main && view.is_next));
+      form.confirmButton.classList.toggle("rb-main", this.shownForm === form.name || form.name === main);
       form.update(view);
     }
     const hasNote = this.forms.some((form) => form.hasAside && !form.root.hidden);
@@ -470,18 +456,12 @@ class Panel {
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
   }
 
-  // A person who opened the page comes back to confirm or check.
-  nextActions({ primary, other }) {
-    return this.hasOpened && primary === "open" && other ? [other, primary] : [primary, other];
-  }
-
-  // The main action is blue only in the next step. A form or a consent page that is open
-  // has the blue button itself.
+  // A form or a consent page that is open has the blue button itself.
   markMain(view, main) {
     const isOpened = Boolean(this.shownForm || view.consent_url || view.consent_paste_url);
     for (const action of this.actions.querySelectorAll("[data-action]")) {
       const { action: name } = /** @type {HTMLElement} */ (action).dataset;
-      const isMain = name === main && view.is_next && !isOpened;
+      const isMain = name === main && !isOpened;
       action.classList.toggle("rb-main", isMain);
     }
   }
@@ -511,7 +491,7 @@ class Panel {
 
   // The link is followed first; then the blue button is what comes after it.
   noteOpened() {
-    setTimeout(() => { this.hasOpened = true; this.drawActions(this.model.get("view")); });
+    setTimeout(() => { if (!this.isLost && !isServerGone()) ask(this.model, { action: "opened" }); });
   }
 
   // Its answer comes by another page.

@@ -12,7 +12,8 @@ from click.testing import Result
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.clock import utc_now
-from runbook_lib.core.model import Attestation, AttestationKind, Mode, Outcome
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Mode, Outcome
+from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run, open_known, open_run
 from runbook_lib.errors import ExitCode
 from tests.support.attestations import assigned, attested, commented, submitted
@@ -69,6 +70,28 @@ def test_the_inbox_has_the_days_on_which_items_are_due() -> None:
         wrong.exit_code,
         wording("setting-invalid.did-you-mean", name="acme") in wrong.stderr,
     ) == (ExitCode.USAGE, True)
+
+
+def test_a_contradicted_step_is_not_confirmed() -> None:
+    """The command names the reason and what to do, and writes nothing."""
+    reason = "The connector is not installed in this account."
+    install = PROCEDURE.step("test-01-install")
+    finding = Finding(
+        outcome=Outcome.NOT_RUN,
+        code="connector-not-installed",
+        reason=reason,
+        check="connector-is-installed",
+    )
+    run = begun(account_api_id="acct-1")
+    run.record_results(install, [CheckResult(finding)], run.known_subject)
+    before = lines()
+
+    for step in ("17", "18"):
+        refused = runbook("confirm", step, "--tenant", "acme", "--by", "Ann", "--yes")
+        assert refused.exit_code == ExitCode.USAGE
+        assert reason in refused.stderr
+        assert "skip the step with a reason" in refused.stderr
+    assert lines() == before
 
 
 def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:

@@ -197,7 +197,7 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, run_check: RunCh
     [
         # Unless `install_connector` is set, the check only reads, and not the library.
         *(
-            (None, installed, False, NOT_RUN, "install_connector")
+            (None, installed, False, NOT_RUN, "tick “Install the connector”")
             for installed in ([], [OTHER], [{**OTHER, "Connector": None}])
         ),
         # An installed connector is not installed again.
@@ -374,8 +374,8 @@ def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs
 
 
 def test_without_an_account_nothing_is_requested(remote: FakeRemote, run_check: RunCheck) -> None:
-    """Without an account, no request is sent, and the reason names both settings."""
-    settings = ("account_api_id", "create_test_account")
+    """Without an account, no request is sent, and the reason names field and box."""
+    settings = ("Account API ID", "tick “Create a test account”")
     run_check(connector_is_installed, NOT_RUN, *settings, account_api_id="")
     assert remote.requests == []
 

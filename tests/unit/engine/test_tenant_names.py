@@ -122,7 +122,7 @@ def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
     assert asked[::2] == [asked[0]] * 3
     assert asked[1::2] == [asked[1]] * 3
     assert asked[1].startswith(wording("tenant-unknown.no-record-yet", name="acme-h.cyclr.com"))
-    assert "PRODUCTION" in asked[1]
+    assert "LIVE" in asked[1]
 
     def leave(question: str) -> str:
         if question == asked[1]:
@@ -135,7 +135,7 @@ def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
 
 @pytest.mark.parametrize(
     ("address", "world"),
-    [("https://127.0.0.1:8443", "SANDBOX"), ("https://graph.facebook.com", "PRODUCTION")],
+    [("https://127.0.0.1:8443", "SANDBOX"), ("https://graph.facebook.com", "LIVE")],
 )
 def test_the_question_says_where_a_new_tenant_begins(address: str, world: str) -> None:
     """With a remote system on this machine a new tenant is practice, else production."""

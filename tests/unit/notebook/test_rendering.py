@@ -390,8 +390,8 @@ def test_the_end_counts_the_steps_and_the_table_has_a_row_for_each() -> None:
 
 
 def test_a_header_says_whose_run_it_is() -> None:
-    """The header shows tenant, run and who was there; a real run says PRODUCTION."""
-    about = "Title\nPRODUCTION · tenant acme · run 0a1b2c3d"
+    """The header shows tenant, run and who was there; a real run says LIVE."""
+    about = "Title\nLIVE · tenant acme · run 0a1b2c3d"
 
     headless = wording("notebook.headless")
     assert header()["text/plain"] == f"{about} · {headless}"

@@ -73,10 +73,10 @@ def test_the_header_shows_what_is_ticked(make_harness: MakeHarness) -> None:
     harness.walkthrough.tick("a person", is_ticked=True)
     harness.walkthrough.begin()
     assert harness.header.view["begin"] == {
-        "plan": "6 weeks",
+        "plan": "Plan for 6 weeks, most of it waiting. ",
         "ready": [
-            {"text": "an icon", "is_ticked": False},
-            {"text": "a person", "is_ticked": True},
+            {"text": "an icon", "role": "", "thing": "an icon", "is_ticked": False},
+            {"text": "a person", "role": "", "thing": "a person", "is_ticked": True},
         ],
         "has_begun": True,
     }
@@ -99,7 +99,12 @@ def test_a_tick_that_cannot_be_kept_says_so(
     assert view["message"].startswith(
         wording("screens.cannot-write", reason="No space left on device")
     )
-    assert view["begin"]["ready"][1] == {"text": "a person", "is_ticked": False}
+    assert view["begin"]["ready"][1] == {
+        "text": "a person",
+        "role": "",
+        "thing": "a person",
+        "is_ticked": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.model import Attestation, AttestationKind, Binding, NoteKind
+from runbook_lib.connectors.facebook import inputs
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, Finding, NoteKind, Outcome
 from runbook_lib.core.procedure import AnswerOption, StepKind
 from tests.conftest import NOON
 from tests.support.wording import wording
@@ -19,8 +20,10 @@ from tests.unit.walkthrough.conftest import (
     DONE,
     LEFT_OUT,
     PNG,
+    CheckCalls,
     MakeHarness,
     WalkthroughHarness,
+    saying,
     undecided,
 )
 from tests.unit.walkthrough.sample_run import app_step, make_step, settled, waiting_step
@@ -453,4 +456,57 @@ def test_a_refused_value_records_no_word(make_harness: MakeHarness) -> None:
     assert view["is_error"]
     assert [refused["input"] for refused in view["refused"]] == ["app_id"]
     assert view["written"] == 0
+    assert harness.attestations == []
+
+
+NO = Finding(outcome=Outcome.FAILED, code="a-code", reason="It is not so.")
+ABSENT = Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="It is not installed.")
+YES = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is so.")
+
+
+@pytest.mark.parametrize("contradicts", [NO, ABSENT])
+def test_a_contradicted_step_is_checked_again_before_it_is_confirmed(
+    make_harness: MakeHarness, contradicts: Finding
+) -> None:
+    """It is refused with the check's reason; once it is set right, it counts."""
+    findings = [contradicts]
+    calls: CheckCalls = []
+    harness = make_harness(make_step("a", saying(findings, calls)))
+    harness.perform("a")
+    asked = len(calls)
+
+    view = harness.say("a", DONE, {"by": "A"}, finished=2)
+
+    assert view["is_error"]
+    assert contradicts.reason in view["message"]
+    assert len(calls) == asked + 1
+    assert harness.attestations == []
+    findings.append(YES)
+    assert not harness.say("a", DONE, {"by": "A"}, finished=3)["is_error"]
+    assert [said.by for said in harness.attestations] == ["A"]
+
+
+def test_a_person_may_skip_what_a_check_contradicts(make_harness: MakeHarness) -> None:
+    """A skip with its reason is recorded without another check."""
+    harness = make_harness(make_step("a", saying([NO], [])))
+    harness.perform("a")
+    harness.say("a", AttestationKind.SKIPPED, {"by": "A", "note": "Later."}, finished=2)
+
+    assert [said.kind for said in harness.attestations] == [AttestationKind.SKIPPED]
+
+
+def test_a_sentence_about_something_absent_is_not_confirmed(make_harness: MakeHarness) -> None:
+    """Neither a step whose value is missing nor one after an absent thing can be confirmed."""
+    harness = make_harness(
+        make_step("a", saying([ABSENT], [])),
+        make_step("b", after=("a",)),
+        make_step("c", inputs=(inputs.APP_ID,), subject=("app_id",)),
+    )
+    harness.perform("a")
+
+    after = harness.say("b", DONE, {"by": "A"})
+    about = harness.say("c", DONE, {"by": "A"})
+
+    assert ABSENT.reason in after["message"]
+    assert inputs.APP_ID.label in about["message"]
     assert harness.attestations == []

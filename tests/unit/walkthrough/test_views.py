@@ -848,6 +848,7 @@ def test_the_overview_says_what_waits_for_whom(given: Drawn, who: str) -> None:
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
 
 
+OPENED = {"opened": frozenset({"a", "app"})}
 NEXT_ACTIONS: dict[str, tuple[Drawn, dict[str, Any], str, str]] = {
     "no check": (PLAIN, {}, "attest", ""),
     "to do": (TO_DO, {}, "check", "attest"),
@@ -855,7 +856,11 @@ NEXT_ACTIONS: dict[str, tuple[Drawn, dict[str, Any], str, str]] = {
     "asks here, tried": (TRIED, {**KNOWN_APP, **HERE}, "check", "attest"),
     "asked elsewhere": (TO_DO, ELSEWHERE, "check", "attest"),
     "asked elsewhere, tried": (TRIED, {**KNOWN_APP, **ELSEWHERE}, "open", "attest"),
-    "to do, with a page": (state(CHECKED), KNOWN_APP, "check", "attest"),
+    "to do, with a page": (state(CHECKED), KNOWN_APP, "open", "check"),
+    "to do, its page opened": (state(CHECKED), {**KNOWN_APP, **OPENED}, "check", "open"),
+    "to do, with a page alone": (state(LINKED), KNOWN_APP, "open", "attest"),
+    "to do, its page alone opened": (state(LINKED), {**KNOWN_APP, **OPENED}, "attest", "open"),
+    "inconclusive, its page opened": (TRIED, {**KNOWN_APP, **OPENED}, "attest", "open"),
     "inconclusive": (TRIED, KNOWN_APP, "open", "attest"),
     "inconclusive, its page not known": (TRIED, {}, "check", "attest"),
     "what is given here is refused": (REJECTED, KNOWN_APP, "check", "attest"),

@@ -52,6 +52,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ),
         ({"action": "continue"}, ("go_past", STEP)),
         ({"action": "open"}, ("open_card", STEP)),
+        ({"action": "opened"}, ("note_opened", STEP)),
         ({"action": "refresh"}, ("refresh", STEP)),
         *(
             (

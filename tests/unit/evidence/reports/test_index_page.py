@@ -485,7 +485,7 @@ def test_practice_is_marked_once_or_on_each_row() -> None:
     mixed = page([real, practice], [account, customer("Second")])
     found = ReportPage(mixed)
     assert not found.title.startswith("SANDBOX")
-    assert "PRODUCTION:" in found.one("aside").text
+    assert "LIVE:" in found.one("aside").text
     assert wording("index-page.banner-mixed") in found.one("aside").text
     marked = [
         row.text

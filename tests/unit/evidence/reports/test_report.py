@@ -480,12 +480,12 @@ def test_practice_cannot_be_mistaken() -> None:
     assert page.one("div", class_="watermark").text == "SANDBOX"
     assert '@top-left { content: "SANDBOX' in text
     assert "a SANDBOX run" in page.section("verify")
-    assert "PRODUCTION" not in page.text
+    assert "LIVE" not in page.text
 
     text = run_report(record(), [])
     page = ReportPage(text)
-    assert page.one("aside").text.startswith("PRODUCTION: ")
-    assert '@top-left { content: "PRODUCTION"' in text
+    assert page.one("aside").text.startswith("LIVE: ")
+    assert '@top-left { content: "LIVE"' in text
     assert "SANDBOX" not in page.text + page.title
     assert page.all("div", class_="watermark") == []
 
@@ -525,7 +525,7 @@ def test_the_report_says_who_answered(asked: list[Document], said: str) -> None:
     """The banner names the hosts that answered, and those that did not; a refusal is no answer."""
     page = report_of(step(outcome="waiting", exchanges=[exchange(**each) for each in asked]))
 
-    assert page.one("aside").text == f"PRODUCTION: {said}"
+    assert page.one("aside").text == f"LIVE: {said}"
 
 
 def test_an_open_step_says_what_to_do() -> None:

@@ -28,7 +28,7 @@ describe("the header", () => {
       ["3", "21", "3 of 21 steps done"]);
     assert.equal(Math.round(parseFloat(bar.firstChild.style.width)), 14);
     model.show({ sandbox: false });
-    assert.match(root.textContent, /^Next: .*PRODUCTION/);
+    assert.match(root.textContent, /^Next: .*LIVE/);
     assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
   });
 
@@ -138,21 +138,21 @@ describe("the header", () => {
   const planned = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
 
   // A page whose notebook says what to have at hand.
-  const begin = (ticked = [], hasBegun = false) => ({ plan: "6 to 10 weeks", has_begun: hasBegun,
-    ready: ["an icon", "a person"].map((text) => ({ text, is_ticked: ticked.includes(text) })) });
+  const begin = (ticked = [], hasBegun = false) => ({ plan: "Plan for 6 to 10 weeks.", has_begun: hasBegun,
+    ready: ["an icon", "a person"].map((text) => ({ text, role: "web", thing: text, is_ticked: ticked.includes(text) })) });
   const withBegin = (changes = {}) => {
     const cell = put("div", { class: "jp-Cell" });
     put("h2", {}, cell, "Before you begin¶");
     const all = shown({ begin: begin(), settled: 0, ...changes });
     const card = () => cell.querySelector(".rb-card");
     return { ...all, cell, card, isShown: () => cell.dataset.begin === "true",
-      boxes: () => card().querySelectorAll("input"), have: () => card().querySelector('[data-action="have-these"]').click() };
+      boxes: () => card().querySelectorAll("input"), have: () => card().querySelector('[data-action="begin-steps"]').click() };
   };
 
   test("shows what to have at hand until the person has it, or a step is done; later by its button", () => {
     const { model, root, card, isShown, have } = withBegin();
     assert.equal(isShown(), true);
-    assert.match(card().textContent, /^Before you beginPlan for 6 to 10 weeks\. Have ready:an icona personI have these$/);
+    assert.match(card().textContent, /^Connect your Facebook app to CyclrPlan for 6 to 10 weeks\.BeginWho does what.*web an icon/);
     have();
     assert.equal(isShown(), false);
     root.querySelector('[data-action="begin"]').click();

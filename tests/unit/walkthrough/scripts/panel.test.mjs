@@ -560,17 +560,15 @@ describe("the actions of a step", () => {
     assert.deepEqual(split(), [["link"], ["comment"]]);
   });
 
-  test("have one blue button, in the step that is next only", () => {
+  test("have one blue button, also in a step that a person opened and that is not next", () => {
     const { model, root } = shown();
     assert.deepEqual(main(root), ["check"]);
     model.show(actions("attest", "check"));
     assert.deepEqual(main(root), ["confirm-attest"]);
     model.show(actions("", "check"));
     assert.deepEqual(main(root), []);
-    for (const primary of ["check", "attest"]) {
-      model.show({ ...actions(primary), is_next: false });
-      assert.deepEqual(main(root), []);
-    }
+    model.show({ ...actions("check"), is_next: false });
+    assert.deepEqual(main(root), ["check"]);
   });
 
   test("have one blue button also while a form is open, or the consent page is offered", () => {
@@ -595,6 +593,14 @@ describe("the actions of a step", () => {
     assert.deepEqual(main(root), ["open"]);
     model.show(actions("check", "attest"));
     assert.deepEqual(hrefs(), [["App Review ↗", "https://d.example/apps/7"], help]);
+  });
+
+  test("tell the kernel once the step's page was opened: what comes after it is blue", () => {
+    const links = [{ label: "App Review", url: "https://d.example/apps/7" }];
+    const { model, find } = shown({ links, ...actions("open", "check") });
+    find('a[data-action="open"]').click();
+    page.wait(1);
+    assert.deepEqual(model.sent, [{ action: "opened" }]);
   });
 
   test("say what a check uses up beside its button", () => {
