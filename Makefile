@@ -42,14 +42,17 @@ NODE_MODULES := $(NODE)/node_modules/.package-lock.json
 UPGRADE =
 LOCK = $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --no-header --no-annotate $(UPGRADE)
 # What is installed is a wheel whose hash is in a lock: nothing is built from source on the way.
-INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 COUNT = grep -c '^[a-z].*=='
 
-.PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs matrices unit-matrices other-matrices check wheel \
+.PHONY: run practice lab test units $(PARTS) architecture walks tests others coverage quick programs matrices unit-matrices other-matrices check wheel \
 	lint types lock newest notebooks outcomes responses fidelity bench clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
+
+practice: $(VENV)/.installed  ## practise the walkthrough in JupyterLab, against the embedded sandbox
+	$(BIN)/runbook lab --sandbox fresh
 
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from runbook_lib.cli.options import (
     JSON,
     PRACTISED,
 )
-from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.connectors.registry import DEFAULT, find_procedure
 
 _HIGHEST_PORT = 65_530
 
@@ -25,9 +26,18 @@ _HIGHEST_PORT = 65_530
     default=0,
     help="The first port; each site gets one. Free ports if left out.",
 )
+@click.option(
+    "--write-env",
+    "env_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a new settings file, with which a notebook or script of yours practises.",
+)
 @PRACTISED
 @JSON
-def sandbox(scenario: str, port: int, *, connector: str, as_json: bool) -> None:
+def sandbox(
+    scenario: str, port: int, *, env_file: Path | None, connector: str, as_json: bool
+) -> None:
     """Serve the remote systems on loopback, for practice and tests."""
     from runbook_lib.engine.practice import require_scenario, serve_until_interrupted
 
@@ -41,4 +51,5 @@ def sandbox(scenario: str, port: int, *, connector: str, as_json: bool) -> None:
 
     if connector:
         require_scenario(scenario, find_procedure(connector))
-    serve_until_interrupted(scenario, port, announce)
+    procedure = find_procedure(connector or DEFAULT)
+    serve_until_interrupted(scenario, port, announce, env_file=env_file, procedure=procedure)

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import settings_file, suggestion
@@ -26,6 +27,7 @@ from runbook_lib.connectors.registry import (
     practice_attestations,
 )
 from runbook_lib.core.clock import utc_now
+from runbook_lib.core.files import write_once
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.scratch import scratch_folder
@@ -36,10 +38,16 @@ from runbook_lib.engine.headless import (
     RunResult,
     run_tenant,
 )
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reported_as
+
+if TYPE_CHECKING:
+    from facebook_cyclr_sandbox.server import Sandbox
 
 # The one setting of real runs that practice obeys: it names steps, and nothing real.
 _FOUR_EYES = "RUNBOOK_FOUR_EYES"
+_SANDBOX_ENV = (
+    "# SANDBOX: practice. These addresses and credentials are a sandbox's, and nothing is real.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +114,19 @@ def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
 
 
 def serve_until_interrupted(
-    scenario: str, port: int, announce: Callable[[Mapping[str, str | int]], object]
+    scenario: str,
+    port: int,
+    announce: Callable[[Mapping[str, str | int]], object],
+    *,
+    env_file: Path | None = None,
+    procedure: Procedure,
 ) -> None:
     """
     Serve the sandbox until SIGINT or SIGTERM; call `announce` with its description once it listens.
 
-    Call it from the main thread, which receives the signals.
-    Raises `SettingsError` for an unknown scenario.
+    Before that, write its settings for `procedure` to `env_file`, if given. Call it from the main
+    thread, which receives the signals. Raises `SettingsError` for an unknown scenario, and for an
+    `env_file` that is there or cannot be written.
     """
     from facebook_cyclr_sandbox import serve  # noqa: PLC0415
 
@@ -122,6 +136,8 @@ def serve_until_interrupted(
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
         with scratch_folder() as folder, serve(scenario, port=port, folder=folder) as sandbox:
+            if env_file:
+                _write_env(env_file, sandbox, procedure)
             announce(sandbox.description)
             stop.wait()
     finally:
@@ -214,6 +230,30 @@ def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _write_env(path: Path, sandbox: Sandbox, procedure: Procedure) -> None:
+    """Write the settings file of a running sandbox; raises `SettingsError` if it is there."""
+    items = inputs_of(procedure)
+    # Practice may use up the vendor's resources without permission.
+    permits = {name for step in procedure.steps for c in step.checks for name in c.allowed_by}
+    vendor = vendor_of(procedure).name
+    permitted = [
+        item
+        for item in items
+        if item.name in permits and item.provider == vendor and item.default is False
+    ]
+    values = {item: sandbox.settings(item.provider).get(item.name) for item in items}
+    values |= dict.fromkeys(permitted, True)
+    with suppress(SettingsError):  # practice does not need the file of real settings
+        text = settings_file(os.environ.get("RUNBOOK_ENV_FILE", "")).get(_FOUR_EYES)
+        values |= {item: text for item in items if item.variable == _FOUR_EYES}
+    lines = [f'{item.variable}="{value}"\n' for item, value in values.items() if value]
+    advice = "Name another file, or remove it."
+    with reported_as(SettingsError, f"{path} cannot be written", next_step=advice):
+        is_new = write_once(path, "".join((_SANDBOX_ENV, *lines)).encode(), mode=0o600)
+    if not is_new:
+        raise SettingsError(f"{path} is there already; nothing was written.", next_step=advice)
+
+
 @contextmanager
 def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
     """
@@ -231,23 +271,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         sandbox = stack.enter_context(serve(scenario, seed=key.seed, folder=folder))
         env_file = folder / "sandbox.env"
         description = sandbox.description
-        items = inputs_of(procedure)
-        # Practice may use up the vendor's resources without permission.
-        permits = {name for step in procedure.steps for c in step.checks for name in c.allowed_by}
-        vendor = vendor_of(procedure).name
-        permitted = [
-            item
-            for item in items
-            if item.name in permits and item.provider == vendor and item.default is False
-        ]
-        values = {item: sandbox.settings(item.provider).get(item.name) for item in items}
-        values |= dict.fromkeys(permitted, True)
-        with suppress(SettingsError):  # practice does not need the file of real settings
-            text = settings_file(os.environ.get("RUNBOOK_ENV_FILE", "")).get(_FOUR_EYES)
-            values |= {item: text for item in items if item.variable == _FOUR_EYES}
-        env_file.touch(mode=0o600)
-        text = "".join(f'{item.variable}="{value}"\n' for item, value in values.items() if value)
-        env_file.write_text(text, encoding="utf-8")
+        _write_env(env_file, sandbox, procedure)
         attestations_file = folder / "attestations.toml"
         attestations_file.write_text(attestations, encoding="utf-8")
         yield Practice(

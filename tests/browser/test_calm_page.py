@@ -40,6 +40,7 @@ _END = wording("walkthrough.connect-with-warnings", warnings="one warning")
 _CREATED = "fb-05-confirm-creation"
 _FIRST = "fb-01-log-in"
 _GATE = "fb-05b-access-verification"
+_BEGIN = "Connect your Facebook app to Cyclr"
 _CARDS_IN_VIEW = """() => [...document.querySelectorAll(".rb-panel")].filter((panel) => {
   const { top, bottom, height } = panel.getBoundingClientRect();
   const isShown = panel.checkVisibility({ visibilityProperty: true });
@@ -143,23 +144,27 @@ def _is_one_calm_card(counts: dict[str, Any], step: str = "") -> None:
 
 def test_the_first_window_shows_one_card(page: Page, axe: str) -> None:
     """
-    At most 90 words and 10 controls at first: what to have ready, whose ticks are kept.
+    At most 90 words and 10 controls at first: time, price and Begin; ticks behind it are kept.
 
     Once a person has it all, the first step stands there, also after a reload.
     """
-    begin = page.get_by_role("heading", name="Before you begin")
+    begin = page.get_by_role("heading", name=_BEGIN)
     expect(begin).to_be_in_viewport()
     page.wait_for_function(IS_BELOW_HEADER, arg=begin.element_handle())
     counts = _counts(page, "first")
     assert counts["first_words"] <= 90
     assert counts["first_controls"] <= 10
-    assert page.evaluate(_CARDS_IN_VIEW) == ["Before you begin"]
+    assert page.evaluate(_CARDS_IN_VIEW) == [_BEGIN]
     _is_one_calm_card(counts, _FIRST)
     assert _violations(page, axe) == []
-    page.get_by_label("an app icon of 512 to 1024 pixels").check()
+    icon = page.get_by_label("an app icon, 512 to 1024 pixels").first
+    page.get_by_text("Who does what").click()
+    expect(page.get_by_role("button", name="Copy as a message")).to_have_count(7)
+    icon.check()
     page.reload()
     page.locator("#runbook-finish").wait_for(state="attached")
-    expect(page.get_by_label("an app icon of 512 to 1024 pixels")).to_be_checked()
+    page.get_by_text("Who does what").click()
+    expect(icon).to_be_checked()
     page.get_by_role("button", name="Begin", exact=True).click()
     expect(begin).to_be_hidden()
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
@@ -169,7 +174,7 @@ def test_the_first_window_shows_one_card(page: Page, axe: str) -> None:
 
 def test_whoever_comes_back_stands_at_the_step(page: Page) -> None:
     """The list of things to have ready is shown once more only by its button behind Progress."""
-    begin = page.get_by_role("heading", name="Before you begin")
+    begin = page.get_by_role("heading", name=_BEGIN)
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
     expect(begin).to_be_hidden()
     page.get_by_role("button", name="Progress").click()

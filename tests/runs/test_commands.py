@@ -123,10 +123,15 @@ def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> No
     assert f"stale: {NOTEBOOK}" in result.stdout
 
 
-def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
-    """`sandbox --json` prints its addresses in one line; SIGTERM ends it."""
+def test_the_sandbox_describes_itself_and_ends_on_sigterm(tmp_path: Path) -> None:
+    """
+    `sandbox --json` prints its addresses in one line; SIGTERM ends it.
+
+    With `--write-env`, a script of one's own practises with that file, which only its owner reads.
+    """
+    env_file = tmp_path / "practice.env"
     process = subprocess.Popen(
-        command("sandbox", "--scenario", "fresh", "--json"),
+        command("sandbox", "--scenario", "fresh", "--json", "--write-env", str(env_file)),
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
@@ -135,6 +140,25 @@ def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
     description = json.loads(process.stdout.readline())
     assert description["scenario"] == "fresh"
     assert httpx.get(f"{description['graph_url']}/v26.0/me").status_code == 400
+    assert env_file.read_text(encoding="utf-8").startswith("# SANDBOX")
+    assert env_file.stat().st_mode & 0o777 == 0o600
+    again = subprocess.run(
+        command("sandbox", "--write-env", str(env_file)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    done = subprocess.run(
+        command("run", "--env-file", str(env_file), "--tenant", "mine"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert done.stdout.startswith("SANDBOX")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=240)
     assert process.returncode in (0, 130)

@@ -301,7 +301,7 @@ class Begin {
     this.plan = element("p", {});
     this.ready = element("div", { class: "rb-options", role: "group", "aria-label": "What to have ready" });
     this.have = element("button", { type: "button", class: "rb-first rb-main", "data-action": "begin-steps", onclick: () => this.close() }, "Begin");
-    this.card = element("section", { class: "rb rb-panel rb-card", id: "runbook-begin", tabindex: -1, "aria-label": "Before you begin",
+    this.card = element("section", { class: "rb rb-panel rb-card", id: "runbook-begin", tabindex: -1,
       "data-lm-suppress-shortcuts": "true" },
     this.title, this.plan, element("div", { class: "rb-row rb-acts" }, this.have),
     element("details", {}, element("summary", {}, "Who does what"), this.ready));
@@ -311,7 +311,9 @@ class Begin {
   draw({ begin, settled, total, provider }) {
     this.header.showBegin.hidden = !begin;
     if (!begin) return;
-    setText(this.title, `Connect your ${provider} app to Cyclr`);
+    const title = `Connect your ${provider} app to Cyclr`;
+    setText(this.title, title);
+    this.card.setAttribute("aria-label", title);
     setText(this.plan, begin.plan);
     redraw(this.ready, begin.ready.map(({ text }) => text), () => begin.ready.map(({ text, role, thing }) => {
       const box = element("input", { type: "checkbox", "data-key": text,

@@ -560,7 +560,7 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """`sandbox` uses the given scenario and port, and prints its addresses as a list or as JSON."""
     asked: list[Any] = []
 
-    def serve(scenario: str, port: int, announce: Any) -> None:
+    def serve(scenario: str, port: int, announce: Any, **_: Any) -> None:
         asked.append((scenario, port))
         announce({"graph_url": "http://127.0.0.1:9"})
 
