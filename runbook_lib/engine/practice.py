@@ -41,7 +41,7 @@ from runbook_lib.engine.headless import (
 from runbook_lib.errors import SettingsError, reported_as
 
 if TYPE_CHECKING:
-    from facebook_cyclr_sandbox.server import Sandbox
+    from facebook_cyclr_sandbox import serve
 
 # The one setting of real runs that practice obeys: it names steps, and nothing real.
 _FOUR_EYES = "RUNBOOK_FOUR_EYES"
@@ -230,7 +230,7 @@ def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _write_env(path: Path, sandbox: Sandbox, procedure: Procedure) -> None:
+def _write_env(path: Path, sandbox: serve, procedure: Procedure) -> None:
     """Write the settings file of a running sandbox; raises `SettingsError` if it is there."""
     items = inputs_of(procedure)
     # Practice may use up the vendor's resources without permission.

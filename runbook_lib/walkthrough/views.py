@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 
 from msgspec import structs, to_builtins
@@ -476,7 +476,6 @@ def header_view(
             {**_line(step), "who": _since(step, context), "again": step.redo_reason}
             for step in state.steps
         ],
-        "groups": _groups(state, context.procedure),
         "begin": _begin_view(plan, context.checklist),
         "gates": _gates(state, context.procedure),
         "forecast": _forecast_view(state, context),
@@ -495,34 +494,6 @@ def _begin_view(plan: Plan | None, checklist: Checklist) -> View | None:
         ready.append({"text": text, "role": role, "thing": thing, "is_ticked": is_ticked})
     takes = f"Plan for {plan.duration}, most of it waiting. {plan.price}"
     return {"plan": takes, "ready": ready, "has_begun": checklist.has_begun}
-
-
-def _groups(state: RunState, procedure: Procedure) -> list[View]:
-    """Return each group of steps with its most urgent outcome, and the step in it to go to."""
-    groups: list[View] = []
-    by_group = groupby(state.steps, key=lambda part: procedure.step(part.id).group or part.id)
-    for title, group in by_group:
-        steps = list(group)
-        unsettled = [part for part in steps if not part.is_settled]
-        target = next(
-            (part for part in unsettled if as_displayed(part).outcome is Outcome.FAILED),
-            (unsettled or steps)[0],
-        )
-        done = len(steps) - len(unsettled)
-        # Nothing stands beside a part that nobody has begun.
-        is_new = all(as_displayed(part).outcome is Outcome.NOT_RUN for part in steps)
-        open_label = label_of(as_displayed(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
-        groups.append(
-            {
-                "title": title,
-                "ids": [part.id for part in steps],
-                "outcome": as_displayed(target).outcome,
-                "label": "" if is_new else open_label if unsettled else "done",
-                "step": {"id": target.id, "title": target.title},
-                "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
-            }
-        )
-    return groups
 
 
 def _gates(state: RunState, procedure: Procedure) -> list[View]:

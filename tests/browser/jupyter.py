@@ -52,7 +52,7 @@ IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
 # What a person sees of the page: the words, not those of a closed fold nor those for a screen
 # reader alone, and whatever can be pressed or filled in.
 COUNTS = """() => {
-  const places = "#rendered_cells, .jp-NotebookPanel-notebook, .rb-side";
+  const places = "#rendered_cells, .jp-NotebookPanel-notebook";
   const heard = '.rb-heard, .rb-panel[data-open="false"] > [role="status"]';
   const roots = [...document.querySelectorAll(places)];
   const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
@@ -63,7 +63,7 @@ COUNTS = """() => {
   const line = document.querySelector(".rb-header").getBoundingClientRect();
   const isInView = (node) => {
     const { top, bottom, left, right } = node.getBoundingClientRect();
-    const begin = node.closest(".rb-header, .rb-side") ? 0 : line.bottom;
+    const begin = node.closest(".rb-header") ? 0 : line.bottom;
     return bottom > begin && top < end && right > 0 && left < innerWidth;
   };
   const words = (root, isWanted = () => true) => {
@@ -105,6 +105,13 @@ def keep_picture(page: Page, name: str) -> None:
     if _PICTURES:
         page.evaluate(_WITHOUT_FOLDER)
         page.screenshot(path=Path(_PICTURES) / f"{name}.png")
+
+
+def show_all_steps(page: Page) -> None:
+    """Show the lines of the steps that are not open, as a person does by a button."""
+    more = page.locator('[data-action="steps"][aria-expanded="false"]')
+    if more.count():
+        more.click()
 
 
 def serious_violations(page: Page, axe: str) -> list[tuple[Any, ...]]:
@@ -418,6 +425,8 @@ class Walk:
         # NOTE: Chromium draws a background tab only once per second, and tests wait for drawing.
         self.page.bring_to_front()
         panel = self.page.locator(f"#runbook-{step}")
+        if panel.get_attribute("data-open") == "false":
+            show_all_steps(self.page)
         panel.scroll_into_view_if_needed()
         if panel.get_attribute("data-open") == "false":
             panel.locator(".rb-fold").click()
@@ -570,8 +579,8 @@ class Walk:
             confirm.click()
         # NOTE: what has ended may be the look that a window makes when it comes back.
         recorded = panel.locator(f'xpath=self::*[@data-written!="{before}"]')
-        refused = panel.locator('.rb-message[data-error="true"], .rb-problem')
-        expect(recorded.or_(refused).filter(visible=True).first).to_be_visible(timeout=_PATIENCE)
+        refused = panel.locator('.rb-message[data-error="true"], .rb-problem').filter(visible=True)
+        expect(recorded.or_(refused).first).to_be_attached(timeout=_PATIENCE)
         expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
         return str(panel.get_attribute("data-outcome"))
 

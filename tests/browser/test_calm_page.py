@@ -30,6 +30,7 @@ from tests.browser.jupyter import (
     TOKEN,
     Lab,
     keep_picture,
+    show_all_steps,
 )
 from tests.support.attestations import attested, submitted
 from tests.support.wording import wording
@@ -189,10 +190,12 @@ def test_one_card_is_open(page: Page) -> None:
     """Whoever opens another step closes the one before; Continue leads back to what is next."""
     go_on = page.get_by_role("button", name="Continue")
     expect(go_on).to_be_hidden()
-    page.locator(f"#runbook-{_CREATED} .rb-fold").click()
+    created = page.locator(f"#runbook-{_CREATED}")
+    expect(created).to_be_hidden()
+    show_all_steps(page)
+    created.locator(".rb-fold").click()
     expect(page.locator('.rb-panel[data-step][data-open="true"]')).to_have_count(1)
-    expect(page.locator(f"#runbook-{_CREATED}")).to_have_attribute("data-open", "true")
-    expect(page.locator(".rb-side li[aria-current]")).to_have_text("1 Log in to Facebook")
+    expect(created).to_have_attribute("data-open", "true")
     go_on.click()
     expect(page.locator(f"#runbook-{_FIRST}")).to_have_attribute("data-open", "true")
     expect(page.locator(f"#runbook-{_CREATED}")).to_have_attribute("data-open", "false")
@@ -272,6 +275,7 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     run.close()
     gate = page.locator(f"#runbook-{_GATE}")
     expect(gate).to_have_attribute("data-outcome", "waiting")
+    show_all_steps(page)
     gate.locator(".rb-fold").click()
     expect(gate).to_contain_text(
         wording("walkthrough.waits-for-since", whom="Facebook", day=day(since))

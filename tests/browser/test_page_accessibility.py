@@ -17,7 +17,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import new_lab, own_windows
 from tests.browser.cut_texts import CUT
-from tests.browser.jupyter import NOTEBOOK, TOKEN, keep_picture
+from tests.browser.jupyter import NOTEBOOK, TOKEN, keep_picture, show_all_steps
 
 _CREATED = "fb-05-confirm-creation"
 # Cards with fields and a picture, with a long list to choose from, with texts to copy.
@@ -56,6 +56,7 @@ def _open(page: Page, step: str) -> Locator:
     """Open a step by its line, and return its card once it is drawn."""
     card = _card(page, step)
     if card.get_attribute("data-open") != "true":
+        show_all_steps(page)
         card.locator(".rb-fold").click()
     expect(card.locator(".rb-heading")).to_be_visible()
     return card

@@ -61,7 +61,7 @@ def window(app: Lab, browser: Browser) -> Iterator[Window]:
     with real_windows(browser, HEIGHT) as chromium:
         page = real_window(chromium).new_page()
         page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
-        for selector in (".rb-side li >> nth=0", "#runbook-finish"):
+        for selector in (".rb-panel[data-step] >> nth=0", "#runbook-finish"):
             page.locator(selector).wait_for(state="attached")
         yield Window(page)
 

@@ -129,7 +129,9 @@ class TestFromNothingToACompleteRecord:
         walk.press_start()
         expect(page.locator(".jp-Dialog")).to_have_count(0)
         expect(page.locator("#runbook-begin")).to_be_focused()
-        expect(page.get_by_role("heading", name="Before you begin")).to_be_in_viewport()
+        expect(
+            page.get_by_role("heading", name="Connect your Facebook app to Cyclr")
+        ).to_be_in_viewport()
         counts = page.evaluate(COUNTS)
         print(counts)  # noqa: T201  (pytest shows it)
         assert counts["first_words"] <= 90
@@ -165,7 +167,9 @@ class TestFromNothingToACompleteRecord:
         expect(story.header.locator(".rb-list")).to_contain_text(OPERATOR)
         expect(story.header.locator("a[data-next]")).to_contain_text("Create App")
         page = story.walk.page
-        expect(page.get_by_role("heading", name="Before you begin")).to_be_hidden()
+        expect(
+            page.get_by_role("heading", name="Connect your Facebook app to Cyclr")
+        ).to_be_hidden()
         for step, is_open in (("fb-03-my-apps", "false"), ("fb-04-create-app", "true")):
             expect(page.locator(f"#runbook-{step}")).to_have_attribute("data-open", is_open)
         expect(page.locator("#runbook-fb-04-create-app")).to_be_focused()

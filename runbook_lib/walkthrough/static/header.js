@@ -1,7 +1,6 @@
 // The header: one line that stays in sight, with what is next; behind *Progress* stands all else. Only
 // texts change, not nodes, so that focus is kept.
 
-const WIDE = "(min-width: 1080px)";
 // A step's number in a text of the runbook's own: "Now failed: 9a, 10."
 const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
 
@@ -31,7 +30,6 @@ function measure(root) {
 
 class Header {
   constructor(model, el) {
-    this.forgetWidth = () => {};
     this.model = model;
     this.link = element("a", { onclick: (event) => this.follow(event) });
     this.after = element("span", {});
@@ -44,8 +42,10 @@ class Header {
     this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 }, element("span", {}));
     this.open = element("button", { type: "button", class: "rb-plain", "data-action": "progress", "aria-expanded": "false",
       onclick: () => this.showProgress(this.open.getAttribute("aria-expanded") !== "true") }, "Progress");
+    this.more = element("button", { type: "button", class: "rb-plain", "data-action": "steps", "aria-expanded": "false",
+      onclick: () => this.showOthers(this.more.getAttribute("aria-expanded") !== "true") });
     this.known = element("div", { class: "rb-known" }, this.goOn, this.world,
-      element("span", { class: "rb-label" }, this.count, element("span", { class: "rb-heard" }, " done")), this.bar, this.open);
+      element("span", { class: "rb-label" }, this.count, element("span", { class: "rb-heard" }, " done")), this.bar, this.more, this.open);
     this.live = element("div", {});
     this.buildProgress();
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" },
@@ -58,7 +58,6 @@ class Header {
       this.open.focus();
     });
     ignoreClicksWhileHeld(this.root);
-    this.buildSide();
     this.begin = new Begin(this);
     el.append(this.root);
   }
@@ -123,7 +122,7 @@ class Header {
     this.watchNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
     // Looking around is possible while checks run.
-    for (const button of [this.goOn, this.open, this.showBegin, this.begin.have]) button.setAttribute("aria-disabled", String(isServerGone()));
+    for (const button of [this.goOn, this.more, this.open, this.showBegin, this.begin.have]) button.setAttribute("aria-disabled", String(isServerGone()));
     this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
   }
 
@@ -167,6 +166,9 @@ class Header {
     setText(this.person, person && `· ${person}`);
     this.person.title = person;
     setText(this.count, `${view.settled} of ${view.total}`);
+    const areShown = document.documentElement.dataset.runbookSteps === "all";
+    setText(this.more, areShown ? "Fewer steps" : `${view.total - 1} more steps`);
+    this.more.setAttribute("aria-expanded", String(areShown));
     this.bar.setAttribute("aria-valuemax", view.total);
     this.bar.setAttribute("aria-valuenow", view.settled);
     this.bar.setAttribute("aria-valuetext", `${view.settled} of ${view.total} steps done`);
@@ -183,7 +185,6 @@ class Header {
     this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
     this.drawGates(view);
     this.drawSteps(view);
-    this.drawSide(view);
   }
 
   // Decisions of others take weeks: one table has the state of each.
@@ -214,33 +215,10 @@ class Header {
       step.again ? element("span", { class: "rb-again", dir: "auto" }, step.again) : "")));
   }
 
-  // The app's page has room at the side where it is wide, for its parts. Nothing inside a cell can be
-  // fixed there.
-  buildSide() {
-    if (!isApp()) return;
-    this.groups = element("ol", {});
-    this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.groups);
-    const wide = matchMedia(WIDE);
-    const follow = () => { this.side.hidden = !wide.matches; };
-    document.body.append(this.side);
-    wide.addEventListener("change", follow);
-    follow();
-    this.forgetWidth = () => { wide.removeEventListener("change", follow); this.side.remove(); };
-  }
-
-  // A line for each part, which leads to what is open in it; the current one shows its steps.
-  drawSide(view) {
-    if (!this.side) return;
-    const isCurrent = (group) => group.ids.includes(view.next?.id);
-    redraw(this.groups, [view.groups, view.next?.id], () => view.groups.map((group) => element("li",
-      { "data-outcome": group.outcome, "data-current": String(isCurrent(group)) },
-      element("span", { class: "rb-tick", "aria-hidden": "true" }, group.label === "done" ? "✓" : ""),
-      element("a", { href: `#runbook-${group.step.id}`, "data-key": group.title,
-        onclick: (event) => this.go(event, group.step) }, group.title),
-      element("span", { class: "rb-heard" }, ` ${group.label}`),
-      isCurrent(group) ? element("ol", {}, ...group.steps.map((step) => element("li",
-        { "aria-current": step.id === view.next?.id ? "step" : null },
-        step.is_settled ? `✓ ${step.title}` : `${step.number} ${step.title}`))) : "")));
+  // One step is in sight: the others are lines that this shows.
+  showOthers(areShown) {
+    document.documentElement.dataset.runbookSteps = areShown ? "all" : "one";
+    this.draw();
   }
 
   drawNext({ id, number, title, advice }) {
@@ -408,7 +386,6 @@ function render({ model, el }) {
   const forgetSize = measure(header.root);
   return () => {
     forgetSize();
-    header.forgetWidth();
     forgetPlace();
     header.begin.forget();
     header.inSight?.disconnect();

@@ -202,6 +202,9 @@ class Panel {
     const isLeft = this.wasNext && view.outcome === "waiting" && !view.is_next && Boolean(view.next);
     if (isLeft) this.wasNext = false;
     if ((!isSettled || wasSettled) && !isLeft) return;
+    // What was done last stays in sight, as a line.
+    for (const done of document.querySelectorAll(".rb-panel[data-done]")) delete /** @type {HTMLElement} */ (done).dataset.done;
+    this.root.dataset.done = "true";
     this.isOffering = Boolean(hasActed) && isSettled;
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);

@@ -149,7 +149,6 @@ def test_each_key_that_a_script_reads_is_in_its_views(name: str) -> None:
         ("panel.js", "error"),
         ("forms.js", "this.form"),
         ("header.js", "gate"),
-        ("header.js", "group"),
         ("header.js", "step"),
     ],
 )

@@ -1014,29 +1014,6 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
     assert shown["app_id"] == []
 
 
-def test_the_side_has_a_line_for_each_group() -> None:
-    """It says how much of what was begun is done, and leads to what failed, or is open."""
-
-    def part(name: str, outcome: Outcome, group: str = "") -> Drawn:
-        return state(make_step(name, group=group), outcome)
-
-    shown = header(
-        part("a", Outcome.VERIFIED),
-        part("b", Outcome.VERIFIED, "Keys"),
-        part("c", Outcome.NOT_RUN, "Keys"),
-        part("d", Outcome.FAILED, "Keys"),
-        part("e", Outcome.NOT_RUN),
-    )["groups"]
-
-    assert [(line["title"], line["ids"], line["label"]) for line in shown] == [
-        ("a", ["a"], "done"),
-        ("Keys", ["b", "c", "d"], "1/3"),
-        ("e", ["e"], ""),
-    ]
-    assert [line["step"]["id"] for line in shown] == ["a", "d", "e"]
-    assert [line["outcome"] for line in shown] == ["verified", "failed", "not_run"]
-
-
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     """Permissions are asked for once; other steps show them, and where they are chosen."""
     step = app_step()

@@ -20,7 +20,7 @@ function shown(changes = {}) {
 describe("the header", () => {
   test("shows the tenant, whether it is practice, and the progress", () => {
     const { model, root } = shown();
-    assert.match(root.textContent, /SANDBOX3 of 21 doneProgress/);
+    assert.match(root.textContent, /SANDBOX3 of 21 done20 more stepsProgress/);
     assert.match(root.textContent, /Facebook Marketing API connectortenant acme/);
     assert.match(root.textContent, /3 of 21 done · ✓\s3\sattested/);
     const bar = root.querySelector('[role="progressbar"]');
@@ -96,43 +96,14 @@ describe("the header", () => {
     assert.match(live.textContent, /Checked 2 steps\.$/);
   });
 
-  test("has its parts at the side of the app's page while that is wide", () => {
-    put("main", { id: "rendered_cells" });
-    const { stop } = shown();
-    const side = page.body.querySelector(".rb-side");
-    assert.equal(side.hidden, false);
-    page.narrow();
-    assert.equal(side.hidden, true);
-    stop();
-    assert.equal(page.body.querySelector(".rb-side"), null);
-  });
-
-  test("has nothing at the side in JupyterLab, where a cell cannot stand there", () => {
-    shown();
-    assert.equal(page.body.querySelector(".rb-side"), null);
-  });
-
-  test("has a line for each part at the side: how far it is, a way to what is open in it, and the current one's steps", () => {
-    put("main", { id: "rendered_cells" });
-    const step = (id, number, title, isSettled) => ({ ...headerView().groups[0].steps[0], id, number, title, is_settled: isSettled });
-    const groups = [
-      { title: "Create the app", ids: ["fb-03", "fb-04"], outcome: "not_run", label: "1/2", step: { id: "fb-04", title: "Create App" },
-        steps: [step("fb-03", "3", "Open My Apps", true), step("fb-04", "4", "Create App", false)] },
-      { title: "Sign-in", ids: ["fb-06"], outcome: "verified", label: "done", step: { id: "fb-06", title: "Add" }, steps: [step("fb-06", "6", "Add", true)] }];
-    const { model } = shown({ groups });
-    const side = page.body.querySelector(".rb-side");
-    const parts = () => side.querySelectorAll("li[data-current]");
-    const texts = () => parts().map((line) => line.textContent);
-    assert.deepEqual(texts(), ["Create the app 1/2✓ Open My Apps4 Create App", "✓Sign-in done"]);
-    const marked = () => side.querySelectorAll('li[aria-current="step"]').map((line) => line.textContent);
-    assert.deepEqual(marked(), ["4 Create App"]);
-    const panel = put("section", { id: "runbook-fb-04" });
-    const link = parts()[0].querySelector("a");
-    assert.equal(link.href, "#runbook-fb-04");
-    link.click();
-    assert.equal(document.activeElement, panel);
-    model.show({ next: { ...headerView().next, id: "fb-06" } });
-    assert.deepEqual([texts(), marked()], [["Create the app 1/2", "✓Sign-in done✓ Add"], ["✓ Add"]]);
+  test("has one step in sight, until the others are wanted", () => {
+    const { model, root } = shown();
+    const more = root.querySelector('[data-action="steps"]');
+    assert.equal(more.textContent, `${model.get("view").total - 1} more steps`);
+    more.click();
+    assert.deepEqual([document.documentElement.dataset.runbookSteps, more.textContent], ["all", "Fewer steps"]);
+    more.click();
+    assert.equal(document.documentElement.dataset.runbookSteps, "one");
   });
 
   const planned = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
