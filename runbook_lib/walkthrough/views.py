@@ -678,7 +678,7 @@ def _forms(state: StepState, context: PanelContext) -> list[View]:
         answers = _answers(step, context)
         word = _form(name, question, *answers, act="Confirm", chosen=chosen, **shared)
     else:
-        word = _form(name, done, _done(step, done), **shared)
+        word = _form(name, done, _done(step, done, context), **shared)
     first = state.attestation.by if state.attestation else ""
     no = f"This withdraws the confirmation of {first}."
     withdrawn = "The confirmation of this step is no longer true."
@@ -716,15 +716,20 @@ def _answers(step: Step, context: PanelContext) -> Iterator[View]:
         fields = (*due, *_until_field(answer.valid_days))
         option = _option("attest", answer.label, answer.sentence, *fields, answer=answer.name)
         yield {**option, "name": f"attest-{answer.name}"}
-    done = _done(step, step.attest_label or "Approved")
+    done = _done(step, step.attest_label or "Approved", context)
     yield {**done, "fields": [*([_field("on", "Decided")] if is_wait else []), *done["fields"]]}
     if is_wait:
         decline = _option("decline", "Declined", f"{vendor} declined it.", _field("on", "Decided"))
         yield {**decline, "fields": [*decline["fields"], *named], "note_label": "The reason given"}
 
 
-def _done(step: Step, label: str) -> View:
-    return _option("attest", label, step.sentence, *_until_field(step.valid_days))
+def _done(step: Step, label: str, context: PanelContext) -> View:
+    """Return the option of the step's own sentence, with the values that it is about."""
+    sentence = step.sentence
+    for item in step.inputs:
+        value = "" if item.secret else as_text(context.values.get(item.name, ""))
+        sentence = sentence.replace(f"({item.label})", value or f"({item.label})")
+    return _option("attest", label, sentence, *_until_field(step.valid_days))
 
 
 def _option(action: str, label: str, sentence: str, *fields: View, answer: str = "") -> View:

@@ -1014,6 +1014,17 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
     assert shown["app_id"] == []
 
 
+def test_the_sentence_shows_the_value_that_it_is_about() -> None:
+    """A value in brackets is filled in once it is known."""
+    step = app_step(own_sentence="https://(App ID)/callback is saved.")
+
+    known = view(state(step), values={"app_id": "7"})["forms"][0]["options"][0]["sentence"]
+    unknown = view(state(step))["forms"][0]["options"][0]["sentence"]
+
+    assert known.startswith("https://7/callback is saved.")
+    assert unknown.startswith("https://(App ID)/callback is saved.")
+
+
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     """Permissions are asked for once; other steps show them, and where they are chosen."""
     step = app_step()
