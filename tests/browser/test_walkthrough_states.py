@@ -212,7 +212,7 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     parts = (
         'region "8 · Set',
         'heading "Set the Valid OAuth Redirect URI',
-        "Enter both texts below",
+        "enter the Valid OAuth Redirect URI below",
         'img "Schematic.',
         'textbox "Service Domain"',
         'button "Check"',
