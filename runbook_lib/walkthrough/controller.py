@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from runbook_lib.core.model import Attestation, AttestationKind, Note, NoteKind, Outcome, Remark
-from runbook_lib.core.procedure import Step
+from runbook_lib.core.procedure import Input, Step
 from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.confirmation import require_confirmable
@@ -45,6 +45,7 @@ from runbook_lib.walkthrough.input_fields import (
     describe_effect,
     find_credential,
     find_doubt,
+    find_home,
     find_problem,
 )
 from runbook_lib.walkthrough.panel_registry import PanelRegistry
@@ -345,12 +346,18 @@ class Walkthrough:
         self._statuses.sealing = replace(self._statuses.sealing, message=message)
         self.panels.draw()
 
-    def problem(self, name: str, text: str) -> dict[str, str]:
-        """Return an input's problem, the doubt about it, and the steps that saving it undoes."""
+    def problem(self, name: str, text: str, fields: Sequence[Input] = ()) -> dict[str, str]:
+        """
+        Return an input's problem, the doubt about it, and the steps that saving it undoes.
+
+        `home` is the one of the card's `fields` that the text belongs into, if it is another.
+        """
         item = {item.name: item for item in self.run.procedure.inputs}[name]
         undone = describe_effect(self.run, item, text)
+        misplaced, home = find_home(self.run, fields, item, text)
         return {
-            "problem": find_problem(item, text),
+            "problem": misplaced or find_problem(item, text),
+            "home": home,
             "doubt": find_doubt(item, text),
             "effect": undone,
         }

@@ -4,7 +4,7 @@ Input that a person types into a panel: validated while typing, then accepted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from runbook_lib.config.settings import parse_value, secret_of
@@ -49,6 +49,30 @@ def describe_effect(run: RunView, item: Input, text: str) -> str:
     return f"If you save this, do these steps again: {steps}." if steps else ""
 
 
+def find_home(run: Run, fields: Sequence[Input], item: Input, text: str) -> tuple[str, str]:
+    """
+    Return why a text does not belong into its field by its form, and the name of its own field.
+
+    That is a secret in a field that everybody sees, or an ID in a secret's field; both are empty
+    for any other text. Without a field for it among `fields`, the name is empty.
+    """
+    text = text.strip()
+    if item.secret:
+        looks = "This looks like an ID" if text.isdigit() else ""
+        others = [field for field in fields if not field.secret and field.example.isdigit()]
+    else:
+        is_wrong = bool(find_problem(item, text))
+        is_secret = run.redactor.find_secret(text, bare_hex=is_wrong) >= 0
+        looks = "This looks like a secret" if is_secret else ""
+        others = [field for field in fields if field.secret]
+    if not looks or (item.secret and not others):
+        return "", ""
+    home = next((field for field in others if not find_problem(field, text)), None)
+    if home is None:
+        return f"{looks}, which does not belong here.", ""
+    return f"{looks}: it belongs into {home.label}.", home.name
+
+
 def as_sentence(reason: str) -> str:
     """Return a reason as a sentence, to show below its field."""
     return f"{reason[:1].upper()}{reason[1:]}"
@@ -76,6 +100,8 @@ def accept_values(
                 run.give(item.name, item.default if item.default is not None else "")
             elif item.secret:
                 run.set_secret(item, str(value))
+            elif run.redactor.find_secret(str(value), bare_hex=False) >= 0:
+                refused[item.name] = "this looks like a secret, which does not belong here"
             else:
                 accepted = parse_value(item, value)
                 is_known = item.name in sure or run.values.get(item.name) == accepted

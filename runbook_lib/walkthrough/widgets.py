@@ -274,7 +274,7 @@ class StepPanel(_WalkthroughPanel):
 
     def _validate(self, message: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(message["name"])
-        problem = self._walkthrough.problem(name, str(message["value"]))
+        problem = self._walkthrough.problem(name, str(message["value"]), self._step.inputs)
         self.send({"kind": "problem", "name": name, **problem})
 
     def _save_credential(self, message: dict[str, Any], _buffers: list[Any]) -> None:

@@ -364,7 +364,7 @@ class Panel {
   }
 
   // A value that the remote system is likely to refuse is used only if the person says so.
-  onProblem({ name, problem = "", doubt = "", effect = "" }) {
+  onProblem({ name, problem = "", doubt = "", effect = "", home = "" }) {
     if (!this.fields.has(name)) return;
     const { field, problem: shown, effect: undone, doubt: warned } = this.fields.get(name);
     redraw(warned, [doubt], () => (doubt ? [element("span", { dir: "auto" }, `${doubt} `),
@@ -372,9 +372,22 @@ class Panel {
         onclick: () => { this.sure.set(name, field.value); this.sendTyped({ action: "save" }); } }, "Use it anyway")] : []));
     warned.hidden = !doubt || this.sure.get(name) === field.value;
     setText(undone, effect);
-    shown.textContent = problem;
+    const place = this.fields.get(home);
+    redraw(shown, [problem, home], () => [problem, place ? element("button", { type: "button", class: "rb-small", "data-move": name,
+      onclick: () => this.move(field, place.field) }, `Move it to ${place.input.label}`) : ""]);
     shown.hidden = !problem;
+    // A secret in the wrong field is masked at once.
+    if (place?.input.kind === "password") field.type = "password";
     field.setAttribute("aria-invalid", problem ? "true" : "false");
+  }
+
+  // A text goes into the field that it belongs to.
+  move(from, to) {
+    to.value = from.value;
+    from.value = "";
+    from.type = this.fields.get(from.dataset.name).input.kind;
+    for (const field of [from, to]) field.dispatchEvent(new Event("input"));
+    to.focus();
   }
 
   // Sends the typed values too; they stay in their fields until the kernel has accepted them.

@@ -167,6 +167,40 @@ def test_a_field_is_validated_while_it_is_typed(
     assert harness.types == []
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "home"),
+    [
+        ("app_id", APP_SECRET, "app_secret"),
+        ("app_display_name", f"EAA{'b' * 60}", ""),
+        ("app_secret", APP_ID, "app_id"),
+        ("app_id", APP_ID, None),
+        ("app_secret", APP_SECRET, None),
+        ("app_display_name", "Acme", None),
+    ],
+)
+def test_a_text_in_the_wrong_field_is_recognised(
+    make_harness: MakeHarness, name: str, text: str, home: str | None
+) -> None:
+    """A secret in a plain field, and an ID in a secret's, are not taken for what belongs there."""
+    harness = make_harness(app_step())
+    answer = harness.walkthrough.problem(name, text, harness.step("app").inputs)
+
+    assert bool(answer["problem"]) is (home is not None)
+    assert answer["home"] == (home or "")
+    assert text not in answer["problem"]
+
+
+def test_a_secret_in_a_plain_field_is_not_saved(make_harness: MakeHarness) -> None:
+    """It reaches neither the journal nor the values."""
+    token = f"EAA{'b' * 60}"
+    harness = make_harness(app_step())
+    view = harness.perform("app", {"app_display_name": token})
+
+    assert view["is_error"]
+    assert token not in harness.written
+    assert token not in json.dumps(view)
+
+
 DOUBTFUL = [
     ("permissions", "ads_raed", ("public_profile", "ads_raed"), DID_YOU_MEAN),
     ("app_display_name", "Facebook Leads for Acme", None, CONTAINS_FACEBOOK),

@@ -79,7 +79,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             {"action": "redirect", "url": "https://x/?code=1"},
             ("redeem_redirect", STEP, "https://x/?code=1"),
         ),
-        ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", "app_id", "1")),
+        (
+            {"action": "validate", "name": "app_id", "value": "1"},
+            ("problem", "app_id", "1", STEP.inputs),
+        ),
         ({"action": "copy_secret"}, ("secret_to_copy", STEP)),
         ({"action": "link"}, ("confirm_link", STEP)),
         *(

@@ -63,6 +63,16 @@ describe("input", () => {
     assert.equal(field("app_id").getAttribute("aria-invalid"), "false");
   });
 
+  test("is masked in a field where it does not belong, and moved to its own", () => {
+    const { model, find, type } = shown();
+    type("app_id", "0123456789abcdef0123456789abcdef");
+    model.say({ kind: "problem", name: "app_id", problem: "This looks like a secret.", home: "app_secret" });
+    const [from, to] = ["app_id", "app_secret"].map((name) => find(`input[data-name="${name}"]`));
+    assert.equal(from.type, "password");
+    find("[data-move]").click();
+    assert.deepEqual([from.value, from.type, to.value], ["", "text", "0123456789abcdef0123456789abcdef"]);
+  });
+
   test("is sent with Check: only changed fields and secrets", () => {
     const { model, field, press, type } = shown({ inputs: [
       ...stepView().inputs, { ...stepView().inputs[0], name: "untouched", value: "as it was" }] });
