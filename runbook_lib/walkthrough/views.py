@@ -476,11 +476,25 @@ def header_view(
             {**_line(step), "who": _since(step, context), "again": step.redo_reason}
             for step in state.steps
         ],
+        "forgotten": _forgotten(state, context),
         "begin": _begin_view(plan, context.checklist),
         "gates": _gates(state, context.procedure),
         "forecast": _forecast_view(state, context),
         **status.view(),
     }
+
+
+def _forgotten(state: RunState, context: PanelContext) -> list[View]:
+    """Return the credentials that were used, are not known any more, and open steps need."""
+    texts = {step.id: context.procedure.step(step.id) for step in state.steps}
+    opened = [texts[step.id] for step in state.steps if not step.is_settled]
+    needed = {name for step in opened for check in step.checks for name in check.needs}
+    asked: dict[str, View] = {}
+    for step in state.steps:
+        for item in texts[step.id].inputs if step.is_settled and step.findings else ():
+            if item.secret and item.name in needed and item.name not in context.credentials:
+                asked.setdefault(item.name, {**_line(step), "credential": item.label})
+    return list(asked.values())
 
 
 def _begin_view(plan: Plan | None, checklist: Checklist) -> View | None:

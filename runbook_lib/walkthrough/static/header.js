@@ -47,11 +47,12 @@ class Header {
     this.known = element("div", { class: "rb-known" }, this.goOn, this.world,
       element("span", { class: "rb-label" }, this.count, element("span", { class: "rb-heard" }, " done")), this.bar, this.more, this.open);
     this.live = element("div", {});
+    this.forgotten = element("div", { class: "rb-message", hidden: true });
     this.buildProgress();
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" },
       element("div", { class: "rb-top" },
         element("div", { class: "rb-next", "aria-live": "polite" }, this.next, this.done), this.known),
-      element("div", { class: "rb-said", "aria-live": "polite" }, this.live), this.progress);
+      element("div", { class: "rb-said", "aria-live": "polite" }, this.live, this.forgotten), this.progress);
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.progress.hidden) return;
       this.showProgress(false);
@@ -183,6 +184,10 @@ class Header {
     redraw(this.chips, [view.forecast, view.next?.id], drawChips);
     this.chips.hidden = !view.forecast?.chips.length;
     this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
+    this.forgotten.hidden = !view.forgotten.length;
+    redraw(this.forgotten, view.forgotten, () => view.forgotten.map((lost) => element("div", {},
+      `This page does not keep the ${lost.credential}: enter it again, or save it. `, element("a", { href: `#runbook-${lost.id}`,
+        "data-key": lost.credential, onclick: (event) => this.go(event, lost) }, `Step ${lost.number}`))));
     this.drawGates(view);
     this.drawSteps(view);
   }

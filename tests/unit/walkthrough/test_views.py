@@ -1014,6 +1014,18 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
     assert shown["app_id"] == []
 
 
+def test_a_forgotten_credential_is_asked_for_where_it_was_entered() -> None:
+    """A settled step's credential that an open step needs is named once it is not known."""
+    settled = state(app_step(), Outcome.VERIFIED, findings=(FAILED,))
+    needs = state(make_step("b", verified, needs=("app_secret",)))
+
+    (shown,) = header(settled, needs)["forgotten"]
+    kept = header(settled, needs, credentials={"app_secret": ".env"})["forgotten"]
+
+    assert (shown["id"], shown["credential"]) == ("app", inputs.APP_SECRET.label)
+    assert kept == header(settled)["forgotten"] == []
+
+
 def test_the_sentence_shows_the_value_that_it_is_about() -> None:
     """A value in brackets is filled in once it is known."""
     step = app_step(own_sentence="https://(App ID)/callback is saved.")

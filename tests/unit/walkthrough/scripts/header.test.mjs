@@ -96,6 +96,13 @@ describe("the header", () => {
     assert.match(live.textContent, /Checked 2 steps\.$/);
   });
 
+  test("asks on top for a credential that the page has forgotten, and leads to its field", () => {
+    const { root, model } = shown({ forgotten: [{ ...headerView().steps[0], credential: "App Secret" }] });
+    assert.match(root.textContent, /This page does not keep the App Secret: enter it again, or save it\. Step /);
+    model.show({ forgotten: [] });
+    assert.doesNotMatch(root.querySelector(".rb-said").textContent, /App Secret/);
+  });
+
   test("has one step in sight, until the others are wanted", () => {
     const { model, root } = shown();
     const more = root.querySelector('[data-action="steps"]');
