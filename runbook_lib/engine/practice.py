@@ -119,7 +119,7 @@ def serve_until_interrupted(
     announce: Callable[[Mapping[str, str | int]], object],
     *,
     env_file: Path | None = None,
-    procedure: Procedure,
+    procedure: Procedure | None = None,
 ) -> None:
     """
     Serve the sandbox until SIGINT or SIGTERM; call `announce` with its description once it listens.
@@ -136,7 +136,7 @@ def serve_until_interrupted(
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
         with scratch_folder() as folder, serve(scenario, port=port, folder=folder) as sandbox:
-            if env_file:
+            if env_file and procedure:
                 _write_env(env_file, sandbox, procedure)
             announce(sandbox.description)
             stop.wait()

@@ -567,6 +567,7 @@ def begun(browser: Browser, folder: Path, keys_home: Path, width: int) -> Iterat
             person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
             walk.load()
             walk.press_start()
+            walk.page.get_by_role("button", name="Begin", exact=True).click()
             if width < 1280:
                 walk.choose_theme("JupyterLab Dark")
                 walk.page.set_viewport_size({"width": width, "height": 900})

@@ -123,7 +123,7 @@ class Header {
     this.watchNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
     // Looking around is possible while checks run.
-    for (const button of [this.goOn, this.more, this.open, this.showBegin, this.begin.have]) button.setAttribute("aria-disabled", String(isServerGone()));
+    for (const button of [this.goOn, this.more, this.open, this.showBegin, ...this.begin.card.querySelectorAll("button")]) button.setAttribute("aria-disabled", String(isServerGone()));
     this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
   }
 
