@@ -75,8 +75,9 @@ class Player:
         return following.number if following else ""
 
     def card(self, number: str) -> Locator:
-        """Return the card of the step with this number."""
-        return self.page.get_by_role("region", name=re.compile(rf"^{re.escape(number)} · "))
+        """Return the card of the step with this number, also if another one is in sight."""
+        name = re.compile(rf"^{re.escape(number)} · ")
+        return self.page.get_by_role("region", name=name, include_hidden=True)
 
     def blue(self) -> list[ElementHandle]:
         """Return all that is blue."""
