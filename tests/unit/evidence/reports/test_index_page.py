@@ -588,7 +588,7 @@ def test_a_page_is_never_whole_in_memory() -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert most < length / 3
+    assert most < length / 2
 
 
 def test_two_thousand_customers_fit_into_half_a_megabyte() -> None:
