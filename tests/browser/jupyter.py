@@ -109,7 +109,8 @@ def keep_picture(page: Page, name: str) -> None:
 
 def show_all_steps(page: Page) -> None:
     """Show the lines of the steps that are not open, as a person does by a button."""
-    more = page.locator('[data-action="steps"][aria-expanded="false"]')
+    # NOTE: while no card is open, all lines are shown, and there is no button.
+    more = page.locator('[data-action="steps"][aria-expanded="false"]').filter(visible=True)
     if more.count():
         more.click()
 
