@@ -66,6 +66,7 @@ _SAME = (
     "group",
     "developer_tools",
     "attest_label",
+    "compares",
     "question",
     "least_days",
     "usual_days",
@@ -404,6 +405,9 @@ class _StepTable(Struct):
 
     pastes: str = ""
     """List of labels and values to paste, separated by ` | `."""
+
+    compares: bool = False
+    """Whether the first of these can be compared with what the page shows."""
 
     inputs: Names = ()
     """Names of the inputs that the step asks for."""

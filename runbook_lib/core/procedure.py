@@ -513,6 +513,9 @@ class Step:
     overdue: str = ""
     """Advice once an outside party takes longer than `usual_days`."""
 
+    compares: bool = False
+    """Whether the first value to paste can be compared with what the page shows."""
+
     attest_label: str = ""
     """Label of the button by which a person confirms it; empty for the default."""
 

@@ -236,11 +236,7 @@ class PanelRegistry:
             values = {name: as_text(value) for name, value in self._run.values.items()}
             shown = None
             if screen:
-                procedure = self._run.procedure
-                companies = [company.title for company in procedure.providers]
-                named = [company for company in companies if company in screen.page]
-                owner = named[0] if named else vendor_of(procedure).title
-                shown = screen_view(screen, redactor.redact_values(values), owner=owner)
+                shown = screen_view(screen, redactor.redact_values(values))
             self._masked[step_id] = (basis, {**redacted, "screen": shown})
         return self._masked[step_id][1]
 

@@ -246,7 +246,11 @@ def step_view(
         "tables": to_builtins(state.gather("tables")),
         "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
-            {"label": paste.label, "value": paste.value(copyable)}
+            {
+                "label": paste.label,
+                "value": paste.value(copyable),
+                "is_compared": step.compares and paste is step.pastes[0],
+            }
             for paste in step.pastes
             if paste.value(copyable)
         ],
@@ -327,16 +331,17 @@ def _prose_view(step: Step) -> View | None:
 
 
 def _warnings(state: StepState, context: PanelContext) -> list[str]:
-    """Return warnings about the step's values, and the warnings of its checks."""
+    """Return warnings about the step's values, and those of its checks once somebody has acted."""
     doubts = context.procedure.step(state.id).doubts(context.values)
-    return list(dict.fromkeys([*doubts, *state.gather("warnings")]))
+    found = () if state.is_untouched else state.gather("warnings")
+    return list(dict.fromkeys([*doubts, *found]))
 
 
-def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> View:
-    """Return the map of the screen where a step is done; `owner` is the company whose it is."""
+def screen_view(screen: Screen, values: Mapping[str, object]) -> View:
+    """Return the map of the screen where a step is done."""
     svg = screen_picture(screen, values)
     source = f"{SCHEMATIC}. Source: {screen.source}"
-    return {"svg": str(svg), "caption": f"Where to look at {owner}", "source": source}
+    return {"svg": str(svg), "caption": "Schematic", "source": source}
 
 
 def _can_refresh(state: StepState, step: Step, lacks: Sequence[Input]) -> bool:
@@ -589,14 +594,8 @@ def _is_next(state: StepState, context: PanelContext) -> bool:
 def _next_view(context: PanelContext) -> View | None:
     if context.following is None:
         return None
-    step, advice = context.following
-    return {
-        "id": step.id,
-        "number": step.number,
-        "title": step.title,
-        # An untouched step needs no advice beside its own text.
-        "advice": "" if step.is_untouched else advice,
-    }
+    step = context.following.step
+    return {"id": step.id, "number": step.number, "title": step.title}
 
 
 def finish_view(

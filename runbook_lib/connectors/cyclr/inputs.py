@@ -52,14 +52,14 @@ CYCLR_USERNAME = Input(
 INSTALL_CONNECTOR = Input(
     name="install_connector",
     label="Install the connector",
-    help="Lets the runbook install it in the account. This changes your Cyclr.",
+    help="The runbook installs it. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )
 CREATE_TEST_ACCOUNT = Input(
     name="create_test_account",
     label="Create a test account",
-    help="Lets the runbook create an account if you name none. This changes your Cyclr.",
+    help="The runbook creates one if you name none. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )

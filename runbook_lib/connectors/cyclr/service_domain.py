@@ -75,8 +75,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
         warnings.append(f"The certificate of {host} expires in {days} days.")
     if not is_cyclr_domain(host):
         warnings.append(
-            f"{host} is a custom domain. General Settings shows the default one too, but the "
-            "documentation names only the custom one for the sign-in callback: register this one."
+            f"{host} is a custom domain: register it, not the default one of General Settings."
         )
     again = response.status
     if may_refuse_caller(control.status):

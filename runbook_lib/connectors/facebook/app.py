@@ -51,6 +51,11 @@ from runbook_lib.remote.registrable_domains import parent_domain
 _DUMMY_CODE = "runbook-probe"
 
 _BAD_CODE = "invalid verification code format"
+_ENTER_ADDRESS = "Enter it under Valid OAuth Redirect URIs and press Save Changes."
+_ENTER_DOMAIN = (
+    "Enter {} under App Domains in Settings > Basic, and the whole address under Valid OAuth "
+    "Redirect URIs. Press Save Changes on both pages."
+)
 _DESKTOP_APP = "configured as a desktop app"
 _CODE_REFUSED = 100
 # "Please make sure your redirect_uri is identical to the one you used": the code belongs to another
@@ -252,11 +257,13 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     app_token(context)
     answer = _redeem_made_up_code(context, uri)
     if _is_redirect_refused(answer):
+        # Facebook's error names the field App Domains, so the advice does, too.
+        is_about_domains = "domains" in str(answer).lower()
+        advice = _ENTER_DOMAIN.format(host) if is_about_domains else _ENTER_ADDRESS
         return failed(
             REFUSED,
             code=REDIRECT_REFUSED.code,
-            reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
-            "Redirect URIs and press Save Changes.",
+            reason=f"Facebook does not accept {uri} ({answer}). {advice}",
             tables=compared((uri, _ACCEPTED, _REFUSED)),
         )
     if not _is_code_refused(answer):

@@ -94,7 +94,7 @@ CUSTOMER_ACCESS_TOKEN = Input(
 MAKE_TEST_CALLS = Input(
     name="make_test_calls",
     label="Permission to make test calls",
-    help="Makes one read call with each, which Facebook counts.",
+    help="One read call with each permission.",
     default=False,
     provider=_FACEBOOK,
 )
@@ -218,7 +218,7 @@ def permissions(*default: str, example: str, why: str = "", asked_fact: str = ""
     `why` is a sentence about their source. The fact `asked_fact` lists the permissions that the
     connector was seen to request.
     """
-    always = "The permissions to request, separated by commas; public_profile is always included."
+    always = "Separated by commas; public_profile is always included."
     return Input(
         name="permissions",
         label="Permissions",

@@ -174,5 +174,5 @@ def is_web_link(text: object) -> bool:
 def prose_title(source: Source) -> str:
     """Return the title of a step's documented text, or of the reason for a step of ours."""
     if source.off_page:
-        return "Why Cyclr's guide doesn't list this step"
+        return "Why Cyclr's guide lacks it"
     return f"Documented step {source.step}" if source.step else "Documented text"

@@ -333,6 +333,34 @@ function saveInTab(kind, text) {
   try { sessionStorage.setItem(`${kind}:${PAGE}`, text); } catch { /* lost when the page is reloaded */ }
 }
 
+// Text that was typed and is not recorded comes back after a reload. What may be a secret is never kept:
+// a word of that length.
+const SECRET_SHAPE = /[\w-]{20,}/;
+
+function keepTyped(field, key) {
+  field.dataset.kept = `runbook:typed:${key}`;
+  const typed = savedInTab(field.dataset.kept);
+  // Heard once the field stands in its card.
+  if (typed) setTimeout(() => { field.value = typed; field.dispatchEvent(new Event("input")); });
+  field.addEventListener("input", () => saveInTab(field.dataset.kept,
+    field.type === "password" || SECRET_SHAPE.test(field.value) ? "" : field.value));
+}
+
+function forgetTyped(field) { if (field.dataset.kept) saveInTab(field.dataset.kept, ""); }
+
+// The same text, or its first difference, in words.
+function comparison(seen, expected) {
+  const same = (text) => { let at = 0; while (at < expected.length && text[at] === expected[at]) at += 1; return at; };
+  const [text] = seen.trim().split(/[\s,]+/).sort((one, other) => Number(other === expected) - Number(one === expected) || same(other) - same(one));
+  if (!text) return "";
+  if (text === expected) return "✔ The same, every character.";
+  const at = same(text);
+  const named = (character) => (/[\p{C}\p{Z}]/u.test(character) ? `an invisible character (U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")})` : `“${character}”`);
+  if (at === expected.length) return `✘ Not the same: at the end stands “${text.slice(at)}” too much.`;
+  if (at === text.length) return `✘ Not the same: at the end, “${expected.slice(at)}” is missing.`;
+  return `✘ Not the same: character ${at + 1} is ${named(text[at])}, and must be “${expected[at]}”.`;
+}
+
 // The person who acts on this page: a name typed in this tab, else the server's user. Another tab asks again,
 // since an attestation is a named person's.
 const PERSON = "runbook:person";
@@ -379,16 +407,18 @@ function setFold(id, isOpen) {
   document.dispatchEvent(new CustomEvent(FOLD, { detail: { id } }));
 }
 
-// The text's nodes: **bold**, *emphasis*, `code` and addresses.
+// The text's nodes: **bold**, *emphasis*, `code` and addresses. Bold names of `links` lead there.
 const MARKED = /\*\*(.+?)\*\*|\*([^*]+?)\*|`([^`]+)`|(https?:\/\/[^\s;,]+[^\s;,.)])/g;
 
-function marked(text) {
+function marked(text, links = []) {
   const nodes = [];
   let end = 0;
   for (const match of text.matchAll(MARKED)) {
-    const [whole, bold, emphasis, code, url] = match;
+    const [whole, bold, emphasis, code, address] = match;
     nodes.push(text.slice(end, match.index));
-    if (bold) nodes.push(element("b", {}, bold));
+    const url = links.find(({ label }) => label === bold)?.url || address;
+    if (bold && url) nodes.push(element("a", { href: url, target: "_blank", rel: "noopener", "data-key": bold }, element("b", {}, bold), " ↗"));
+    else if (bold) nodes.push(element("b", {}, bold));
     else if (emphasis) nodes.push(element("em", {}, emphasis));
     else if (code) nodes.push(element("code", {}, code));
     else nodes.push(element("a", { href: url, target: "_blank", rel: "noopener" }, url));

@@ -113,7 +113,9 @@ class RemarkForm {
 
   addText(parent, name, label, note, properties = {}) {
     const id = `${this.panel.key}-${this.name}-${name}`;
-    return this.add(parent, id, label, element("input", { id, type: "text", "data-name": name, dir: "auto", ...properties }),
+    const field = element("input", { id, type: "text", "data-name": name, dir: "auto", ...properties });
+    if (name !== "by") keepTyped(field, id);
+    return this.add(parent, id, label, field,
       note ? element("div", { class: "rb-field-note" }, note) : null);
   }
 
@@ -247,7 +249,10 @@ class RemarkForm {
 
   clear() {
     this.sure.clear();
-    for (const field of this.all("input[data-name]")) field.value = "";
+    for (const field of this.all("input[data-name]")) {
+      field.value = "";
+      forgetTyped(field);
+    }
     if (this.fileNames) this.setFiles([]);
     this.choose(this.chosen);
   }

@@ -32,8 +32,7 @@ class Header {
   constructor(model, el) {
     this.model = model;
     this.link = element("a", { onclick: (event) => this.follow(event) });
-    this.after = element("span", {});
-    this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
+    this.next = element("div", {}, element("strong", {}, "Next: "), this.link);
     this.done = element("strong", {});
     this.goOn = element("button", { type: "button", class: "rb-plain", "data-action": "go-on", hidden: true,
       onclick: (event) => this.follow(event) }, "Continue");
@@ -71,7 +70,6 @@ class Header {
     this.counts = element("span", { class: "rb-label" });
     this.sealed = element("span", { class: "rb-label" });
     this.forecast = element("div", { class: "rb-row rb-forecast", hidden: true });
-    this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
     this.package = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", "data-action": "check-all",
@@ -145,6 +143,9 @@ class Header {
     const { next } = this.model.get("view");
     if (!this.watchedPanel) this.watchNext(next);
     this.goOn.hidden = !next || (this.isInSight && ["", next.id].includes(openedStep()));
+    // Who stands there needs no link.
+    if (this.goOn.hidden) this.link.removeAttribute("href");
+    else this.link.href = `#runbook-${next.id}`;
   }
 
   // The text's nodes; each step's number in it leads to the step.
@@ -178,12 +179,9 @@ class Header {
       // Lines break between the counts only.
       ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
     this.forecast.hidden = !view.forecast;
-    const drawChips = () => (view.forecast?.chips ?? []).map(({ text, state, step }) => element("span",
-      { class: "rb-chip", "data-state": state, "aria-current": step === view.next?.id ? "step" : null }, text));
-    redraw(this.forecast, view.forecast, () => (view.forecast ? [element("span", { class: "rb-label" }, view.forecast.title), ...drawChips()] : []));
-    redraw(this.chips, [view.forecast, view.next?.id], drawChips);
-    this.chips.hidden = !view.forecast?.chips.length;
-    this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
+    redraw(this.forecast, view.forecast, () => (view.forecast ? [element("span", { class: "rb-label" }, view.forecast.title),
+      ...view.forecast.chips.map(({ text, state, step }) => element("span",
+        { class: "rb-chip", "data-state": state, "aria-current": step === view.next?.id ? "step" : null }, text))] : []));
     this.forgotten.hidden = !view.forgotten.length;
     redraw(this.forgotten, view.forgotten, () => view.forgotten.map((lost) => element("div", {},
       `This page does not keep the ${lost.credential}: enter it again, or save it. `, element("a", { href: `#runbook-${lost.id}`,
@@ -226,11 +224,9 @@ class Header {
     this.draw();
   }
 
-  drawNext({ id, number, title, advice }) {
+  drawNext({ id, number, title }) {
     this.link.dataset.next = id;
-    this.link.href = `#runbook-${id}`;
     setText(this.link, `${number} · ${title}`);
-    redraw(this.after, [advice], () => (advice ? [". ", ...this.linked(advice)] : []));
   }
 
   follow(event) { this.go(event, this.model.get("view").next); }
@@ -322,7 +318,7 @@ class Begin {
     const heading = beginHeading();
     const cell = heading && cellOf(heading);
     if (!cell) return;
-    if (this.card.parentElement !== cell) cell.append(this.card, this.header.chips);
+    if (this.card.parentElement !== cell) cell.append(this.card);
     markCell(heading, "rb-begin", { open: String(Boolean(this.isShown)) });
     cell.dataset.begin = String(Boolean(this.isShown));
     this.header.root.dataset.begin = String(Boolean(this.isShown));
@@ -354,7 +350,6 @@ class Begin {
 
   forget() {
     this.card.remove();
-    this.header.chips.remove();
     if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
     delete document.documentElement.dataset.runbookBegin;
   }

@@ -80,7 +80,10 @@ class Panel {
   build(view) {
     this.isBuilt = true;
     this.heading = element("h2", { class: "rb-heading" }, view.title);
-    this.acts = element("div", { class: "rb-do" });
+    this.acts = element("div", { class: "rb-do", onclick: (event) => {
+      const [page] = this.model.get("view").links;
+      if (page && event.target.closest("a")?.getAttribute("href") === page.url) this.noteOpened();
+    } });
     this.screen = element("figure", { class: "rb-screen", hidden: true });
     this.aids = element("div", { class: "rb-aids" });
     this.inputs = element("div", { class: "rb-fields" });
@@ -96,7 +99,7 @@ class Panel {
     this.others = element("div", {});
     this.behind = element("div", {});
     this.asides = element("div", {});
-    this.menuNames = element("span", {});
+    this.menuNames = element("span", { class: "rb-heard" });
     this.menu = element("details", { class: "rb-menu" },
       element("summary", {}, element("span", {}, "More"), this.menuNames), this.asides, this.others, this.behind);
     this.forms = view.forms.map((form) => new RemarkForm(this, form));
@@ -259,6 +262,7 @@ class Panel {
         this.sendTyped({ action: canCheck && !side_effect ? "check" : "save" });
       });
       field.addEventListener("change", () => this.checkByItself());
+      if (input.kind === "text") keepTyped(field, id);
       const holder = element("div", {}, ...input.choices.length ? this.buildChoices(input, field) : [field], note, problem, doubt, effect);
       if (input.kind === "password") holder.append(this.buildKeep(input));
       const label = element("label", { for: id }, input.label);
@@ -290,10 +294,11 @@ class Panel {
     field.tick = () => {
       const chosen = names();
       const all = withNeeds([...chosen, ...locked]);
-      for (const [box] of boxes) {
+      for (const [box, label] of boxes) {
         const name = box.dataset.choice;
         box.checked = all.has(name);
-        box.disabled = locked.includes(name) || chosen.some((other) => other !== name && withNeeds([other]).has(name));
+        // What comes with another name stands beside that.
+        label.hidden = locked.includes(name) || chosen.some((other) => other !== name && withNeeds([other]).has(name));
       }
     };
     field.addEventListener("input", field.tick);
@@ -424,6 +429,7 @@ class Panel {
       } else if (input.kind === "checkbox" ? field.checked === sent : field.value === sent) {
         if (input.kind === "password") field.value = "";
         delete field.dataset.touched;
+        forgetTyped(field);
         this.onProblem({ name, problem: "" });
       }
     }
@@ -632,9 +638,10 @@ class Panel {
   }
 
   drawCard(view) {
-    redraw(this.acts, view.acts, () => [view.acts.length > 1
-      ? element("ol", {}, ...view.acts.map((act) => element("li", {}, ...marked(act))))
-      : element("p", {}, ...marked(view.acts[0]))]);
+    const links = this.linksBeside(view);
+    redraw(this.acts, [view.acts, links], () => [view.acts.length > 1
+      ? element("ol", {}, ...view.acts.map((act) => element("li", {}, ...marked(act, links))))
+      : element("p", {}, ...marked(view.acts[0], links))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
     const isStill = this.hasFinding(view) && !this.isTelling;
     redraw(this.status, [isStill && this.findingOf(view), view.warnings, view.overdue, view.overdue_act, view.assigned], () => [
@@ -724,9 +731,14 @@ class Panel {
       this.buildFold("screen", screen.caption, [element("div", {}, screen.source)]))]);
   }
 
+  // The links of a step without the one that has the blue button.
+  linksBeside({ links, actions }) { return links.slice(actions.primary === "open" ? 1 : 0); }
+
   drawAids(view) {
     redraw(this.aids, [view.chosen, view.links, view.actions.primary, view.pastes, view.copied_secret], () => {
-      const links = view.links.slice(view.actions.primary === "open" ? 1 : 0).map(({ label, url }) => url
+      // A text has the links that it names.
+      const others = this.linksBeside(view).filter(({ label }) => ![...view.acts, ...view.prose?.paragraphs ?? []].some((text) => text.includes(`**${label}**`)));
+      const links = others.map(({ label, url }) => url
         ? element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`)
         : element("span", { class: "rb-field-note" }, label));
       const rows = view.pastes.map((paste) => this.drawPaste(paste));
@@ -741,17 +753,27 @@ class Panel {
   // A value that is chosen in another step.
   drawChosen({ label, value, id, title }) {
     const link = element("a", { href: `#runbook-${id}`, "data-key": `chosen-${label}`,
-      onclick: (event) => { event.preventDefault(); jump(id, title); } }, `Change it in: ${title}`);
+      "aria-label": `Change it in: ${title}`, onclick: (event) => { event.preventDefault(); jump(id, title); } }, "Change");
     return element("div", { class: "rb-row" }, element("span", { class: "rb-label" }, label),
       element("span", { dir: "auto" }, value), link);
   }
 
-  drawPaste({ label, value }) {
+  drawPaste({ label, value, is_compared: isCompared }) {
     const button = element("button", { type: "button", class: "rb-small", "data-copy": label,
       "data-key": `copy-${label}`, "aria-label": `Copy ${label}` }, "Copy");
     button.addEventListener("click", () => copy(value, button, "Copy"));
     return element("div", { class: "rb-row" }, element("span", { class: "rb-label" }, label),
-      element("code", {}, value), button);
+      element("code", {}, value), button, isCompared ? this.drawComparison(value) : "");
+  }
+
+  // Takes what the page shows, and says where it differs. A help: it is no evidence.
+  drawComparison(value) {
+    const result = element("div", { class: "rb-field-note", "aria-live": "polite" });
+    const text = `Paste what ${this.model.get("view").provider} shows, to compare`;
+    const field = element("input", { type: "text", "data-compare": true, "aria-label": text, placeholder: text, dir: "ltr",
+      autocomplete: "off", spellcheck: "false", oninput: () => setText(result, comparison(field.value, value)) });
+    keepTyped(field, `${this.key}-compare`);
+    return element("div", { class: "rb-compare" }, field, result);
   }
 
   drawCopySecret({ label, unknown }) {
@@ -769,7 +791,7 @@ class Panel {
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
       else if (isFree && input.kind === "text" && field.value !== input.value) { field.value = input.value; field.tick?.(); }
-      setText(note, input.saved_in ? `Known (${input.saved_in}). Leave it empty to keep it.` : input.help);
+      setText(note, input.saved_in ? `Known (${input.saved_in}). Empty keeps it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (!keep) continue;
       keep.hidden = !input.saved_in;
@@ -786,10 +808,10 @@ class Panel {
   drawDetails(view) {
     const isSeen = view.known_errors.some(({ seen }) => seen);
     const knownErrors = () => this.buildFold("known-errors", "Errors at this step", view.known_errors.map((error) => this.drawKnownError(error)));
-    redraw(this.details, [isSeen && view.known_errors, view.kit, view.prose], () => [
+    redraw(this.details, [isSeen && view.known_errors, view.kit, view.prose, view.links], () => [
       view.kit ? this.drawKit(view.kit) : "", isSeen ? knownErrors() : "",
       view.prose ? this.buildFold("prose", view.prose.title, [...view.prose.paragraphs, view.prose.source].filter(Boolean)
-        .map((text) => element("p", {}, ...marked(text)))) : ""]);
+        .map((text) => element("p", {}, ...marked(text, view.links)))) : ""]);
     this.details.hidden = !this.details.firstChild;
     redraw(this.behind, [view.exchanges, view.history, view.known_errors], () => [
       view.known_errors.length && !isSeen ? knownErrors() : "",
@@ -813,7 +835,7 @@ class Panel {
       text(name, usage),
       calls.length ? items(calls.map(({ request }) => `Needed by ${request}`)) : "",
       reasons.length ? items(reasons.map((reason) => `Asked for by ${reason.name}: ${reason.why}.`)) : ""]));
-    return this.buildFold("kit", `Texts and screencast script for ${kit.review}`, [
+    return this.buildFold("kit", "Texts and screencast script", [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
       this.buildFold("kit-about", "About the app", [text("About the app", kit.about.join("\n\n"))]),

@@ -704,14 +704,11 @@ def test_without_clear_answers_no_address_is_verified(
 def test_an_unregistered_address_fails(
     remote: FakeRemote, redeems: RunCheck, refusal: Responder
 ) -> None:
-    """If Facebook refuses the address, the step fails and the reason says where to enter it."""
-    redeems(
-        refusal,
-        refusal,
-        FAILED,
-        wording("findings.redirect-uri-refused-does-accept", uri=URI),
-        "Save Changes",
-    )
+    """The step fails; the advice names App Domains if Facebook's error is about them."""
+    words = ("does not accept", URI, "Valid OAuth Redirect URIs", "Save Changes")
+    finding = redeems(refusal, refusal, FAILED, *words)
+    is_about_domains = "app's domains" in finding.reason
+    assert ("under App Domains in Settings" in finding.reason) is is_about_domains
     assert len(remote.requests) == 2
 
 

@@ -31,7 +31,10 @@ def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
     # The text says what to do with what each button says, and where that was read, and when.
     for label in (step.attest_label, other.label):
         subject = label.removesuffix(" of them").removeprefix("A ").removeprefix("Login ")
-        assert f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s") in step.instructions
+        assert (
+            f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s")
+            in step.instructions + step.prose
+        )
     assert "2026" in step.source.off_page
 
 

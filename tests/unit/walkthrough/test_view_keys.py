@@ -62,7 +62,7 @@ def views() -> Iterator[tuple[dict[str, Any], str]]:
     for panel in steps:
         shown = step_view(panel, context, recent=COMMENTED.lines, **known)
         screen = MARKETING.step(panel.id).screen
-        drawn = screen and screen_view(screen, values, owner="Facebook")
+        drawn = screen and screen_view(screen, values)
         yield {**shown, "screen": drawn}, "panel.js"
     at_list = replace(context, chosen_in={})
     for panel in steps:

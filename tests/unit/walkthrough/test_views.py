@@ -214,7 +214,7 @@ UNKNOWN = {**HANDED, "unknown": wording("walkthrough.enter-it-there")}
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
 NEXT = {"following": NextStep(PLAIN.state, "")}
-NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
+NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a"}
 SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=CONFIRMED)
 AGAIN = (
     "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
@@ -251,9 +251,15 @@ def row(given: Drawn, more: Any = None, **expected: Any) -> tuple[Any, ...]:
             ),
             reason="Operator on 24 Nov, 12:00: done; submitted on 24 Nov, 09:05.",
         ),
+        # Nobody has acted yet: what the page found by itself warns of nothing.
+        row(state(make_step("a"), findings=(WARNED,)), warnings=[]),
         # Warnings, limits and changes of all findings are shown, in order.
         row(
-            state(make_step("a"), findings=(WARNED, CHANGED)),
+            state(
+                make_step("a"),
+                Outcome.VERIFIED,
+                findings=(WARNED, CHANGED),
+            ),
             warnings=["w1", "w2", "w3"],
             limits=["l1"],
             changes=["c1"],
@@ -270,7 +276,9 @@ def row(given: Drawn, more: Any = None, **expected: Any) -> tuple[Any, ...]:
             state(LINKED),
             {"values": {"app_id": "7", "service_domain": "acme.example"}},
             links=[{"label": "App", "url": "https://d.example/apps/7"}],
-            pastes=[{"label": "Redirect URI", "value": "https://acme.example/cb"}],
+            pastes=[
+                {"label": "Redirect URI", "value": "https://acme.example/cb", "is_compared": False}
+            ],
         ),
         # Only the step that hands over a credential shows it, or where to enter it.
         row(
@@ -326,7 +334,7 @@ def row(given: Drawn, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(
             state(make_step("a", source=Source(1, off_page="a page"))),
             prose={
-                "title": "Why Cyclr's guide doesn't list this step",
+                "title": "Why Cyclr's guide lacks it",
                 "paragraphs": [],
                 "source": "Source: a page.",
             },
@@ -556,7 +564,6 @@ def test_approved_is_chosen_and_declined_ticks_no_permission() -> None:
     before, after = (view(given)["forms"][0] for given in (state(step, Outcome.WAITING), in_part))
     assert (before["chosen"], after["chosen"]) == ("", "attest")
     assert view(in_part)["actions"]["primary"] == "answer"
-    assert "It is Advanced." in header(in_part)["next"]["advice"]
     ticks = {
         option["name"]: (field["ticked"], field["choices"])
         for option in after["options"]
@@ -703,7 +710,7 @@ def test_the_header_counts() -> None:
     ],
 )
 def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) -> None:
-    """Next is what failed, is to do, to look at, or to wait for; only what began needs advice."""
+    """Next is what failed, is to do, to look at, or to wait for."""
     states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
     procedure = make_procedure(*(each.step for each in states))
     found = next_step(run_state(*(each.state for each in states)), procedure)
@@ -711,17 +718,7 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
     assert (found.step.id if found else None) == following
     shown = header(*states)["next"]
     assert (shown and shown["id"]) == following
-    if shown:
-        assert found is not None
-        is_new = found.step.outcome is Outcome.NOT_RUN
-        advice = "" if is_new else found.advice
-        assert (shown["advice"], shown["number"]) == (advice, f"number {following}")
-
-
-def test_a_step_that_needs_a_second_person_says_so() -> None:
-    """A step that needs a second person is told apart from one that waits for an outside party."""
-    assert header(SECOND)["next"]["advice"] == wording("walkthrough.second-person-must")
-    assert header(WAITING)["next"]["advice"] == wording("walkthrough.nothing-but-wait")
+    assert (shown and shown["number"]) == (following and f"number {following}")
 
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:

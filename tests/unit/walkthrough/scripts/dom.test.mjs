@@ -296,3 +296,24 @@ describe("which step is open", () => {
     assert.equal(dom.openedStep(), "fb-01");
   });
 });
+
+describe("comparing what a page shows", () => {
+  const expected = "https://acme.example/connector/callback";
+  for (const [seen, said] of [
+    [` ${expected}\n`, /^✔ The same/],
+    [`https://other.example/cb, ${expected}`, /^✔ The same/],
+    ["http://acme.example/connector/callback", /character 5 is “:”, and must be “s”/],
+    [`${expected}/`, /at the end stands “\/” too much/],
+    [expected.slice(0, -1), /“k” is missing/],
+    [expected.replace("/c", "/\u200bc"), /an invisible character \(U\+200B\)/],
+    ["", /^$/],
+  ]) test(`says of ${JSON.stringify(seen)}: ${said}`, () => assert.match(dom.comparison(seen, expected), said));
+});
+
+describe("a text with links", () => {
+  test("leads to the page that it names in bold, and to no other", () => {
+    const [, link, , bold] = dom.marked("Open **Settings**, press **Save**.", [{ label: "Settings", url: "https://d.example/" }]);
+    assert.deepEqual([link.getAttribute("href"), link.textContent, bold.textContent], ["https://d.example/", "Settings ↗", "Save"]);
+    assert.equal(bold.getAttribute("href"), null);
+  });
+});

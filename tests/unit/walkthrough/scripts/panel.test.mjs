@@ -235,7 +235,7 @@ describe("a list that is chosen", () => {
 
   test("ticks what a name needs with it, and holds that as long as the name is ticked", () => {
     const { root, field } = shown(list("public_profile"));
-    const held = () => root.querySelectorAll("[data-choice]").filter((box) => box.disabled).map((box) => box.dataset.choice);
+    const held = () => root.querySelectorAll("[data-choice]").filter((box) => box.parentElement.hidden).map((box) => box.dataset.choice);
     tick(root, "leads_retrieval", true);
     assert.equal(field("permissions").value, "public_profile, leads_retrieval, ads_read, pages_show_list");
     assert.deepEqual([ticked(root), held()], [["public_profile", "ads_read", "leads_retrieval"], ["public_profile", "ads_read"]]);
@@ -281,7 +281,7 @@ describe("a credential", () => {
     assert.equal(note("app_secret"), "32 characters.");
     assert.equal(find(".rb-keep").hidden, true);
     model.show({ inputs: savedIn("this session") });
-    assert.equal(note("app_secret"), "Known (this session). Leave it empty to keep it.");
+    assert.equal(note("app_secret"), "Known (this session). Empty keeps it.");
     assert.equal(find(".rb-keep").hidden, false);
   });
 
@@ -450,7 +450,7 @@ describe("the display of a step", () => {
       { name: "email", usage: "‹What›", calls: [], reasons: [] }];
     const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], permissions, rules: ["Sign out."], scenes: [{ shows: "A login.", caption: "Log in" }], reviewer: ["Open it."], prepare_for: "The renewal", prepare: [{ name: "Connection", text: "it is verified." }] };
     const { root } = shown({ kit });
-    assert.deepEqual(folds(root), ["Texts and screencast script for Facebook’s App Review", "About the app", "ads_read", "email",
+    assert.deepEqual(folds(root), ["Texts and screencast script", "About the app", "ads_read", "email",
       "Recording", "Steps for the reviewer", "The renewal", "History"]);
     const fold = root.querySelector('[data-fold="kit-ads_read"]');
     assert.match(fold.textContent, /Acme <b>reads<\/b> ads\.CopyNeeded by GET \/me\/adaccountsAsked for by leads: why\./);
