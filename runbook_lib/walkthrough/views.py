@@ -594,8 +594,14 @@ def _is_next(state: StepState, context: PanelContext) -> bool:
 def _next_view(context: PanelContext) -> View | None:
     if context.following is None:
         return None
-    step = context.following.step
-    return {"id": step.id, "number": step.number, "title": step.title}
+    step, advice = context.following
+    return {
+        "id": step.id,
+        "number": step.number,
+        "title": step.title,
+        # What to do stands in the card; that nobody here can do anything stands on top.
+        "advice": advice if step.outcome is Outcome.WAITING else "",
+    }
 
 
 def finish_view(

@@ -117,9 +117,6 @@ def test_following_next_meets_each_step_in_time(page: Page, serve: Serve) -> Non
         get_app(sandbox.state).permissions = dict.fromkeys(("public_profile", *PERMISSIONS), "live")
         walk.press(_REVIEW, "check")
         expect(panel).to_have_attribute("data-in-part", "true", timeout=_PATIENCE)
-        expect(page.locator(".rb-header")).to_contain_text(
-            wording("advice.check-then-confirm", sentence="").strip()
-        )
         expect(panel.locator('[data-option="attest"]')).to_be_checked()
         confirm = panel.locator('[data-action="confirm-answer"]')
         expect(confirm).to_have_class(re.compile("rb-main"))

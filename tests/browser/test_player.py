@@ -328,9 +328,9 @@ def skip_without_a_reason(game: Game, number: str) -> None:
 
 
 def reload_with_a_note(game: Game, number: str) -> None:
-    """The page asks before a note that was typed is lost; whoever goes on anyway is at the step."""
+    """The page asks before typed text is left; whoever goes on is at the step, with the text."""
     player = game.player
-    player.card(number).get_by_text("Add a note").filter(visible=True).first.click()
+    player.card(number).get_by_text("More", exact=True).click()
     player.field(number, "Note").fill("Half a sentence")
     asked: list[str] = []
     player.page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
@@ -338,6 +338,7 @@ def reload_with_a_note(game: Game, number: str) -> None:
     game.walk.press_start()
     assert asked == ["beforeunload"]
     assert player.next_number() == number
+    expect(player.field(number, "Note")).to_have_value("Half a sentence")
 
 
 def two_tabs(game: Game, number: str) -> None:

@@ -174,11 +174,11 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
         for name in ("public_profile", "leads_retrieval", "ads_read")
     )
     expect(public).to_be_checked()
-    expect(public).to_be_disabled()
+    expect(public).to_be_hidden()
     expect(ads).not_to_be_checked()
     leads.check()
     expect(ads).to_be_checked()
-    expect(ads).to_be_disabled()
+    expect(ads).to_be_hidden()
     expect(panel.locator('[data-action="save"]')).to_be_visible()
 
 

@@ -337,11 +337,11 @@ function saveInTab(kind, text) {
 // a word of that length.
 const SECRET_SHAPE = /[\w-]{20,}/;
 
-function keepTyped(field, key) {
+function keepTyped(field, key, isBack = () => {}) {
   field.dataset.kept = `runbook:typed:${key}`;
   const typed = savedInTab(field.dataset.kept);
   // Heard once the field stands in its card.
-  if (typed) setTimeout(() => { field.value = typed; field.dispatchEvent(new Event("input")); });
+  if (typed) setTimeout(() => { field.value = typed; field.dispatchEvent(new Event("input")); isBack(); });
   field.addEventListener("input", () => saveInTab(field.dataset.kept,
     field.type === "password" || SECRET_SHAPE.test(field.value) ? "" : field.value));
 }

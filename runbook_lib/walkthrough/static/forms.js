@@ -114,7 +114,7 @@ class RemarkForm {
   addText(parent, name, label, note, properties = {}) {
     const id = `${this.panel.key}-${this.name}-${name}`;
     const field = element("input", { id, type: "text", "data-name": name, dir: "auto", ...properties });
-    if (name !== "by") keepTyped(field, id);
+    if (name !== "by") keepTyped(field, id, () => this.panel.showAgain(this));
     return this.add(parent, id, label, field,
       note ? element("div", { class: "rb-field-note" }, note) : null);
   }

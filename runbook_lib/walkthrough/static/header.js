@@ -32,7 +32,8 @@ class Header {
   constructor(model, el) {
     this.model = model;
     this.link = element("a", { onclick: (event) => this.follow(event) });
-    this.next = element("div", {}, element("strong", {}, "Next: "), this.link);
+    this.after = element("span", {});
+    this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
     this.done = element("strong", {});
     this.goOn = element("button", { type: "button", class: "rb-plain", "data-action": "go-on", hidden: true,
       onclick: (event) => this.follow(event) }, "Continue");
@@ -143,9 +144,6 @@ class Header {
     const { next } = this.model.get("view");
     if (!this.watchedPanel) this.watchNext(next);
     this.goOn.hidden = !next || (this.isInSight && ["", next.id].includes(openedStep()));
-    // Who stands there needs no link.
-    if (this.goOn.hidden) this.link.removeAttribute("href");
-    else this.link.href = `#runbook-${next.id}`;
   }
 
   // The text's nodes; each step's number in it leads to the step.
@@ -224,9 +222,11 @@ class Header {
     this.draw();
   }
 
-  drawNext({ id, number, title }) {
+  drawNext({ id, number, title, advice }) {
     this.link.dataset.next = id;
+    this.link.href = `#runbook-${id}`;
     setText(this.link, `${number} · ${title}`);
+    redraw(this.after, [advice], () => (advice ? [". ", ...this.linked(advice)] : []));
   }
 
   follow(event) { this.go(event, this.model.get("view").next); }

@@ -528,6 +528,15 @@ class Panel {
     if (this.shownForm) [...form.root.querySelectorAll("input")].find((field) => !field.closest("[hidden]"))?.focus();
   }
 
+  // A form whose text came back stands there, too.
+  showAgain(form) {
+    if (form.root.hidden) {
+      this.shownForm = form.name;
+      this.drawActions(this.model.get("view"));
+    }
+    if (form.hasAside) this.menu.open = true;
+  }
+
   // Focus stays in this panel, where the answer appears.
   closeForm(form, { isCancelled = false } = {}) {
     const isThere = form.contains(document.activeElement) || document.activeElement === document.body;
@@ -727,8 +736,7 @@ class Panel {
     this.screen.hidden = !screen;
     this.root.dataset.picture = String(Boolean(screen));
     if (!screen || !this.isOpen) return;
-    redraw(this.screen, screen, () => [picture(screen.svg), element("figcaption", { class: "rb-field-note" },
-      this.buildFold("screen", screen.caption, [element("div", {}, screen.source)]))]);
+    redraw(this.screen, screen, () => [picture(screen.svg), element("figcaption", { class: "rb-field-note", title: screen.source }, screen.caption)]);
   }
 
   // The links of a step without the one that has the blue button.
@@ -813,12 +821,13 @@ class Panel {
       view.prose ? this.buildFold("prose", view.prose.title, [...view.prose.paragraphs, view.prose.source].filter(Boolean)
         .map((text) => element("p", {}, ...marked(text, view.links)))) : ""]);
     this.details.hidden = !this.details.firstChild;
-    redraw(this.behind, [view.exchanges, view.history, view.known_errors], () => [
+    redraw(this.behind, [view.exchanges, view.history, view.known_errors, view.screen?.source], () => [
       view.known_errors.length && !isSeen ? knownErrors() : "",
       view.exchanges.length ? this.buildFold("asked", "Requests and responses", view.exchanges.map((exchange, number) => this.buildFold(
         `asked-${number}`, `${exchange.line} → ${exchange.status}, ${exchange.milliseconds} ms`
           + `${exchange.trace ? `, trace ${exchange.trace}` : ""}, ${exchange.sent_on}`, [element("pre", { tabindex: 0 }, exchange.detail)]))) : "",
-      this.buildFold("history", "History", [element("div", { class: "rb-field-note" }, view.identity), element("ul", { class: "rb-notes" },
+      this.buildFold("history", "History", [element("div", { class: "rb-field-note" }, view.identity),
+        element("div", { class: "rb-field-note" }, view.screen?.source ?? ""), element("ul", { class: "rb-notes" },
         ...view.history.map(({ at, event }) => element("li", { dir: "auto" }, `${at} ${event}`)))])]);
   }
 

@@ -142,6 +142,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "least days": {"least_days": 2},
     "usual days": {"usual_days": 5},
     "overdue": {"overdue": "Ask them."},
+    "comparison": {"compares": True},
     "label": {"attest_label": "I compared it"},
     "end of a word": {"valid_days": 90},
     "recheck": {"recheck_days": 7},

@@ -71,7 +71,7 @@ def test_a_step_that_only_the_page_checked_is_to_do(
         {**dict(zip(("outcome", "icon", "label"), GREY, strict=True)), "count": 2}
     ]
     assert (view["reason"], view["message"], view["is_next"]) == ("Hidden.", "", True)
-    assert harness.header.view["next"] == {"id": "a", "number": "1", "title": "Do a"}
+    assert harness.header.view["next"] == {"id": "a", "number": "1", "title": "Do a", "advice": ""}
     assert harness.panels["b"].view["since"] == "later: after 1"
     assert harness.header.view["steps"][1]["who"] == "later: after 1"
     assert harness.run.state.step("a").outcome == LOOKS[check][0]

@@ -214,7 +214,7 @@ UNKNOWN = {**HANDED, "unknown": wording("walkthrough.enter-it-there")}
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
 NEXT = {"following": NextStep(PLAIN.state, "")}
-NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a"}
+NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
 SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=CONFIRMED)
 AGAIN = (
     "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
@@ -719,6 +719,12 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
     shown = header(*states)["next"]
     assert (shown and shown["id"]) == following
     assert (shown and shown["number"]) == (following and f"number {following}")
+
+
+def test_a_step_that_needs_a_second_person_says_so() -> None:
+    """A step that needs a second person is told apart from one that waits for an outside party."""
+    assert header(SECOND)["next"]["advice"] == wording("walkthrough.second-person-must")
+    assert header(WAITING)["next"]["advice"] == wording("walkthrough.nothing-but-wait")
 
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:

@@ -44,7 +44,7 @@ describe("the header", () => {
 
   test("links to the next step; the link keeps the focus when the step changes", () => {
     const { model, root, link } = shown();
-    assert.match(root.textContent, /^Next: 4 · Create App/);
+    assert.match(root.textContent, /^Next: 4 · Create App\. Do it\./);
     assert.equal(link.href, "#runbook-fb-04");
     link.focus();
     model.show({ next: { id: "fb-05", number: 5, title: "Confirm" } });
