@@ -29,7 +29,7 @@ EXPLAINED = {
     "redirect-missing": Explained(
         ("fb-08-redirect-uri",),
         wording("findings.redirect-uri-refused-does-accept", uri="https://"),
-        wording("findings.enter-the-uri"),
+        wording("findings.enter-the-domain"),
     ),
     "review-pending": Explained(
         ("fb-12-submit-review",),
