@@ -275,6 +275,7 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     run.close()
     gate = page.locator(f"#runbook-{_GATE}")
     expect(gate).to_have_attribute("data-outcome", "waiting")
+    expect(page.locator('.rb-panel[data-step][data-open="true"]')).to_have_count(1)
     show_all_steps(page)
     gate.locator(".rb-fold").click()
     expect(gate).to_contain_text(

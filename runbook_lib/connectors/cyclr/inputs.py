@@ -29,7 +29,7 @@ CYCLR_CLIENT_ID = Input(
 CYCLR_CLIENT_SECRET = Input(
     name="cyclr_client_secret",
     label="Cyclr API Client Secret",
-    help="Settings > OAuth Client Credentials. Not your app's.",
+    help="Beside that Client ID.",
     parse=formats.opaque_secret,
     secret=True,
     provider=_CYCLR,
@@ -37,7 +37,7 @@ CYCLR_CLIENT_SECRET = Input(
 ACCOUNT_API_ID = Input(
     name="account_api_id",
     label="Account API ID",
-    help="Cyclr console: Accounts > Account Management > Settings of the test account.",
+    help="Accounts > Account Management > Settings of the test account.",
     parse=formats.header_text,
     provider=_CYCLR,
 )
@@ -159,7 +159,7 @@ def cyclr_connector(name: str) -> Input:
     return Input(
         name="cyclr_connector",
         label="Connector in Cyclr",
-        help="The connector's name in Cyclr's Connector Library.",
+        help="Its name in Cyclr's Connector Library.",
         default=name,
         provider=_CYCLR,
     )

@@ -456,7 +456,7 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
     places = [advice.find(each) for each in told]
     assert places == sorted(places)
     assert places[0] == 0
-    assert "after 1 to 22 days" in step.instructions
+    assert "reported 1 to 22 days" in step.prose
     assert step.overdue.startswith("Read every result")
     assert wording("explain.declined-is-chosen-below") in step.prose
 
