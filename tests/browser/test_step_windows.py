@@ -23,6 +23,7 @@ from tests.support.attestations import attested
 
 _MOST_WORDS = 130
 _MOST_CONTROLS = 14
+_MOST_LOOKS = 40
 # The step begins where the line on top ends: of the step before nothing is half in view.
 _TO_THE_TOP = """panel => {
     scrollTo(0, 0);
@@ -71,6 +72,11 @@ def _attest(app: Lab, step: str) -> None:
     run.close()
 
 
+def _is_within(counts: dict[str, Any]) -> bool:
+    words, controls = counts["first_words"], counts["first_controls"]
+    return bool(words <= _MOST_WORDS and controls <= _MOST_CONTROLS)
+
+
 @pytest.mark.timeout(240)
 def test_each_step_fits_into_its_window(app: Lab, page: Page) -> None:
     """Whoever comes to a step sees it, what is next, and the end's button; no other step."""
@@ -83,13 +89,19 @@ def test_each_step_fits_into_its_window(app: Lab, page: Page) -> None:
         panel.locator(".rb-heading").wait_for()
         panel.evaluate(_TO_THE_TOP)
         page.wait_for_function("!document.querySelector('.rb-panel[aria-busy=\"true\"]')")
-        counts = page.evaluate(COUNTS)
+        # What a card draws last, such as its picture, moves what stands below it out of view.
+        for _ in range(_MOST_LOOKS):
+            counts = page.evaluate(COUNTS)
+            if _is_within(counts):
+                break
+            page.wait_for_timeout(250)
+            panel.evaluate(_TO_THE_TOP)
         number, title = (panel.get_attribute(f"data-{name}") for name in ("number", "title"))
         words = counts["first_words"]
         controls = counts["first_controls"]
         print(f"{number:4} {words:4} {controls:3}  {title}")  # noqa: T201  (pytest shows it)
         keep_picture(page, f"step-{number}-1280")
-        if words > _MOST_WORDS or controls > _MOST_CONTROLS:
+        if not _is_within(counts):
             too_large[number] = (words, controls)
         _attest(app, step)
         if step != PROCEDURE.steps[-1].id:
