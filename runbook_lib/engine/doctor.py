@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
@@ -37,12 +40,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.tenant_run import load_settings, require_within_reach
-from runbook_lib.errors import (
-    ExitCode,
-    RunbookError,
-    SettingsError,
-    reason_of,
-)
+from runbook_lib.errors import ExitCode, RunbookError, reason_of
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
     default_key_path,
@@ -110,6 +108,46 @@ class Examination:
         return min(codes, default=ExitCode.COMPLETE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What a check may look at."""
+
+    procedure: Procedure
+    """The connector's procedure."""
+
+    env_file: str
+    """The settings file that the person named; empty for the one that is found."""
+
+    evidence: str
+    """The evidence folder that the person named, or an empty string."""
+
+    environ: Mapping[str, str]
+    """The variables of this session."""
+
+    file_values: Mapping[str, str]
+    """The variables of the settings file."""
+
+    settings: Settings
+    """The settings of a run; none if they are unusable."""
+
+    problem: RunbookError | None
+    """Why they are unusable."""
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return known_values(self.procedure, {}, self.settings)
+
+    def secret_texts(self) -> dict[str, str]:
+        """Return, by variable, the text that stands for each secret."""
+        names = [
+            name
+            for item in inputs_of(self.procedure)
+            if item.secret
+            for name in (item.variable_for(self.procedure.id), item.variable)
+        ]
+        return {name: self.environ.get(name) or self.file_values.get(name, "") for name in names}
+
+
 def examine(
     procedure: Procedure,
     env_file: str,
@@ -120,102 +158,85 @@ def examine(
     """
     Examine Python, Jupyter, the notebook, the evidence folder, settings, secrets and network.
     """
-    python = ExaminedItem("Python", platform.python_version())
-    items = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
-    items += [_notebook(procedure), _project_folder(), _evidence_folder(evidence)]
-    settings, item = _settings(procedure, env_file, environ)
-    items.append(item)
-    values = known_values(procedure, {}, settings)
-    doubts = procedure.doubts(values).items()
-    items += [ExaminedItem(label, doubt, is_warning=True) for label, doubt in doubts]
-    items += _secrets(procedure, env_file, environ)
-    items += _practice(procedure, values)
-    items.append(_signing_key(settings))
-    addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
-    reach = NetworkScope.LOOPBACK if is_sandbox(values) else NetworkScope.ANYWHERE
-    items += [_reachable(url, Limits.of(values), reach) for url in addresses]
-    return Examination(tuple(items))
+    file_values: Mapping[str, str] = {}
+    settings = Settings()
+    problem = None
+    try:
+        file_values = settings_file(env_file)
+        settings = load_settings(procedure, env_file=env_file, environ=environ)
+    except RunbookError as error:
+        problem = error
+    machine = _Machine(procedure, env_file, evidence, environ, file_values, settings, problem)
+    items = [_check(subject, partial(check, machine)) for subject, check in _CHECKS]
+    return Examination((*items, *_examine_connectors(), *_examine_values(machine)))
 
 
-def _bytecode() -> ExaminedItem:
-    """Return whether a run's modules are compiled; else every command compiles them."""
+def _check(subject: str, check: Callable[[], str]) -> ExaminedItem:
+    """
+    Return what `check` found: its message if all is well, a `UserWarning`, or another error.
+    """
+    try:
+        return ExaminedItem(subject, check())
+    except UserWarning as doubt:
+        return ExaminedItem(subject, str(doubt), is_warning=True)
+    except RunbookError as error:
+        message = f"{error} {error.diagnostics()}".strip()
+        return ExaminedItem(subject, message, error.exit_code)
+
+
+def _fail(message: str) -> RunbookError:
+    return RunbookError(message, next_step="")
+
+
+def _check_bytecode(_machine: _Machine) -> str:
+    """Check whether a run's modules are compiled; else every command compiles them."""
     names = (__name__, "papermill.execute", "IPython.core.interactiveshell")
     sources = [str(spec.origin) for name in names if (spec := find_spec(name))]
     if all(Path(cache_from_source(source)).is_file() for source in sources):
-        return ExaminedItem("Bytecode", "is kept")
-    advice = (
+        return "is kept"
+    raise UserWarning(
         "is not kept, so every command is slower: unset PYTHONDONTWRITEBYTECODE, and run "
         f"`{sys.executable} -m compileall -q {Path(sources[-1]).parents[2]} {_PACKAGE_FOLDER}`"
     )
-    return ExaminedItem("Bytecode", advice, is_warning=True)
 
 
-def _full_text_search() -> ExaminedItem:
-    """Return whether `explain` can search by words: FTS5 is a compile option of SQLite."""
+def _check_full_text_search(_machine: _Machine) -> str:
+    """Check whether `explain` can search by words: FTS5 is a compile option of SQLite."""
     if has_full_text_search():
-        return ExaminedItem("Search of error texts", "SQLite has FTS5")
-    advice = (
+        return "SQLite has FTS5"
+    raise UserWarning(
         "SQLite has no FTS5, so `runbook explain` knows texts and codes, but offers nothing by "
         "words: use a Python whose SQLite has it"
     )
-    return ExaminedItem("Search of error texts", advice, is_warning=True)
 
 
-def _kernel() -> ExaminedItem:
+def _check_kernel(_machine: _Machine) -> str:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415
 
     try:
         spec: Any = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        return ExaminedItem("Jupyter kernel", "python3 is not installed", ExitCode.INCOMPLETE)
-    return ExaminedItem("Jupyter kernel", str(spec.display_name))
+        raise _fail("python3 is not installed") from None
+    return str(spec.display_name)
 
 
-def _connectors() -> list[ExaminedItem]:
-    """
-    Return each broken connector, and each that a package brings; no code of a package is loaded.
-    """
-    items = [
-        ExaminedItem(f"Connector {name}", f"{error} {error.diagnostics()}", is_warning=True)
-        for name, error in broken_connectors().items()
-    ]
-    for name, connector in packaged_connectors().items():
-        subject = f"Connector {name}"
-        if name in connector_names():
-            ignored = f"{connector.package()} is ignored: the runbook has a connector of that name"
-            items.append(ExaminedItem(subject, ignored, is_warning=True))
-            continue
-        is_broken = bool(connector.problem)
-        message = f"{connector.problem}: correct it" if is_broken else str(connector.package())
-        items.append(ExaminedItem(subject, message, is_warning=is_broken))
-    return items
-
-
-def _notebook(procedure: Procedure) -> ExaminedItem:
-    try:
-        path = project_notebook(notebook_name(procedure))
-    except SettingsError as error:
-        return ExaminedItem("Notebook", f"{error} {error.diagnostics()}", error.exit_code)
+def _check_notebook(machine: _Machine) -> str:
+    path = project_notebook(notebook_name(machine.procedure))
     if not path.parent.is_dir():
-        return ExaminedItem("Notebook", "no notebooks/ here; one is built for each run")
-    if is_stale(procedure, path):
-        advice = f"{path.name} is stale: run `runbook notebooks`"
-        return ExaminedItem("Notebook", advice, ExitCode.INCOMPLETE)
-    return ExaminedItem("Notebook", f"{path.name} matches the procedure")
+        return "no notebooks/ here; one is built for each run"
+    if is_stale(machine.procedure, path):
+        raise _fail(f"{path.name} is stale: run `runbook notebooks`")
+    return f"{path.name} matches the procedure"
 
 
-def _project_folder() -> ExaminedItem:
+def _check_project_folder(_machine: _Machine) -> str:
     project = project_folder()
-    is_here = project == Path.cwd()
-    which = "the working directory" if is_here else "a parent of the working directory"
-    return ExaminedItem("Project folder", f"{project}, {which}")
+    which = "the working" if project == Path.cwd() else "a parent of the working"
+    return f"{project}, {which} directory"
 
 
-def _evidence_folder(evidence: str) -> ExaminedItem:
-    try:
-        folder = evidence_folder(evidence)
-    except SettingsError as error:
-        return ExaminedItem("Evidence folder", str(error), error.exit_code)
+def _check_evidence_folder(machine: _Machine) -> str:
+    folder = evidence_folder(machine.evidence)
     if folders_elsewhere(folder):
         folder = Path(os.path.abspath(folder))  # noqa: PTH100  (without `..`)
     try:
@@ -223,128 +244,124 @@ def _evidence_folder(evidence: str) -> ExaminedItem:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
             pass
     except OSError as error:
-        return ExaminedItem("Evidence folder", f"{folder}: {reason_of(error)}", ExitCode.INCOMPLETE)
+        raise _fail(f"{folder}: {reason_of(error)}") from error
     if kind := _network_file_system(nearest):
-        warning = f"{folder} is on a network file system ({kind}), which may not lock files"
-        return ExaminedItem(
-            "Evidence folder", f"{warning}: keep it on a local disk", is_warning=True
+        raise UserWarning(
+            f"{folder} is on a network file system ({kind}), which may not lock files: keep it "
+            "on a local disk"
         )
-    return ExaminedItem("Evidence folder", f"{folder} can be written")
+    return f"{folder} can be written"
 
 
-def _network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+def _network_file_system(folder: Path) -> str:
     """Return the type of a network file system that `folder` is on, where that is known."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    place = str(folder.resolve())
-    kinds = {}
-    for line in lines:  # proc(5): the place is the fifth field, the type comes after a hyphen
-        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), line.split()[4])
-        if place == point or place.startswith(f"{point.rstrip('/')}/"):
-            kinds[len(point)] = line.partition(" - ")[2].split()[0]
-    kind = kinds[max(kinds)] if kinds else ""
+    kinds = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    place = folder.resolve()
+    kind = str(next((kinds[f] for f in (place, *place.parents) if f in kinds), ""))
     return kind if kind.removeprefix("fuse.") in _NETWORK else ""
 
 
-def _settings(
-    procedure: Procedure, env_file: str, environ: Mapping[str, str]
-) -> tuple[Settings, ExaminedItem]:
-    try:
-        settings = load_settings(procedure, env_file=env_file, environ=environ)
-    except RunbookError as error:
-        message = f"{error} {error.diagnostics()}"
-        return Settings(), ExaminedItem("Settings", message, error.exit_code)
-    path = env_file or find_env_file()
-    names = ", ".join([*settings.values, *settings.secrets]) or "none"
-    source = f"{path}: " if path else "no .env; from the environment: "
+def _check_settings(machine: _Machine) -> str:
+    """Check that a run can use the settings, and that nobody else can read their file."""
+    if machine.problem:
+        raise machine.problem
+    require_within_reach(machine.procedure, machine.values)
+    path = machine.env_file or find_env_file()
     if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-        advice = f"{path} can be read by others: run `chmod 600 {path}`"
-        return settings, ExaminedItem("Settings", advice, ExitCode.INCOMPLETE)
-    return settings, ExaminedItem("Settings", source + names)
+        raise _fail(f"{path} can be read by others: run `chmod 600 {path}`")
+    names = ", ".join([*machine.settings.values, *machine.settings.secrets]) or "none"
+    return f"{path}: {names}" if path else f"no .env; from the environment: {names}"
 
 
-def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) -> list[ExaminedItem]:
-    """Return for each store whether a run without a session, by cron or a timer, can read it."""
-    try:
-        file_values = settings_file(env_file)
-    except RunbookError:
-        file_values = {}
-    references: list[str] = []
-    lacking: list[str] = []
-    variables = [
-        name
-        for item in inputs_of(procedure)
-        if item.secret
-        for name in (item.variable_for(procedure.id), item.variable)
-    ]
-    for name in variables:
-        text = environ.get(name) or file_values.get(name, "")
-        if environ.get(name) or text.startswith("env:"):
-            lacking.append(name)
-        elif text.startswith("keyring:"):
-            references.append(text.removeprefix("keyring:"))
-    can_read = _reads_keyring_without_session(references)
-    keyring = "can be read" if can_read else "cannot be read: keep secrets in .env or in files"
-    here = ", ".join(lacking)
-    return [
-        ExaminedItem(
-            "Keyring without a session", keyring, is_warning=bool(references and not can_read)
-        ),
-        ExaminedItem("Files without a session", ".env, file: and dotenv: can be read"),
-        ExaminedItem(
-            "Environment without a session",
-            f"set {here} for cron or the service, too: only this session has it"
-            if here
-            else "no secret is only in this session's environment",
-            is_warning=bool(here),
-        ),
-    ]
-
-
-def _reads_keyring_without_session(references: list[str]) -> bool:
+def _check_keyring(machine: _Machine) -> str:
     """Ask a process that has nothing of this session, as cron starts one."""
+    references = [
+        text.removeprefix("keyring:")
+        for text in machine.secret_texts().values()
+        if text.startswith("keyring:")
+    ]
     kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
     try:
-        asked = subprocess.run(  # noqa: S603  (the arguments are names of entries)
+        subprocess.run(  # noqa: S603  (the arguments are names of entries)
             [sys.executable, "-c", _ASKS_KEYRING, *references], env=kept, timeout=_SECONDS,
-            check=False, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True,
+            check=True, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        advice = "cannot be read: keep secrets in .env or in files"
+        if references:
+            raise UserWarning(advice) from None
+        return advice
+    return "can be read"
 
 
-def _signing_key(settings: Settings) -> ExaminedItem:
+def _check_environment(machine: _Machine) -> str:
+    """Check whether only this session has a secret, which cron or a timer would lack."""
+    names = [
+        name
+        for name, text in machine.secret_texts().items()
+        if machine.environ.get(name) or text.startswith("env:")
+    ]
+    if names:
+        raise UserWarning(
+            f"set {', '.join(names)} for cron or the service, too: only this session has it"
+        )
+    return "no secret is only in this session's environment"
+
+
+def _check_signing_key(machine: _Machine) -> str:
     path = default_key_path(is_sandbox=False)
-    if not settings.values.get("signing_key") and not path.exists():
-        return ExaminedItem("Signing key", f"the first run makes it: {path}")
-    try:
-        key = key_from_settings(settings, is_sandbox=False)
-    except RunbookError as error:
-        return ExaminedItem("Signing key", str(error), error.exit_code)
-    if is_unencrypted(settings):
-        advice = f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one"
-        return ExaminedItem("Signing key", advice, ExitCode.INCOMPLETE)
-    return ExaminedItem("Signing key", f"{key.key_id[:16]} can be used")
+    if not machine.settings.values.get("signing_key") and not path.exists():
+        return f"the first run makes it: {path}"
+    key = key_from_settings(machine.settings, is_sandbox=False)
+    if is_unencrypted(machine.settings):
+        raise _fail(f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one")
+    return f"{key.key_id[:16]} can be used"
 
 
-def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[ExaminedItem]:
-    """Return why a run with these values would be practice that is refused, if it would."""
-    try:
-        require_within_reach(procedure, values)
-    except SettingsError as error:
-        return [ExaminedItem("Practice", f"{error} {error.diagnostics()}", error.exit_code)]
-    return []
-
-
-def _reachable(url: str, limits: Limits, reach: NetworkScope) -> ExaminedItem:
+def _check_address(url: str, limits: Limits, reach: NetworkScope) -> str:
     client = HTTPClient(Redactor(), ClientOptions(limits=limits, reach=reach))
-    try:
+    with closing(client):
         answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)
-    except RunbookError as error:
-        return ExaminedItem(url, str(error), ExitCode.INCOMPLETE)
-    finally:
-        client.close()
-    return ExaminedItem(url, f"answers ({answer.status})")
+    return f"answers ({answer.status})"
+
+
+_CHECKS: tuple[tuple[str, Callable[[_Machine], str]], ...] = (
+    ("Python", lambda _: platform.python_version()),
+    ("Bytecode", _check_bytecode),
+    ("Search of error texts", _check_full_text_search),
+    ("Jupyter kernel", _check_kernel),
+    ("Notebook", _check_notebook),
+    ("Project folder", _check_project_folder),
+    ("Evidence folder", _check_evidence_folder),
+    ("Settings", _check_settings),
+    ("Keyring without a session", _check_keyring),
+    ("Environment without a session", _check_environment),
+    ("Signing key", _check_signing_key),
+)
+"""What is looked at on every machine, in the order of the table."""
+
+
+def _examine_connectors() -> Iterator[ExaminedItem]:
+    """
+    Yield each broken connector, and each that a package brings; no code of a package is loaded.
+    """
+    for name, error in broken_connectors().items():
+        message = f"{error} {error.diagnostics()}"
+        yield ExaminedItem(f"Connector {name}", message, is_warning=True)
+    for name, connector in packaged_connectors().items():
+        package = str(connector.package())
+        problem = f"{connector.problem}: correct it" if connector.problem else ""
+        if name in connector_names():
+            problem = f"{package} is ignored: the runbook has a connector of that name"
+        yield ExaminedItem(f"Connector {name}", problem or package, is_warning=bool(problem))
+
+
+def _examine_values(machine: _Machine) -> Iterator[ExaminedItem]:
+    """Yield each value that is doubtful, and the first address of each remote system."""
+    values = machine.values
+    for label, doubt in machine.procedure.doubts(values).items():
+        yield ExaminedItem(label, doubt, is_warning=True)
+    reach = NetworkScope.LOOPBACK if is_sandbox(values) else NetworkScope.ANYWHERE
+    for provider in machine.procedure.providers:
+        for url in provider.hosts(values)[:1]:
+            yield _check(url, partial(_check_address, url, Limits.of(values), reach))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jupyter_client import kernelspec
@@ -325,22 +326,27 @@ def test_a_keyring_is_asked_without_the_session(
 
 
 @pytest.mark.parametrize(
-    ("lines", "kind"),
+    ("mounts", "kind"),
     [
-        ("1 0 0:1 / / rw - ext4 /dev/sda rw", ""),
-        ("1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {place} rw - nfs4 host:/x rw", "nfs4"),
-        ("1 0 0:1 / / rw - nfs4 host:/ rw\n2 1 0:2 / {place} rw - ext4 /dev/sda rw", ""),
-        ("1 0 0:1 / {place} rw shared:1 - fuse.sshfs me@host: rw", "fuse.sshfs"),
-        ("1 0 0:1 / {place}x rw - nfs4 host:/x rw", ""),
-        ("", ""),
+        ({"/": "ext4"}, ""),
+        ({"/": "ext4", "{place}": "nfs4"}, "nfs4"),
+        ({"/": "nfs4", "{place}": "ext4"}, ""),
+        ({"{place}": "fuse.sshfs"}, "fuse.sshfs"),
+        ({"{place}x": "nfs4"}, ""),
+        ({}, ""),
     ],
 )
-def test_a_network_file_system_is_recognised(tmp_path: Path, lines: str, kind: str) -> None:
-    """The nearest mount above the folder decides, as Linux lists it."""
-    mounts = tmp_path / "mountinfo"
-    place = tmp_path / "a b"
-    place.mkdir()
-    mounts.write_text(lines.format(place=str(place).replace(" ", "\\040")))
+def test_a_network_file_system_is_recognised(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mounts: dict[str, str], kind: str
+) -> None:
+    """The nearest mount above the evidence folder decides."""
+    disks = [
+        SimpleNamespace(mountpoint=point.format(place=folder.resolve()), fstype=fstype)
+        for point, fstype in mounts.items()
+    ]
+    monkeypatch.setattr(doctor.psutil, "disk_partitions", lambda **_: disks)
 
-    assert doctor._network_file_system(place, mounts) == kind
-    assert doctor._network_file_system(place, tmp_path / "nothing") == ""
+    item = item_of("Evidence folder", evidence="evidence")
+
+    assert item.is_warning is bool(kind)
+    assert kind in item.message

@@ -17,7 +17,6 @@ import runbook_lib.engine.headless
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.doctor import ExaminedItem
 from runbook_lib.engine.notebooks import build_notebook
 from tests.support.odd_files import (
     FILES,
@@ -129,9 +128,7 @@ def project(
         "subprocess",
         SimpleNamespace(Popen=Server, TimeoutExpired=subprocess.TimeoutExpired),
     )
-    monkeypatch.setattr(
-        runbook_lib.engine.doctor, "_reachable", lambda url, *_: ExaminedItem(url, "answers")
-    )
+    monkeypatch.setattr(runbook_lib.engine.doctor, "_check_address", lambda *_: "answers")
     yield folder
     shelf.take_back()
     remove(*folder.iterdir())
