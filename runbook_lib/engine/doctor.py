@@ -255,7 +255,11 @@ def _check_evidence_folder(machine: _Machine) -> str:
 
 def _network_file_system(folder: Path) -> str:
     """Return the type of a network file system that `folder` is on, where that is known."""
-    kinds = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    try:
+        disks = psutil.disk_partitions(all=True)
+    except OSError:  # where /proc is not mounted
+        return ""
+    kinds = {Path(disk.mountpoint): disk.fstype for disk in disks}
     place = folder.resolve()
     kind = str(next((kinds[f] for f in (place, *place.parents) if f in kinds), ""))
     return kind if kind.removeprefix("fuse.") in _NETWORK else ""

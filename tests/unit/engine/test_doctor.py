@@ -350,3 +350,14 @@ def test_a_network_file_system_is_recognised(
 
     assert item.is_warning is bool(kind)
     assert kind in item.message
+
+
+def test_a_machine_that_does_not_list_its_mounts_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc, as in some containers, nobody can know: that is no warning."""
+
+    def refuse(**_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(doctor.psutil, "disk_partitions", refuse)
+
+    assert not item_of("Evidence folder", evidence="evidence").is_warning
