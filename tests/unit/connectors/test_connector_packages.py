@@ -19,7 +19,7 @@ from runbook_lib.connectors.registry import (
     require_connector,
     working_procedures,
 )
-from runbook_lib.engine.doctor import _connectors
+from runbook_lib.engine.doctor import _examine_connectors
 from runbook_lib.errors import BrokenConnectorError, SettingsError
 from tests.support.wording import refused, refused_naming, wording
 
@@ -108,7 +108,7 @@ def test_an_unusable_one_is_refused_before_it_is_loaded(
 
     with refused(BrokenConnectorError, reason):
         find_procedure(NAME)
-    (item,) = [item for item in _connectors() if NAME in item.subject]
+    (item,) = [item for item in _examine_connectors() if NAME in item.subject]
     assert item.is_warning
     assert wording(f"connector-broken.{reason}") in item.message
     assert NAME not in sys.modules
@@ -122,7 +122,7 @@ def test_no_package_replaces_an_own_connector(install: Install) -> None:
     assert package_of(own) is None
     assert packaged_names() == ()
     assert find_procedure(own).id == own
-    (item,) = [item for item in _connectors() if own in item.subject]
+    (item,) = [item for item in _examine_connectors() if own in item.subject]
     assert item.is_warning
     assert "runbook-plainmark" in item.message
 
@@ -137,7 +137,7 @@ def test_an_entry_points_file_that_cannot_be_read_stops_nothing_else(install: In
     assert "runbook-broken" in packaged_names()
     assert package_of(NAME) is not None
     assert find_procedure(connector_names()[0])
-    (item,) = [item for item in _connectors() if "runbook-broken" in item.subject]
+    (item,) = [item for item in _examine_connectors() if "runbook-broken" in item.subject]
     assert item.is_warning
     with refused_naming(BrokenConnectorError, "entry_points.txt"):
         find_procedure("runbook-broken")
