@@ -103,6 +103,7 @@ def test_each_step_fits_into_its_window(app: Lab, page: Page) -> None:
         keep_picture(page, f"step-{number}-1280")
         if not _is_within(counts):
             too_large[number] = (words, controls)
+            print(page.locator(".rb-header").inner_text(), panel.inner_text())  # noqa: T201
         _attest(app, step)
         if step != PROCEDURE.steps[-1].id:
             page.wait_for_function(
