@@ -110,7 +110,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """What a check may look at."""
+    """One machine with its settings, as a check sees it."""
 
     procedure: Procedure
     """The connector's procedure."""
@@ -184,10 +184,6 @@ def _check(subject: str, check: Callable[[], str]) -> ExaminedItem:
         return ExaminedItem(subject, message, error.exit_code)
 
 
-def _fail(message: str) -> RunbookError:
-    return RunbookError(message, next_step="")
-
-
 def _check_bytecode(_machine: _Machine) -> str:
     """Check whether a run's modules are compiled; else every command compiles them."""
     names = (__name__, "papermill.execute", "IPython.core.interactiveshell")
@@ -216,7 +212,7 @@ def _check_kernel(_machine: _Machine) -> str:
     try:
         spec: Any = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        raise _fail("python3 is not installed") from None
+        raise RunbookError("python3 is not installed", next_step="") from None
     return str(spec.display_name)
 
 
@@ -225,7 +221,7 @@ def _check_notebook(machine: _Machine) -> str:
     if not path.parent.is_dir():
         return "no notebooks/ here; one is built for each run"
     if is_stale(machine.procedure, path):
-        raise _fail(f"{path.name} is stale: run `runbook notebooks`")
+        raise RunbookError(f"{path.name} is stale: run `runbook notebooks`", next_step="")
     return f"{path.name} matches the procedure"
 
 
@@ -244,8 +240,8 @@ def _check_evidence_folder(machine: _Machine) -> str:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
             pass
     except OSError as error:
-        raise _fail(f"{folder}: {reason_of(error)}") from error
-    if kind := _network_file_system(nearest):
+        raise RunbookError(f"{folder}: {reason_of(error)}", next_step="") from error
+    if kind := _find_network_file_system(nearest):
         raise UserWarning(
             f"{folder} is on a network file system ({kind}), which may not lock files: keep it "
             "on a local disk"
@@ -253,7 +249,7 @@ def _check_evidence_folder(machine: _Machine) -> str:
     return f"{folder} can be written"
 
 
-def _network_file_system(folder: Path) -> str:
+def _find_network_file_system(folder: Path) -> str:
     """Return the type of a network file system that `folder` is on, where that is known."""
     try:
         disks = psutil.disk_partitions(all=True)
@@ -272,7 +268,7 @@ def _check_settings(machine: _Machine) -> str:
     require_within_reach(machine.procedure, machine.values)
     path = machine.env_file or find_env_file()
     if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-        raise _fail(f"{path} can be read by others: run `chmod 600 {path}`")
+        raise RunbookError(f"{path} can be read by others: run `chmod 600 {path}`", next_step="")
     names = ", ".join([*machine.settings.values, *machine.settings.secrets]) or "none"
     return f"{path}: {names}" if path else f"no .env; from the environment: {names}"
 
@@ -291,10 +287,9 @@ def _check_keyring(machine: _Machine) -> str:
             check=True, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        advice = "cannot be read: keep secrets in .env or in files"
         if references:
-            raise UserWarning(advice) from None
-        return advice
+            raise UserWarning("cannot be read: keep secrets in .env or in files") from None
+        return "cannot be read, and no setting needs it"
     return "can be read"
 
 
@@ -318,7 +313,9 @@ def _check_signing_key(machine: _Machine) -> str:
         return f"the first run makes it: {path}"
     key = key_from_settings(machine.settings, is_sandbox=False)
     if is_unencrypted(machine.settings):
-        raise _fail(f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one")
+        raise RunbookError(
+            f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one", next_step=""
+        )
     return f"{key.key_id[:16]} can be used"
 
 
@@ -342,7 +339,7 @@ _CHECKS: tuple[tuple[str, Callable[[_Machine], str]], ...] = (
     ("Environment without a session", _check_environment),
     ("Signing key", _check_signing_key),
 )
-"""What is looked at on every machine, in the order of the table."""
+"""The checks of every machine, in the order of the table."""
 
 
 def _examine_connectors() -> Iterator[ExaminedItem]:
