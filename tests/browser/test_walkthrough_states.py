@@ -213,7 +213,7 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     parts = (
         'region "8 · Set',
         'heading "Set the Valid OAuth Redirect URI',
-        "enter the Valid OAuth Redirect URI below",
+        "enter this address",
         'img "Schematic.',
         'textbox "Service Domain"',
         'button "Check"',

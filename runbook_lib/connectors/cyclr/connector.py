@@ -127,7 +127,7 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
 @check(
     "connector-is-installed",
     needs=("cyclr_client_id", "cyclr_client_secret"),
-    side_effect="It installs and creates only what you permit.",
+    side_effect="It does only what you permit.",
     allowed_by=("install_connector", "create_test_account"),
     mutates=True,
 )

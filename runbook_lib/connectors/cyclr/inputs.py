@@ -159,7 +159,7 @@ def cyclr_connector(name: str) -> Input:
     return Input(
         name="cyclr_connector",
         label="Connector in Cyclr",
-        help="Its name in Cyclr's Connector Library.",
+        help="Its name in Cyclr's library.",
         default=name,
         provider=_CYCLR,
     )

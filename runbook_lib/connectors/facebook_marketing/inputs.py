@@ -7,7 +7,7 @@ from runbook_lib.connectors.facebook import inputs as facebook
 
 # NOTE: Cyclr documents no scopes; `uses.toml` lists the needs of the connector's calls and
 # webhooks.
-_WHY = "Chosen are those that Cyclr's connector uses (November 2026)."
+_WHY = "Chosen: those that Cyclr's connector uses (November 2026)."
 PROVIDERS = (facebook.FACEBOOK, cyclr.CYCLR)
 INPUTS = (
     cyclr.SERVICE_DOMAIN,
